@@ -270,7 +270,7 @@ impl Interrupts {
     }
 
     /// Waits for an interrupt or the run's timeout, and completes when running operations must be abandoned: at once if writing
-    /// has not begun, otherwise when [`GRACE`] is over or at a second interrupt. Cancels `stop` at the first. `finishing` says what
+    /// has not started, otherwise when [`GRACE`] is over or at a second interrupt. Cancels `stop` at the first. `finishing` says what
     /// the run still does in between.
     pub(crate) async fn until_abandoned(
         mut self,

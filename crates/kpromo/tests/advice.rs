@@ -53,7 +53,7 @@ async fn advice_about_a_partly_failed_plan_is_printed_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_be_done_about_a_run_that_is_given_up_follows_its_error() {
+async fn advice_about_a_failed_run_follows_its_error() {
     let (staging, production, desk) = scene().await;
     deny(&staging, Kind::TagList);
     deny(&production, Kind::TagList);

@@ -67,7 +67,7 @@ fn a_fault_of_the_configuration_is_shown_with_its_line_and_in_words_of_the_refer
 
 /// A trusted root that the configuration names is not blamed on a flag that nobody has given.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_configuration_names_is_not_blamed_on_a_flag() {
+async fn errors_in_files_of_the_configuration_do_not_name_a_flag() {
     let (_staging, _production, desk) = scene().await;
     desk.write(
         "root.json",

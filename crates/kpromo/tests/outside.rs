@@ -166,7 +166,7 @@ fn cip(docker_config: &Path, flags: &[&str]) -> support::Ran {
 /// crane builds an image from a real layer, and finds the promoted image valid.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn what_crane_builds_crane_finds_valid_where_it_was_promoted_to() {
+async fn crane_validates_promoted_images_that_crane_built() {
     let (staging, desk) = (Distribution::start(Auth::None), Desk::new());
     let storage = Storage::Folder(desk.path("storage"));
     let production = Server::start(Config { storage, ..Config::default() }).await.unwrap();

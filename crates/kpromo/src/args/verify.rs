@@ -31,14 +31,14 @@ pub(crate) struct VerifyFlags {
     /// Images: REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST.
     #[arg(value_name = "IMAGE", required_unless_present_any = ["manifest", "thin_manifest_dir", "repository"])]
     images: Vec<ImageName>,
-    /// Plain manifest: verify each image that it promotes, in each of its destinations, and that its tags refer to the image.
-    /// - reads standard input.
+    /// Verify all images in this plain manifest, at all destinations, and that its tags name their digests; - reads standard
+    /// input.
     #[arg(long, help_heading = "Images", value_name = "FILE", value_parser = OsStringValueParser::new())]
     manifest: Option<OsString>,
-    /// Folder of thin manifests: verify each image that they promote, like --manifest.
+    /// Verify all images in the thin manifests in this directory, as with --manifest.
     #[arg(long, help_heading = "Images", value_name = "DIR", value_parser = OsStringValueParser::new())]
     thin_manifest_dir: Option<OsString>,
-    /// Repository: verify each tagged image. Can be given several times.
+    /// Verify all tagged images in this repository. Repeatable.
     #[arg(long, help_heading = "Images", value_name = "REPOSITORY")]
     repository: Vec<Repository>,
     /// Format of the result.
@@ -121,7 +121,9 @@ mod tests {
         for flags in ["", "gcr.io/a", "alpine:3", "gcr.io/a@sha256:0"] {
             assert!(verify(flags).is_err(), "{flags}");
         }
-        assert!(verify("--manifest a --thin-manifest-dir b").unwrap_err().contains("exclude"));
+        assert!(
+            verify("--manifest a --thin-manifest-dir b").unwrap_err().contains("cannot be used together")
+        );
         assert!(verify("gcr.io/a:v1 --tuf-mirror https://x").unwrap_err().contains("--tuf-root"));
     }
 

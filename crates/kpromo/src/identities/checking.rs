@@ -33,7 +33,7 @@ impl From<InvalidConfig> for NoConfig {
 }
 
 /// Returns the trust configuration of a check. With a signing key and no other choice, signatures by that key count. Without
-/// `--confirm`, the signer is never asked for anything.
+/// `--confirm`, the signer is never used.
 ///
 /// # Errors
 /// Returns an error if a file cannot be read or used, if a pattern or a URL is invalid, if no signer is named, or if the signer is

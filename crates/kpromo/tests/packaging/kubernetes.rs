@@ -111,7 +111,7 @@ fn regions(job: &Value) -> &Value {
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn what_kustomize_builds_is_valid_for_each_cloud() {
+fn kustomize_builds_valid_resources_for_each_cloud() {
     for (folder, annotation) in [
         ("base", None),
         ("examples/gke-shards", Some("iam.gke.io/gcp-service-account")),
@@ -167,7 +167,7 @@ fn values(changed: &Value) -> Value {
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn what_helm_renders_is_valid_with_every_value() {
+fn the_helm_chart_renders_valid_resources_with_every_value() {
     let secrets = json!({
         "schedule": "", "confirm": true, "signingKeySecret": "key", "dockerConfigSecret": "docker", "args": ["--strict"],
         "manifests": { "configMap": "manifests" }, "sigstoreToken": false, "imagePullSecrets": [{ "name": "pull" }],

@@ -98,7 +98,7 @@ async fn a_report_comes_from_standard_input_and_goes_to_standard_output_or_a_pag
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_a_report_of_this_schema_is_refused_and_nothing_is_written() {
+async fn reports_of_other_schemas_are_refused_and_nothing_is_written() {
     let (world, first, _) = two_runs().await;
     let changed = |change: &dyn Fn(&mut Value)| {
         let mut report = first.clone();

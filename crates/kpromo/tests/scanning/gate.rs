@@ -96,7 +96,7 @@ async fn nothing_is_promoted_if_a_scanner_does_not_tell() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_promoted_already_is_not_signed_unless_it_passes() {
+async fn promoted_images_are_not_signed_unless_they_pass() {
     let world = World::new().await;
     assert_eq!(world.cip(&["--confirm"]).code, 0);
     world.scan_all();

@@ -152,7 +152,7 @@ async fn manifests_are_checked_without_any_scan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_known_of_a_digest_in_several_repositories_is_added_up() {
+async fn findings_about_a_digest_in_several_repositories_are_combined() {
     let world = World::new().await;
     world.scan_all();
     // The same image is in a second repository, where the service knows of another vulnerability.
@@ -179,7 +179,7 @@ async fn what_is_known_of_a_digest_in_several_repositories_is_added_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_counts_by_one_source_ends_with_exit_12_although_another_does_not_tell() {
+async fn findings_of_one_source_exit_with_12_although_another_is_unavailable() {
     let world = World::new().await;
     world.scan_all();
     let failing = testkit::Occurrences::start();

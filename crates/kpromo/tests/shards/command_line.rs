@@ -6,7 +6,7 @@ use crate::scene::{REGIONS, SHARDS, Scene, succeeded};
 use crate::support::{Desk, kpromo, run};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_names_no_shard_is_a_usage_error_before_any_request() {
+async fn an_invalid_shard_is_a_usage_error_before_any_request() {
     let scene = Scene::new().await;
     let confirm = &["--confirm"][..];
     for (flags, index, count, code, expected) in [

@@ -58,7 +58,7 @@ async fn a_tag_that_is_deleted_meanwhile_is_left_out_with_a_warning() {
 
 /// In each row one answer is wrong. Nothing is printed, although all other repositories can be read.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_completely_is_not_printed_at_all() {
+async fn an_incomplete_snapshot_is_not_printed() {
     let html = Canned::new(StatusCode::OK).with_body("text/html", "<html>log in</html>");
     let first = r#"{"repositories":["prod/app"]}"#;
     let rows: Vec<(&str, Fault, &str)> = vec![

@@ -188,7 +188,7 @@ async fn a_bundle_by_another_signer_does_not_hide_our_signature() {
 /// that it lacks.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
-async fn what_a_policy_requires_is_required_of_what_is_there_already_too() {
+async fn a_policy_also_applies_to_promoted_images() {
     let mut world = World::with(Production::embedded().await).await;
     world.policy = format!(
         "provenance:\n  mode: require\n  signers: ['sigstore::{}::{BUILDER}']\n  builders:\n  \

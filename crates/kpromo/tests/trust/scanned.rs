@@ -30,7 +30,7 @@ fn report(digest: Digest, severity: &str) -> Value {
 /// not count.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
-async fn what_cosign_attests_of_vulnerabilities_is_believed_if_the_signer_is() {
+async fn vulnerability_attestations_by_cosign_count_if_the_signer_does() {
     for bundle in [false, true] {
         let mut world = World::with(Production::embedded().await).await;
         let image = index(1);

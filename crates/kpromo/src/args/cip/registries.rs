@@ -15,8 +15,8 @@ use super::super::value::{BOOL, bytes, go_bool, path, percent, seconds_or_durati
 /// The flags about registries.
 #[derive(Clone, Debug, Args)]
 pub(super) struct RegistryFlags {
-    /// How long to wait for a registry that serves nothing before promoting to the others first, in seconds or as "2m 30s". kpromo
-    /// waits for every registry with --strict, with --keep-going=false and without --confirm.
+    /// How long a registry may serve nothing before kpromo promotes to the others first, in seconds or as "2m 30s". kpromo waits
+    /// for every registry with --strict, with --keep-going=false and without --confirm.
     #[arg(long, help_heading = "Registries", value_name = "SECONDS|DURATION", default_value = "30", value_parser = seconds_or_duration)]
     late_after: Duration,
     /// Directory for blobs that wait for slow registries. Default: the system's temporary directory.

@@ -45,7 +45,7 @@ impl Html {
         self.markup(begin).text(text).markup(end)
     }
 
-    /// Adds an attribute to the element that is being begun.
+    /// Adds an attribute to the element that was just opened.
     pub(super) fn attribute(&mut self, name: &'static str, value: &str) -> &mut Self {
         self.markup(" ").markup(name).markup("=\"").text(value).markup("\"")
     }
