@@ -1,4 +1,4 @@
-//! What is too large, too deep or nonsense is refused before it costs anything.
+//! Input that is too large, too deep or malformed is rejected early.
 
 use serde_json::json;
 use sigstore::{
@@ -21,7 +21,7 @@ fn signer(key: SigningKey) -> Signer {
 #[test]
 fn a_bundle_of_a_hundred_megabytes_is_refused_before_it_is_parsed() {
     let verifier = Verifier::with_key(key().1, None).unwrap();
-    // No JSON: who parses it says so.
+    // Not JSON: the parser reports it.
     let large = vec![b'x'; 100 << 20];
     let annotations = [].into();
     let layer = CosignLayer { payload: &large, annotations: &annotations };
@@ -48,7 +48,7 @@ async fn json_that_is_nested_too_deeply_is_refused_at_any_position() {
     {
         assert!(matches!(verifier.message(&bundle, b""), Err(Rejection::Malformed(_))));
     }
-    // Within what is signed, too.
+    // Also within signed content.
     let signer = signer(key);
     let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
     let about = sha256(b"image");
@@ -64,7 +64,7 @@ async fn json_that_is_nested_too_deeply_is_refused_at_any_position() {
 }
 
 #[tokio::test]
-async fn what_is_no_bundle_and_what_is_half_of_one_is_malformed() {
+async fn invalid_and_truncated_bundles_are_malformed() {
     let (key, public) = key();
     let verifier = Verifier::with_key(public, None).unwrap();
     let good = Good::of(&signer(key).message(b"message").await.unwrap().bundle(), b"message");
@@ -94,9 +94,9 @@ async fn what_is_no_bundle_and_what_is_half_of_one_is_malformed() {
     }
 }
 
-/// A key alone is all that is trusted: what the bundle says of the digest may not contradict it all the same.
+/// Only a key is trusted. The digest in the bundle must still match.
 #[tokio::test]
-async fn what_a_key_has_signed_is_refused_over_anything_else() {
+async fn a_signature_by_a_key_is_refused_for_other_content() {
     let (key, public) = key();
     let verifier = Verifier::with_key(public, None).unwrap();
     let signer = signer(key);
@@ -110,7 +110,7 @@ async fn what_a_key_has_signed_is_refused_over_anything_else() {
         *digest = crate::support::bundle::flipped(digest, 0);
     });
     assert!(matches!(misnamed.judged_by(&verifier), Err(Rejection::OtherArtifact(_))));
-    // The statement is found by the bytes that it is about, too, and only in an envelope that says that it holds one.
+    // The statement is also found by the bytes of its subject, and only in an envelope with the type of statements.
     let json = stated.bundle.to_string();
     assert!(verifier.message(json.as_bytes(), b"image").is_ok());
     assert!(matches!(verifier.message(json.as_bytes(), b"another"), Err(Rejection::OtherArtifact(_))));

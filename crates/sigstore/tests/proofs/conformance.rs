@@ -1,4 +1,4 @@
-//! The example `conformance`, run as sigstore-conformance runs a client: by its protocol, on bundles of others and of ours.
+//! The example `conformance`, run with the protocol of sigstore-conformance, on third-party bundles and on ours.
 
 use std::ffi::OsString;
 use std::fs;
@@ -26,7 +26,7 @@ fn client() -> PathBuf {
     program
 }
 
-/// Runs it. When it fails it gives what it has complained of.
+/// Runs the example. Returns its error output if it fails.
 fn run(words: impl IntoIterator<Item = OsString>) -> Result<(), String> {
     let output = Command::new(client()).args(words).output().unwrap();
     if output.status.success() {
@@ -36,7 +36,7 @@ fn run(words: impl IntoIterator<Item = OsString>) -> Result<(), String> {
     Err(String::from_utf8(output.stderr).unwrap())
 }
 
-/// By whom something is expected to be signed.
+/// The expected signer.
 #[derive(Clone, Copy)]
 enum By<'a> {
     Identity(&'a str, &'a str),
@@ -56,7 +56,7 @@ impl By<'_> {
     }
 }
 
-/// A case in a folder: the words that it is run with.
+/// Returns the arguments for the case in a directory.
 fn case(folder: &Path, public_root: &Path) -> Vec<OsString> {
     let file = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
     let text = |name: &str| file(name).map(|path| fs::read_to_string(path).unwrap().trim().to_owned());
@@ -66,7 +66,7 @@ fn case(folder: &Path, public_root: &Path) -> Vec<OsString> {
     let (identity, issuer) = (text("identity"), text("issuer"));
     let identity = By::Identity(identity.as_deref().unwrap_or(WORKFLOW), issuer.as_deref().unwrap_or(GITHUB));
     words.extend(file("key.pub").map_or_else(|| identity.words(), |key| By::Key(&key).words()));
-    // As this program knows the public instance: tests ask nobody on the internet.
+    // The built-in root of the public instance, because tests send no requests to the internet.
     let root =
         file("trusted_root.json").or_else(|| file("staging").is_none().then(|| public_root.to_owned()));
     words.extend(root.into_iter().flat_map(|root| ["--trusted-root".into(), root.into()]));
@@ -129,7 +129,7 @@ fn a_bundle_by_another_signer_or_over_other_content_is_refused() {
     }
 }
 
-/// A folder that the client works in.
+/// The working directory of the client.
 struct Desk(TempDir);
 
 impl Desk {
@@ -171,7 +171,7 @@ impl Desk {
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn what_the_client_signs_it_verifies_and_refuses_when_it_is_altered() {
+fn the_client_verifies_its_signatures_and_refuses_altered_ones() {
     let desk = Desk::new();
     let by = By::Identity(SIGNER, issuer());
     let digest = format!("sha256:{}", sha256(b"the artifact"));
@@ -195,7 +195,7 @@ fn what_the_client_signs_it_verifies_and_refuses_when_it_is_altered() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn what_a_key_has_signed_the_client_verifies_with_that_key() {
+async fn the_client_verifies_signatures_by_a_key() {
     let desk = Desk::new();
     let (signer, key) = key_signer(Rekor::V2);
     let good = Good::of(&signer.message(b"the artifact").await.unwrap().bundle(), b"the artifact");

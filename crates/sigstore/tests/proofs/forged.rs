@@ -1,4 +1,4 @@
-//! Bundles that do not hold, or are not what they are taken for.
+//! Invalid bundles, and bundles of another kind than expected.
 
 use jiff::SignedDuration;
 use manifest::policy::{Pattern, SignerPattern};
@@ -14,7 +14,7 @@ use crate::support::stack::{
     sigstore, usual_signatory, verifier, verifier_with,
 };
 
-/// That a bundle is refused in this way, for a reason with these words.
+/// Checks that a bundle is rejected in this way, for a reason with these words.
 #[track_caller]
 pub(crate) fn refused(good: &Good, verifier: &Verifier, kind: fn(String) -> Rejection, words: &str) {
     let rejection = good.judged_by(verifier).expect_err("this has to be refused");
@@ -23,7 +23,7 @@ pub(crate) fn refused(good: &Good, verifier: &Verifier, kind: fn(String) -> Reje
     assert!(text.contains(words), "{text}");
 }
 
-/// Whether a pattern means the holder of the certificate that has signed.
+/// Returns whether a pattern matches the holder of the certificate.
 fn is_met(pattern: &SignerPattern, signatory: &Signatory) -> bool {
     signatory.identity().is_some_and(|(issuer, subject)| pattern.matches(issuer, subject))
 }
@@ -44,7 +44,7 @@ async fn a_signature_over_something_else_is_refused_even_where_the_bundle_names_
     let digest = base64_of(&sha256(&other.artifact));
     let other = other.with(|bundle| bundle["messageSignature"]["messageDigest"]["digest"] = digest);
     refused(&other, &verifier(), Rejection::Invalid, "signature");
-    // By its digest alone, too.
+    // Also by its digest alone.
     let verifier = verifier();
     let json = good.bundle.to_string();
     assert!(verifier.artifact(json.as_bytes(), &sha256(&good.artifact)).is_ok());
@@ -66,7 +66,7 @@ async fn a_statement_about_another_image_is_refused() {
     refused(&good, &verifier(), Rejection::OtherArtifact, "about something else");
 }
 
-/// Whoever has signed is found out; the pattern says whether that will do.
+/// Verification returns the signer; the pattern decides whether it is accepted.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn a_valid_signature_by_another_identity_or_another_issuer_is_not_the_signer_s() {
@@ -109,7 +109,7 @@ fn a_certificate_holds_at_a_proven_time_and_at_no_other() {
     let (authority, minutes) = (Authority::trusted(), SignedDuration::from_mins);
     let verifier = verifier_with(without_logs);
     accepted(&handmade::message(&authority, &Wanted::default(), true), &verifier);
-    // Nobody says when: not even a certificate that is good now will do, since now is not when it was signed.
+    // Nothing proves the time of signing. A certificate that is valid now does not help, because the signature is older.
     let expired = Wanted::good_for(minutes(-1));
     for wanted in [Wanted::default(), expired.clone()] {
         refused(
@@ -137,7 +137,7 @@ async fn a_timestamp_counts_only_over_this_signature_by_a_trusted_authority_in_i
         *stamp = flipped(stamp, 0);
     });
     refused(&broken, &verifier(), Rejection::Invalid, "timestamp");
-    // Rekor's second version tells no time of its own.
+    // Rekor's second version states no time.
     let without = good.with(|bundle| *timestamps(bundle) = json!([]));
     refused(&without, &verifier(), Rejection::Invalid, "timestamp");
     let early = verifier_with(|root| {
@@ -159,7 +159,7 @@ async fn a_certificate_that_no_certificate_log_has_seen_is_refused_where_the_roo
     let good = Good::of(&signed.bundle(), b"message");
     accepted(&good, &no_certificate_log);
     refused(&good, &verifier(), Rejection::Invalid, "signed certificate timestamp");
-    // Nor does the signer give out such a thing.
+    // The signer returns no such bundle either.
     let error = signer_at(services, verifier()).message(b"message").await.unwrap_err();
     assert!(matches!(error, sigstore::SignError::Unverified(Rejection::Invalid(_))), "{error}");
 }
@@ -195,7 +195,7 @@ async fn a_certificate_of_another_authority_is_refused_whatever_it_calls_itself(
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn what_is_signed_with_a_certificate_is_nothing_that_a_key_has_signed_and_the_reverse() {
+async fn certificate_and_key_signatures_do_not_verify_as_each_other() {
     let good = Good::message(Rekor::V1, b"message").await;
     let (by_key, key) = crate::support::stack::key_signer(Rekor::V1);
     let keyed = Good::of(&by_key.message(b"message").await.unwrap().bundle(), b"message");

@@ -1,4 +1,4 @@
-//! Entries of transparency logs that prove nothing about the signature beside them.
+//! Log entries that prove nothing about their signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use crate::support::stack::{log_of, root, verifier, verifier_with};
 
 const BOTH: [Rekor; 2] = [Rekor::V1, Rekor::V2];
 
-/// A good bundle with the part of its log entry at this path replaced.
+/// A valid bundle in which the part of its log entry at this path is replaced.
 fn with(good: &Good, path: &str, change: impl FnOnce(&Value) -> Value) -> Good {
     good.with(|bundle| {
         let part = entry(bundle).pointer_mut(path).expect("the entry has this part");
@@ -77,7 +77,7 @@ async fn an_entry_about_another_signature_is_refused() {
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn a_proof_that_leads_elsewhere_is_refused() {
     for rekor in BOTH {
-        // The first of a log may have no hashes beside it.
+        // The first entry of a log has no hashes in its proof.
         let (_, good) = (Good::message(rekor, b"first").await, Good::message(rekor, b"message").await);
         accepted(&good, &verifier());
         let last = |hashes: &Value| {
@@ -90,7 +90,7 @@ async fn a_proof_that_leads_elsewhere_is_refused() {
         refused(&elsewhere, &verifier(), Rejection::Invalid, "");
         let shorter = with(&good, "/inclusionProof/hashes", |_| json!([]));
         refused(&shorter, &verifier(), Rejection::Invalid, "");
-        // What the second version says twice counts where it is signed, and here where the entry says it.
+        // Rekor v2 states this twice. The signed value counts, which is here the one in the entry.
         let moved = match rekor {
             Rekor::V1 => with(&good, "/inclusionProof/logIndex", |_| json!("0")),
             Rekor::V2 => with(&good, "/logIndex", |_| json!("0")),
@@ -148,7 +148,7 @@ async fn a_promise_that_the_log_has_not_made_is_refused() {
     refused(&broken, &verifier(), Rejection::Invalid, "promise");
     let by_another_key = with(&good, path, |_| STANDARD.encode(Key::new().sign(b"promise")).into());
     refused(&by_another_key, &verifier(), Rejection::Invalid, "promise");
-    // It covers the time that it tells.
+    // It covers its own time.
     let earlier = with(&good, "/integratedTime", |time| {
         (time.as_str().unwrap().parse::<i64>().unwrap() - 1).to_string().into()
     });
@@ -197,7 +197,7 @@ async fn too_many_entries_are_refused_before_they_are_parsed() {
     refused(&crowded, &verifier(), Rejection::Malformed, "more than 16");
 }
 
-/// What is told of when something was signed is proven, and the earliest that is.
+/// The returned time of signing is proven, and is the earliest proven time.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn the_time_of_signing_is_the_earliest_that_is_proven() {
@@ -215,10 +215,10 @@ async fn the_time_of_signing_is_the_earliest_that_is_proven() {
     }
 }
 
-/// By a key, too: the root's logs have to have it.
+/// Signatures by a key must be in the root's logs too.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn what_a_key_has_signed_has_to_be_logged_where_there_is_a_root_with_logs() {
+async fn signatures_by_a_key_must_be_logged_if_the_root_has_logs() {
     for rekor in BOTH {
         let (signer, key) = crate::support::stack::key_signer(rekor);
         let good = Good::of(&signer.message(b"message").await.unwrap().bundle(), b"message");

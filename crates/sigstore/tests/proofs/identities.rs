@@ -1,4 +1,4 @@
-//! Tokens that will not do never leave this process.
+//! Unusable tokens never leave this process.
 
 use sigstore::{Identity, IdentityError, InvalidToken, Services, SignError, Signer, Sources};
 use testkit::{Rekor, TokenRequest};
@@ -7,7 +7,7 @@ use transport::Secret;
 use crate::support::server::Server;
 use crate::support::stack::{SIGNER, door, services, sigstore, verifier};
 
-/// A signer that shows its token to a Fulcio that counts.
+/// A signer that sends its token to a Fulcio that counts requests.
 fn signer(request: &TokenRequest, account: Option<&str>, fulcio: &Server) -> Signer {
     let sources = Sources {
         value: Some(Secret::new(sigstore().token_of(request))),

@@ -18,7 +18,7 @@ const CHAIN: &str = "dev.sigstore.cosign/chain";
 const BUNDLE: &str = "dev.sigstore.cosign/bundle";
 const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 
-/// A layer, and what its verification gives.
+/// A layer, and the result of its verification.
 struct Layer {
     payload: Vec<u8>,
     annotations: BTreeMap<String, String>,
@@ -60,7 +60,7 @@ async fn a_layer_holds_with_all_its_annotations_and_names_its_image() {
     assert_eq!((payload.reference(), payload.digest()), ("registry.example/app", "sha256:ab"));
     let names: Vec<_> = layer.annotations.keys().map(String::as_str).collect();
     assert_eq!(names, [SIGNATURE, BUNDLE, CERTIFICATE, CHAIN, TIMESTAMP]);
-    // What the root has anyway, and a second clock, may be missing.
+    // Certificates that the root has, and a second source of time, may be missing.
     layer.without(CHAIN).judged().unwrap();
     layer.without(TIMESTAMP).judged().unwrap();
     layer.with(TIMESTAMP, "").judged().unwrap();
@@ -88,7 +88,7 @@ async fn garbage_in_any_annotation_is_refused() {
     let garbage = ["garbage", "{}", "null", "\u{0}", "AAAA", deep.as_str(), &pem("AAAA"), &pem("%%%"), &long];
     for name in [SIGNATURE, CERTIFICATE, CHAIN, BUNDLE, TIMESTAMP] {
         for text in garbage {
-            // What is said of the way to the root need not be used: the root knows the way.
+            // The chain in the annotation need not be used, because the root has it.
             if name == CHAIN && text == pem("AAAA") {
                 layer.with(name, text).judged().unwrap();
                 continue;
@@ -101,7 +101,7 @@ async fn garbage_in_any_annotation_is_refused() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn what_is_swapped_between_two_good_layers_is_refused() {
+async fn parts_swapped_between_two_valid_layers_are_refused() {
     let (one, other) = (Layer::signed().await, Layer::signed().await);
     assert!(one.judged().is_ok() && other.judged().is_ok());
     for name in [SIGNATURE, CERTIFICATE, BUNDLE, TIMESTAMP] {
@@ -132,7 +132,7 @@ async fn a_promise_that_was_changed_is_refused() {
     }
 }
 
-/// A message that somebody has signed is no signature of an image, even where everything about it holds.
+/// A valid signature over a message is not a signature of an image.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn a_signature_over_something_that_is_no_payload_is_refused() {
@@ -178,14 +178,14 @@ fn an_attestation_s_timestamp_is_over_its_envelope_and_one_time_within_the_certi
     judged(&stamped, &log.root()).unwrap();
     let rejection = judged(&stamped.stamped_over(b"something else"), &log.root()).unwrap_err();
     assert!(matches!(rejection, Rejection::Invalid(_)), "{rejection}");
-    // Logged while the certificate was good, stamped when it was not.
-    // The certificate's end counts from when it is issued, so these times are taken right before.
+    // Logged while the certificate was valid, timestamped afterwards. The validity starts when the certificate is issued, so
+    // these times are computed right before.
     let over = Wanted::good_for(SignedDuration::from_secs(-2));
     let early = Attestation::new(&log, &over, Timestamp::now() - SignedDuration::from_secs(4));
     judged(&early, &log.root()).unwrap();
     let envelope = early.envelope.clone();
     judged(&early.stamped_over(&envelope), &log.root()).unwrap();
-    // Logged when it was not good any more, or by a log that nobody knows.
+    // Logged after the certificate expired, or by an unknown log.
     let late = Attestation::new(&log, &over, Timestamp::now());
     assert!(matches!(judged(&late, &log.root()), Err(Rejection::Invalid(_))));
     let envelope = late.envelope.clone();
@@ -200,7 +200,7 @@ async fn an_attestation_made_of_ours_holds_and_is_about_its_image_alone() {
     let signed = signer(Rekor::V1).statement(&statement(b"image"), &sha256(b"image")).await.unwrap();
     let bundle: Value = serde_json::from_slice(&signed.bundle()).unwrap();
     let mut annotations = signed.annotations();
-    // There it is over the signature, here it would be over the envelope.
+    // There, the timestamp is over the signature; here it would be over the envelope.
     annotations.remove(TIMESTAMP).unwrap();
     let envelope = bundle["dsseEnvelope"].to_string();
     let layer = CosignLayer { payload: envelope.as_bytes(), annotations: &annotations };

@@ -1,8 +1,8 @@
-//! The crate by its public face: what it signs others verify, what others sign it verifies, what is forged it refuses, and
-//! services that misbehave get nothing out of it.
+//! Tests of the public API: other tools verify our signatures, we verify theirs, forgeries are rejected, and misbehaving
+//! services are handled.
 //!
-//! Bundles are made by the real Sigstore of the tests and then altered, so that each test also shows that what it has not
-//! altered is accepted.
+//! Bundles are made with the real Sigstore of the tests and then altered, so each test also shows that the unaltered bundle is
+//! accepted.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how tests report")]
 

@@ -1,4 +1,4 @@
-//! Certificates are shared: by all signatures for as long as one is good, and by nobody when it is about to end.
+//! All signatures share a certificate until it is about to expire.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ fn certificate(bundle: &[u8]) -> String {
     bundle["verificationMaterial"]["certificate"]["rawBytes"].as_str().unwrap().to_owned()
 }
 
-/// Signs so many digests, and gives how many certificates they were signed with. Each is verified.
+/// Signs a number of digests, verifies each signature, and returns the number of certificates.
 async fn sign(signer: &Signer, number: usize) -> usize {
     let sign_one = async |index: usize| {
         let artifact = format!("image {index}");
@@ -39,7 +39,7 @@ async fn sign(signer: &Signer, number: usize) -> usize {
     bundles.iter().map(|(_, bundle)| certificate(bundle)).collect::<BTreeSet<_>>().len()
 }
 
-/// Stamped, and logged nowhere: so many real entries would take minutes.
+/// Timestamped but not logged, because so many real log entries would take minutes.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn two_thousand_digests_need_three_certificates_at_most() {
@@ -60,7 +60,7 @@ async fn three_hundred_digests_with_all_that_belongs_to_them_need_one_certificat
     assert_eq!(fulcio.count(), 1);
 }
 
-/// Whoever comes first asks, and the others wait for what he gets.
+/// The first task requests the certificate, and the others wait for the result.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn those_who_begin_at_once_ask_for_one_certificate() {
@@ -72,7 +72,7 @@ async fn those_who_begin_at_once_ask_for_one_certificate() {
     assert_eq!(fulcio.count(), 1);
 }
 
-/// In the middle of a run the certificate comes to its end: what follows is signed with another, and all of it holds.
+/// If the certificate expires during a run, the rest is signed with another one, and all signatures verify.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn a_certificate_is_replaced_when_its_end_is_near_and_not_before() {
@@ -81,12 +81,12 @@ async fn a_certificate_is_replaced_when_its_end_is_near_and_not_before() {
     let services = Services { fulcio: Some(fulcio.url()), ..services(Rekor::V1) };
     let verifier = verifier_with(|root| root["ctlogs"] = json!([]));
     let signer = |services: &Services| signer_at(services.clone(), verifier.clone());
-    // Five minutes are enough for many.
+    // Five minutes are enough for many signatures.
     let first = signer(&services);
     let mut signed = vec![first.message(b"message").await.unwrap(), first.message(b"message").await.unwrap()];
     assert_eq!(fulcio.count(), 1);
     assert_eq!(certificate(&signed[0].bundle()), certificate(&signed[1].bundle()));
-    // A minute and a half, or less, is not enough for one more.
+    // A minute and a half is not enough for another signature.
     let second = signer(&services);
     for number in [2, 3, 4, 4, 4] {
         signed.push(second.message(b"message").await.unwrap());
@@ -99,7 +99,7 @@ async fn a_certificate_is_replaced_when_its_end_is_near_and_not_before() {
     }
 }
 
-/// A key needs no certificate at all, and nobody is asked who was not named.
+/// A key needs no certificate and no request to other services.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn a_key_asks_fulcio_for_nothing() {

@@ -1,5 +1,4 @@
-//! Services that fail, hang, or answer what nobody asked for: nothing of it is given out, and the error says who, where and
-//! what.
+//! Services that fail, hang, or answer unexpectedly: nothing is signed, and the error names the service, its URL and its answer.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +16,7 @@ use crate::support::stack::{SIGNER, impatient_door, services, signer_at, sigstor
 
 const EACH: [Service; 3] = [Service::Fulcio, Service::Rekor, Service::TimestampAuthority];
 
-/// The services with this one elsewhere.
+/// Returns the services with this one at another URL.
 fn with(service: Service, server: &Server) -> Services {
     let mut services = services(Rekor::V1);
     match service {
@@ -91,7 +90,7 @@ async fn a_refused_request_to_a_service_is_not_retried() {
     }
 }
 
-/// Thousands of signatures do not wait, one after another, for the same failure.
+/// Thousands of signatures do not wait for the same failure one after another.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn a_certificate_that_is_unavailable_is_requested_once_for_all_signatures() {
@@ -121,7 +120,7 @@ async fn a_service_that_does_not_answer_is_given_up_and_named() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn what_a_service_answers_is_bounded_and_has_to_be_what_it_should() {
+async fn answers_of_services_are_bounded_and_validated() {
     for service in EACH {
         for garbage in ["", "garbage", "{}", "[]", "{\"a\":{}}", "\0\u{1}\u{2}"] {
             let server = Server::start(move |_| Answer::ok(garbage));
@@ -173,7 +172,7 @@ async fn a_certificate_of_another_identity_or_for_another_key_is_not_used() {
     assert!(matches!(error, SignError::Unverified(Rejection::SomeoneElses(_))), "{error}");
 }
 
-/// What a service has answered to the first request, again and again.
+/// Repeats the answer to the first request.
 fn stuck(url: &str) -> Server {
     let (url, first) = (url.parse().unwrap(), Mutex::new(None));
     Server::start(move |asked: &Asked| {
@@ -222,7 +221,7 @@ async fn an_entry_that_the_trusted_log_has_not_made_is_not_used() {
     assert!(matches!(error, SignError::Unverified(Rejection::Invalid(_))), "{error}");
 }
 
-/// The answer to the first request is lost on its way; the second is told that the entry is there.
+/// The answer to the first request is lost; the second request reports that the entry exists.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn an_entry_whose_answer_was_lost_is_found_again() {
@@ -243,10 +242,10 @@ async fn an_entry_whose_answer_was_lost_is_found_again() {
     assert!(error.to_string().contains("names no entry"), "{error}");
 }
 
-/// Signatures that are logged when the certificate is over are made again with a new one, once.
+/// Signatures that are logged after the certificate expired are made again once, with a new certificate.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn what_was_logged_too_late_is_signed_again() {
+async fn a_signature_that_was_logged_too_late_is_made_again() {
     let over = Wanted::good_for(SignedDuration::from_secs(-1));
     let verifier = || verifier_with(|root| root["ctlogs"] = serde_json::json!([]));
     let fulcio = Authority::trusted().serve(vec![over.clone(), Wanted::default()]);

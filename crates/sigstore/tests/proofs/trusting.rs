@@ -1,5 +1,5 @@
-//! Whom to trust, from a TUF repository on loopback: what is new is taken up, what is forged never is, and what was good
-//! before stands in while it may.
+//! Trust from a TUF repository on loopback: updates are used, forgeries never, and the last valid copy replaces an unusable
+//! repository until it expires.
 
 use std::io::Write;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::support::stack::{door, impatient_door};
 const CONFIG: &str = "signing_config.v0.2.json";
 const ROLES: [TufRole; 4] = [TufRole::Root, TufRole::Timestamp, TufRole::Snapshot, TufRole::Targets];
 
-/// A signing configuration whose Fulcio has this name, so that it is told from others.
+/// A signing configuration that is identified by the name of its Fulcio.
 fn config(name: &str) -> Vec<u8> {
     let service = |url: &str| {
         json!([{ "url": url, "majorApiVersion": 1, "operator": "test",
@@ -39,7 +39,7 @@ fn repository() -> TufRepository {
     TufRepository::start([("trusted_root.json", root), (CONFIG, config("first"))])
 }
 
-/// A repository, and somebody who has asked it once and kept what it said.
+/// A repository, and a client that has cached its first answer.
 struct Known {
     repository: TufRepository,
     cache: TempDir,
@@ -58,19 +58,19 @@ impl Known {
         settings(&self.repository, Some(self.cache.path()))
     }
 
-    /// What a new run is told by the repository, or by what was kept of it.
+    /// Returns the configuration of a new run, from the repository or the cache.
     async fn asked(&self) -> Result<String, TrustError> {
         asked(&Trust::new(door(), self.settings()).unwrap()).await
     }
 
-    /// What a run is told that has kept nothing.
+    /// Returns the configuration of a run without a cache.
     async fn asked_anew(&self) -> Result<String, TrustError> {
         let settings =
             TrustSettings { cache: None, initial_root: Some(self.root.clone()), ..self.settings() };
         asked(&Trust::new(door(), settings).unwrap()).await
     }
 
-    /// Publishes another configuration, as somebody who must not be believed would.
+    /// Publishes another configuration without authorization.
     fn publish_evil(&mut self) {
         self.repository.set_target(CONFIG, config("evil"));
         self.repository.publish();
@@ -86,14 +86,14 @@ fn settings(repository: &TufRepository, cache: Option<&Path>) -> TrustSettings {
     }
 }
 
-/// The name of the configuration that is trusted; the trusted root has to be there too.
+/// Returns the name of the trusted configuration. The trusted root must exist too.
 async fn asked(trust: &Trust) -> Result<String, TrustError> {
     trust.verifier().await?;
     let fulcio = trust.services(Form::Bundle).await?.fulcio.unwrap();
     Ok(fulcio.host_str().unwrap().trim_end_matches(".example").to_owned())
 }
 
-/// Whatever is logged on this thread while the guard lives.
+/// Records the log of this thread while the guard lives.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -133,7 +133,7 @@ async fn the_repository_is_read_once_and_only_when_it_is_needed() {
     let trust = Trust::new(door(), settings(&repository, None)).unwrap();
     assert_eq!(repository.requests(), [""; 0], "whoever needs no trust asks nobody");
     assert_eq!(asked(&trust).await.unwrap(), "first");
-    // The next root, which is not there; timestamp, snapshot, targets; both files.
+    // The next root, which does not exist; timestamp, snapshot, targets; both files.
     let number = repository.requests().len();
     assert_eq!(number, 6, "{:?}", repository.requests());
     let clone = trust.clone();
@@ -172,7 +172,7 @@ async fn complete_settings_need_no_request() {
 }
 
 #[tokio::test]
-async fn what_is_published_is_taken_up_by_the_next_run_with_new_keys_too() {
+async fn the_next_run_uses_newly_published_metadata_including_new_keys() {
     let mut known = Known::new().await;
     known.repository.set_target(CONFIG, config("second"));
     let before = known.repository.requests().len();
@@ -190,8 +190,8 @@ async fn what_is_published_is_taken_up_by_the_next_run_with_new_keys_too() {
     assert_eq!(known.asked_anew().await.unwrap(), "third");
 }
 
-/// For each way in which a repository can be wrong: who has seen it right keeps to that and says so, who has not trusts
-/// nothing; and when it is right again all is well.
+/// For each fault of a repository: a client with a valid copy uses it with a warning, and a client without one trusts nothing.
+/// When the repository is valid again, both use it.
 async fn stands_in(spoil: impl Fn(&mut Known), words: &str) {
     let mut known = Known::new().await;
     spoil(&mut known);
@@ -221,7 +221,7 @@ async fn unsigned_metadata_of_any_role_is_never_trusted() {
 }
 
 #[tokio::test]
-async fn what_has_expired_is_not_trusted_whichever_role_it_is_of() {
+async fn expired_metadata_of_any_role_is_not_trusted() {
     for role in ROLES {
         stands_in(
             |known| {
@@ -282,7 +282,7 @@ async fn a_repository_that_recovers_is_followed_again() {
 async fn a_repository_that_fails_or_hangs_costs_a_warning() {
     let known = Known::new().await;
     for answer in [Answer::status(503, ""), Answer::status(404, ""), Answer::ok("garbage"), Answer::Silence] {
-        // The cache is the one of the address, so the copy is moved there.
+        // The cache depends on the URL, so the copy is moved there.
         let server = Server::start(move |_| answer.clone());
         let address = server.url().authority().replace(':', "_");
         let own = known.repository.url().trim_start_matches("http://").replace(':', "_");
@@ -297,7 +297,7 @@ async fn a_repository_that_fails_or_hangs_costs_a_warning() {
     }
 }
 
-/// Copies a folder with all that is in it.
+/// Copies a directory recursively.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -311,7 +311,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The files of a folder and of those in it.
+/// Returns the files in a directory, recursively.
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
@@ -338,7 +338,7 @@ async fn a_cache_of_another_repository_is_not_believed() {
     evil.publish();
     let own = tempfile::tempdir().unwrap();
     assert_eq!(asked(&Trust::new(door(), settings(&evil, Some(own.path()))).unwrap()).await.unwrap(), "evil");
-    // All of it put where the good one's copy is, whose address answers nothing any more.
+    // Replaces the valid copy with this content, while its URL no longer answers.
     let gone = Server::start(|_| Answer::status(503, ""));
     let folder = known.cache.path().join(gone.url().authority().replace(':', "_"));
     copy(&own.path().join(evil.url().trim_start_matches("http://").replace(':', "_")), &folder);

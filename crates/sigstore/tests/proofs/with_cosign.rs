@@ -1,4 +1,4 @@
-//! Both ways with cosign, in the versions that users have: what it signs is verified here, what is signed here it verifies.
+//! Both directions with the common versions of cosign: we verify its signatures, and it verifies ours.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,13 +19,13 @@ use crate::support::stack::{
 const ARTIFACT: &[u8] = b"what is signed";
 const LOGS: [Rekor; 2] = [Rekor::V1, Rekor::V2];
 
-/// A folder with an artifact in it, and both versions of cosign.
+/// A directory with an artifact, and both versions of cosign.
 struct Desk {
     folder: TempDir,
     config: DockerConfig,
 }
 
-/// By whom something is to be signed, or is expected to be.
+/// The signer, or the expected signer.
 #[derive(Clone, Copy)]
 enum By<'a> {
     Identity,
@@ -50,7 +50,7 @@ impl Desk {
         self.folder.path().join(name)
     }
 
-    /// Has cosign sign the artifact, and gives the bundle.
+    /// Signs the artifact with cosign, and returns the bundle.
     fn signed(&self, cosign: &Cosign<'_>, subcommand: &str, by: By<'_>, rekor: Rekor) -> Good {
         let mut words: Vec<OsString> =
             [subcommand, "--yes", "--new-bundle-format=true"].map(Into::into).into();
@@ -69,7 +69,7 @@ impl Desk {
         Good::of(&fs::read(self.file("bundle")).unwrap(), ARTIFACT)
     }
 
-    /// What cosign says of a bundle over, or about, a file.
+    /// Verifies a bundle for a file with cosign.
     fn judged(&self, cosign: &Cosign<'_>, bundle: &[u8], by: By<'_>, name: &str) -> Result<String, String> {
         let bundle_file = self.file("bundle");
         fs::write(&bundle_file, bundle).unwrap();
@@ -94,7 +94,7 @@ impl Desk {
     }
 }
 
-/// The signers that are tried with cosign: their bundles have to hold for cosign, and be about nothing else.
+/// The tested signers. cosign must accept their bundles only for their subject.
 async fn hand_over(desk: &Desk, signer: &Signer, by: By<'_>) {
     let message = signer.message(ARTIFACT).await.unwrap().bundle();
     let statement = signer.statement(&statement(ARTIFACT), &sha256(ARTIFACT)).await.unwrap().bundle();
@@ -108,7 +108,7 @@ async fn hand_over(desk: &Desk, signer: &Signer, by: By<'_>) {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn what_an_identity_signs_here_both_cosigns_verify() {
+async fn both_cosign_versions_verify_our_signatures_by_an_identity() {
     let desk = Desk::new();
     for rekor in LOGS {
         hand_over(&desk, &signer(rekor), By::Identity).await;
@@ -117,7 +117,7 @@ async fn what_an_identity_signs_here_both_cosigns_verify() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn what_a_key_signs_here_both_cosigns_verify() {
+async fn both_cosign_versions_verify_our_signatures_by_a_key() {
     let desk = Desk::new();
     let public = desk.file("key.pub");
     for rekor in LOGS {
@@ -129,13 +129,13 @@ async fn what_a_key_signs_here_both_cosigns_verify() {
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn what_cosign_signs_as_an_identity_is_verified_here() {
+fn signatures_by_cosign_with_an_identity_verify() {
     let desk = Desk::new();
     let [old, new] = desk.versions();
     let both = ["sign-blob", "attest-blob"];
     for (cosign, rekor, subcommands) in [
         (old, Rekor::V1, &both[..]),
-        // Its attestations are entries of a kind that the second version of Rekor no longer takes.
+        // Its attestations use an entry type that Rekor v2 no longer accepts.
         (old, Rekor::V2, &both[..1]),
         (new, Rekor::V1, &both),
         (new, Rekor::V2, &both),
@@ -151,7 +151,7 @@ fn what_cosign_signs_as_an_identity_is_verified_here() {
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn what_cosign_signs_by_an_encrypted_key_is_verified_here() {
+fn signatures_by_cosign_with_an_encrypted_key_verify() {
     let desk = Desk::new();
     let [old, new] = desk.versions();
     for (cosign, rekor) in [(old, Rekor::V1), (new, Rekor::V1), (new, Rekor::V2)] {
@@ -187,7 +187,7 @@ async fn the_encrypted_key_of_cosign_signs_here() {
     }
 }
 
-/// Cosign refuses what it should: the judge can fail.
+/// cosign rejects an invalid bundle, so the test can fail.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn cosign_accepts_our_bundles_in_older_forms_and_none_that_is_forged() {
@@ -207,7 +207,7 @@ async fn cosign_accepts_our_bundles_in_older_forms_and_none_that_is_forged() {
     desk.judged(&new, forged.bundle.to_string().as_bytes(), By::Identity, "artifact").unwrap_err();
 }
 
-/// Cosign's own bundle of before there were any holds what the annotations of a layer hold.
+/// cosign's legacy bundle has the content of a layer's annotations.
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 fn a_layer_made_of_what_cosign_signs_is_verified_here() {

@@ -1,4 +1,4 @@
-//! slsa-verifier accepts a verification summary that is signed here.
+//! slsa-verifier accepts our verification summaries.
 
 use std::fs;
 

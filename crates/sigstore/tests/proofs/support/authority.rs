@@ -1,5 +1,5 @@
-//! Certificate authorities that issue what tests need and Fulcio would not: the one of the tests' Sigstore, whose key lies
-//! in its folder, and strangers with its name.
+//! Certificate authorities for certificates that Fulcio would not issue: that of the tests' Sigstore, whose key is in its
+//! directory, and unknown ones with the same name.
 
 use std::fs;
 
@@ -22,19 +22,19 @@ const CODE_SIGNING: [u8; 8] = [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x03];
 /// Fulcio's *Issuer (V2)*: 1.3.6.1.4.1.57264.1.8.
 const FULCIO_ISSUER: [u8; 10] = [0x2b, 0x06, 0x01, 0x04, 0x01, 0x83, 0xbf, 0x30, 0x01, 0x08];
 
-/// What a certificate is to say. It has no timestamp of a certificate log.
+/// The content of a certificate, without a timestamp of a certificate log.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) email: String,
     pub(crate) issuer: String,
-    /// When it begins, from now.
+    /// The start of its validity, relative to now.
     pub(crate) from: SignedDuration,
-    /// When it ends, from now.
+    /// The end of its validity, relative to now.
     pub(crate) until: SignedDuration,
 }
 
 impl Default for Wanted {
-    /// As Fulcio has it: of the usual signer, from now on, for ten minutes.
+    /// As issued by Fulcio: for the usual signer, valid for ten minutes from now.
     fn default() -> Self {
         let (from, until) = (SignedDuration::from_secs(-1), SignedDuration::from_mins(10));
         Self { email: SIGNER.to_owned(), issuer: issuer().to_owned(), from, until }
@@ -55,7 +55,7 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    /// The one that the tests' Sigstore trusts.
+    /// The authority that the tests' Sigstore trusts.
     pub(crate) fn trusted() -> Self {
         let key = pem(&fs::read_to_string(sigstore().folder().join("ca.plain")).unwrap());
         let key = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, &key).unwrap();
@@ -63,7 +63,7 @@ impl Authority {
         Self { key, certificate }
     }
 
-    /// Another one that calls itself the same.
+    /// Another authority with the same name.
     pub(crate) fn stranger() -> Self {
         Self { key: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap(), ..Self::trusted() }
     }
@@ -77,14 +77,14 @@ impl Authority {
         let version = value(0xa0, &[&value(0x02, &[&[2]])]);
         let serial = value(0x02, &[&now.as_nanosecond().to_be_bytes()[8..]]);
         let extensions = value(0xa3, &[&extensions(wanted)]);
-        // The subject of its own certificate is the sixth part.
+        // The subject is the sixth part of its own certificate.
         let content =
             sequence(&[&version, &serial, &algorithm, own[5], &validity, &sequence(&[]), key, &extensions]);
         let signature = self.key.sign(&SystemRandom::new(), &content).unwrap();
         sequence(&[&content, &algorithm, &value(0x03, &[&[0], signature.as_ref()])])
     }
 
-    /// A Fulcio of this authority, whose certificates say in turn what is wanted, the last one for ever.
+    /// Starts a Fulcio of this authority, which issues these certificates in turn and then repeats the last one.
     pub(crate) fn serve(self, wanted: Vec<Wanted>) -> Server {
         let issued = std::sync::atomic::AtomicUsize::new(0);
         Server::start(move |asked| {
@@ -95,12 +95,12 @@ impl Authority {
     }
 }
 
-/// The key that a certificate is asked for.
+/// The key in a certificate request.
 pub(crate) fn key_of(asked: &Asked) -> Vec<u8> {
     pem(asked.json()["publicKeyRequest"]["publicKey"]["content"].as_str().unwrap())
 }
 
-/// What Fulcio answers.
+/// The answer of Fulcio.
 pub(crate) fn answer(chain: impl IntoIterator<Item = Vec<u8>>) -> Answer {
     let chain: Vec<_> = chain.into_iter().map(|der| to_pem("CERTIFICATE", &der)).collect();
     Answer::ok(json!({ "signedCertificateEmbeddedSct": { "chain": { "certificates": chain } } }).to_string())

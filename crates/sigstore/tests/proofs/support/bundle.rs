@@ -1,4 +1,4 @@
-//! Good bundles, and what can be made of them.
+//! Valid bundles, and alterations of them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use testkit::Rekor;
 
 use super::stack::{sha256, signer, statement};
 
-/// A bundle that holds, and what it is over or about.
+/// A valid bundle, and its subject.
 #[derive(Clone, Debug)]
 pub(crate) struct Good {
     pub(crate) bundle: Value,
@@ -32,7 +32,7 @@ impl Good {
         Self { bundle: serde_json::from_slice(bundle).unwrap(), artifact: artifact.to_owned() }
     }
 
-    /// The same with something changed.
+    /// Returns the bundle with a change.
     pub(crate) fn with(&self, change: impl FnOnce(&mut Value)) -> Self {
         let mut changed = self.clone();
         change(&mut changed.bundle);
@@ -40,7 +40,7 @@ impl Good {
         changed
     }
 
-    /// What a verifier says of it.
+    /// Returns the result of its verification.
     pub(crate) fn judged_by(&self, verifier: &Verifier) -> Result<sigstore::Signatory, Rejection> {
         let json = self.bundle.to_string();
         if self.bundle.get("dsseEnvelope").is_some() {
@@ -50,7 +50,7 @@ impl Good {
         }
     }
 
-    /// The form of v0.1 or v0.2: the certificate in a chain of its own.
+    /// Converts the bundle to v0.1 or v0.2, with the certificate in a chain.
     pub(crate) fn in_version(&self, version: &str) -> Self {
         self.with(|bundle| {
             bundle["mediaType"] =
@@ -62,7 +62,7 @@ impl Good {
     }
 }
 
-/// The one log entry of a bundle.
+/// Returns the only log entry of a bundle.
 pub(crate) fn entry(bundle: &mut Value) -> &mut Value {
     &mut bundle["verificationMaterial"]["tlogEntries"][0]
 }
@@ -71,7 +71,7 @@ pub(crate) fn timestamps(bundle: &mut Value) -> &mut Value {
     &mut bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"]
 }
 
-/// Base64 with a bit of what it stands for changed, at the end or that many bytes before it.
+/// Flips a bit in the decoded content of Base64 text, at the end or this many bytes before it.
 pub(crate) fn flipped(text: &Value, from_end: usize) -> Value {
     let mut bytes = STANDARD.decode(text.as_str().unwrap()).unwrap();
     let place = bytes.len() - 1 - from_end;

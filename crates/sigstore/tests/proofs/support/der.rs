@@ -1,4 +1,4 @@
-//! Just enough DER (X.690) to write certificates and to find things in them.
+//! The subset of DER (X.690) that is needed to write and search certificates.
 
 /// A value with its tag and length.
 pub(crate) fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -16,12 +16,12 @@ pub(crate) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     value(0x30, parts)
 }
 
-/// An object identifier, given as it is encoded.
+/// An object identifier, from its encoded content.
 pub(crate) fn identifier(encoded: &[u8]) -> Vec<u8> {
     value(0x06, &[encoded])
 }
 
-/// A time as certificates have it until 2049 (RFC 5280, 4.1.2.5.1).
+/// A time in the form that certificates use until 2049 (RFC 5280, 4.1.2.5.1).
 pub(crate) fn time(at: jiff::Timestamp) -> Vec<u8> {
     value(0x17, &[at.strftime("%y%m%d%H%M%SZ").to_string().as_bytes()])
 }
@@ -39,7 +39,7 @@ pub(crate) fn parts(constructed: &[u8]) -> Vec<&[u8]> {
     parts
 }
 
-/// Where the content of the first value begins and ends.
+/// Returns the range of the content of the first value.
 fn content(der: &[u8]) -> (usize, usize) {
     let (start, length) = match der[1] {
         short @ 0..=0x7f => (2, usize::from(short)),

@@ -1,4 +1,4 @@
-//! Signatures that no tool of ours would make: with any certificate, stamped or not, promised by a log of our own.
+//! Signatures that our tools would not make: with any certificate, with or without a timestamp, promised by a log of the test.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
@@ -26,7 +26,7 @@ impl Key {
         Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap())
     }
 
-    /// Its public half, as *SubjectPublicKeyInfo*.
+    /// Returns its public key, as *SubjectPublicKeyInfo*.
     pub(crate) fn public(&self) -> Vec<u8> {
         self.0.public_key().as_der().unwrap().as_ref().to_owned()
     }
@@ -36,7 +36,7 @@ impl Key {
     }
 }
 
-/// The trusted root without logs of any kind: its authorities alone are trusted.
+/// The trusted root without logs: only its authorities are trusted.
 pub(crate) fn without_logs(root: &mut Value) {
     root["tlogs"] = json!([]);
     root["ctlogs"] = json!([]);
@@ -57,7 +57,7 @@ fn base64_digest(message: &[u8]) -> String {
     STANDARD.encode(hex::decode(sha256(message)).unwrap())
 }
 
-/// A signed message with a certificate of an authority, stamped or not, logged nowhere.
+/// A signed message with a certificate of an authority, with or without a timestamp, and not logged.
 pub(crate) fn message(authority: &Authority, wanted: &Wanted, is_stamped: bool) -> Good {
     let (key, artifact) = (Key::new(), b"made by hand".as_slice());
     let (certificate, signature) = (authority.issue(&key.public(), wanted), key.sign(artifact));
@@ -76,7 +76,7 @@ pub(crate) fn message(authority: &Authority, wanted: &Wanted, is_stamped: bool) 
     Good { bundle, artifact: artifact.to_owned() }
 }
 
-/// A transparency log of our own that promises whatever it is asked for.
+/// A transparency log of the test that promises any entry.
 pub(crate) struct Log(Key);
 
 impl Log {
@@ -94,11 +94,11 @@ impl Log {
         })
     }
 
-    /// A promise as cosign keeps it in an annotation: that an entry was taken up at this time.
+    /// A promise in the form of cosign's annotation: the entry was integrated at this time.
     fn promise(&self, entry: &Value, at: Timestamp) -> String {
         let (body, time) = (STANDARD.encode(entry.to_string()), at.as_second());
         let id = sha256(&self.0.public());
-        // In the order of names, without space: what a log signs (RFC 8785).
+        // The content that a log signs: sorted by name, without spaces (RFC 8785).
         let signed = format!(r#"{{"body":"{body}","integratedTime":{time},"logID":"{id}","logIndex":1}}"#);
         let promise = STANDARD.encode(self.0.sign(signed.as_bytes()));
         let payload: Value = serde_json::from_str(&signed).unwrap();
@@ -106,7 +106,7 @@ impl Log {
     }
 }
 
-/// A layer of a `.att` manifest, made by hand: a statement about [`Attestation::ARTIFACT`].
+/// A handmade layer of a `.att` manifest: a statement about [`Attestation::ARTIFACT`].
 pub(crate) struct Attestation {
     pub(crate) envelope: Vec<u8>,
     pub(crate) annotations: std::collections::BTreeMap<String, String>,
@@ -115,7 +115,7 @@ pub(crate) struct Attestation {
 impl Attestation {
     pub(crate) const ARTIFACT: &[u8] = b"attested by hand";
 
-    /// One whose certificate is as wanted, which the log says it has taken up at this time.
+    /// Creates a layer with this certificate and the log's promise for this time.
     pub(crate) fn new(log: &Log, wanted: &Wanted, at: Timestamp) -> Self {
         let key = Key::new();
         let certificate = to_pem("CERTIFICATE", &Authority::trusted().issue(&key.public(), wanted));
@@ -140,7 +140,7 @@ impl Attestation {
         Self { envelope: envelope.into_bytes(), annotations }
     }
 
-    /// The same with a timestamp over these bytes.
+    /// Creates the same layer with a timestamp over these bytes.
     pub(crate) fn stamped_over(mut self, bytes: &[u8]) -> Self {
         let stamp = json!({ "SignedRFC3161Timestamp": STANDARD.encode(stamp(bytes)) });
         self.annotations.insert("dev.sigstore.cosign/rfc3161timestamp".to_owned(), stamp.to_string());

@@ -1,5 +1,5 @@
-//! What the tests are made of: somebody who signs with the Sigstore of the tests, servers that answer as they are told, an
-//! authority that issues what it likes.
+//! Support for the tests: signers that use the Sigstore of the tests, servers with configurable answers, and a certificate
+//! authority.
 
 pub(crate) mod authority;
 pub(crate) mod bundle;

@@ -1,4 +1,4 @@
-//! Servers on loopback that answer as they are told, by themselves or with what another server says.
+//! Servers on loopback with configurable answers, which may come from another server.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
-/// How long a server that is asked may take: generous, since machines are slow.
+/// The time limit of an answer, which is generous because machines are slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request.
@@ -32,14 +32,14 @@ impl Asked {
     }
 }
 
-/// What is answered.
+/// An answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
     /// A status and a body.
     Whole(u16, Vec<u8>),
-    /// What another server has answered, as it is.
+    /// The unchanged answer of another server.
     AsIs(Vec<u8>),
-    /// Nothing, for as long as somebody waits.
+    /// No answer until the client gives up.
     Silence,
 }
 
@@ -55,7 +55,7 @@ impl Answer {
 
 type Respond = dyn Fn(&Asked) -> Answer + Send + Sync;
 
-/// A server that remembers what it was asked; it ends when it is dropped.
+/// A server that records its requests. It stops when it is dropped.
 pub(crate) struct Server {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -63,7 +63,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Answers everything by this function.
+    /// Starts a server that answers all requests with this function.
     pub(crate) fn start(respond: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -75,14 +75,14 @@ impl Server {
                     return;
                 }
                 let (log, respond) = (Arc::clone(&log), Arc::clone(&respond));
-                // Whoever hangs up in the middle has what he wants.
+                // A client may close the connection early.
                 thread::spawn(move || stream.and_then(|stream| serve(stream, &log, &*respond)));
             }
         });
         Self { address, asked, is_over }
     }
 
-    /// Stands before another server and gives on what that one answers, altered by this function.
+    /// Starts a proxy in front of another server that alters its answers with this function.
     pub(crate) fn before(
         url: &str,
         alter: impl Fn(&Asked, Vec<u8>) -> Vec<u8> + Send + Sync + 'static,
@@ -105,7 +105,7 @@ impl Server {
         self.asked.lock().unwrap().clone()
     }
 
-    /// How many requests came.
+    /// Returns the number of requests.
     pub(crate) fn count(&self) -> usize {
         self.asked.lock().unwrap().len()
     }
@@ -114,7 +114,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::SeqCst);
-        // Wakes it where it waits for somebody.
+        // Wakes the thread that waits for a connection.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -162,7 +162,7 @@ fn read(stream: &TcpStream) -> std::io::Result<Asked> {
     Ok(Asked { line, content_type, body })
 }
 
-/// What a server says to somebody else's request, head and all. HTTP/1.0, lest it answers in chunks.
+/// Returns the complete answer of a server to a request. Uses HTTP/1.0, because such answers are not chunked.
 pub(crate) fn forward(url: &Url, asked: &Asked) -> Vec<u8> {
     let authority = url.authority();
     let (method, path) = asked.line.split_once(' ').unwrap();

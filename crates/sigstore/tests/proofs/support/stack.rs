@@ -1,4 +1,4 @@
-//! The Sigstore of the tests, and somebody who signs with it.
+//! The Sigstore of the tests, and signers that use it.
 
 use std::fs;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use testkit::{Issuer, Rekor, Sigstore};
 use transport::{Door, HostSettings, Retry, Secret, Settings, Timeouts};
 use url::Url;
 
-/// Who signs, where nobody else is named.
+/// The default identity.
 pub(crate) const SIGNER: &str = "promoter@example.com";
 pub(crate) const PREDICATE: &str = "https://example.com/predicate/v1";
 
@@ -21,12 +21,12 @@ pub(crate) fn sigstore() -> &'static Sigstore {
     Sigstore::shared()
 }
 
-/// Who vouches, where nobody else is named.
+/// The default issuer.
 pub(crate) fn issuer() -> &'static str {
     sigstore().issuer(Issuer::Usual)
 }
 
-/// A door that tries three times, without long pauses. Its patience ends before a signer would wait for a service.
+/// A door with three attempts and short pauses. Its patience ends before a signer would wait for a service.
 pub(crate) fn door() -> Door {
     let retry = Retry { attempts: 3, first_pause: Duration::from_millis(5), ..Retry::default() };
     Door::open(Settings { retry, other_hosts: impatient(), ..Settings::default() }).unwrap()
@@ -36,7 +36,7 @@ fn impatient() -> HostSettings {
     HostSettings { patience: Duration::from_millis(900), ..HostSettings::default() }
 }
 
-/// A door that tries once and soon gives up, though not so soon that a busy machine were given up.
+/// A door with one attempt and a short timeout that still tolerates a busy machine.
 pub(crate) fn impatient_door() -> Door {
     let retry = Retry { attempts: 1, ..Retry::default() };
     let short = Duration::from_secs(3);
@@ -49,15 +49,15 @@ pub(crate) fn root() -> Vec<u8> {
     fs::read(sigstore().trusted_root()).unwrap()
 }
 
-/// The trusted root with something of it changed.
+/// The trusted root with a change.
 pub(crate) fn root_with(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut root: Value = serde_json::from_slice(&root()).unwrap();
     change(&mut root);
     root.to_string().into_bytes()
 }
 
-/// The entry of this log in a trusted root. `cosign trusted-root create` writes the logs in no certain
-/// order, so a test must not go by their position.
+/// The entry of this log in a trusted root. `cosign trusted-root create` writes the logs in any order, so a test must not
+/// depend on their position.
 pub(crate) fn log_of(root: &mut Value, rekor: Rekor) -> &mut Value {
     let url = sigstore().rekor(rekor);
     let mut logs = root["tlogs"].as_array_mut().unwrap().iter_mut();
@@ -95,7 +95,7 @@ pub(crate) fn identity_of(token: &str) -> Identity {
     Identity::new(sources, door())
 }
 
-/// Who signs as the usual signer.
+/// A signer with the usual identity.
 pub(crate) fn signer(rekor: Rekor) -> Signer {
     signer_at(services(rekor), verifier())
 }
@@ -104,7 +104,7 @@ pub(crate) fn signer_at(services: Services, verifier: Arc<Verifier>) -> Signer {
     Signer::with_identity(door(), identity(SIGNER), services, verifier)
 }
 
-/// Who signs with a new key, and logs it; with the key.
+/// A signer with a new key that logs its signatures; also returns the key.
 pub(crate) fn key_signer(rekor: Rekor) -> (Signer, sigstore::VerificationKey) {
     let key = SigningKey::generate().unwrap();
     let public = key.verification_key();
