@@ -99,7 +99,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn where_all_are_equally_fast_nothing_goes_to_the_spool_and_staging_is_read_once() {
+async fn with_equally_fast_hosts_the_spool_is_unused_and_staging_is_read_once() {
     let scene = Scene::new(3, 30 * MIB).await;
     let copier = scene.copier(SpoolSettings::default());
     scene.copy_all(&copier).await;
@@ -157,7 +157,7 @@ async fn without_a_spool_a_slow_region_is_served_by_a_second_read() {
 }
 
 #[tokio::test]
-async fn where_the_disk_fails_a_slow_region_is_served_by_a_second_read() {
+async fn if_the_disk_fails_a_slow_region_is_served_by_a_second_read() {
     assert_second_read(SpoolSettings { directory: Some("/nonexistent/folder".into()), limit: 1 << 30 }).await;
 }
 

@@ -315,7 +315,7 @@ async fn a_blob_that_is_elsewhere_is_read_there_without_credentials() {
 
 /// Storage services include the refused request in their answer, with the complete signed URL.
 #[tokio::test]
-async fn of_an_answer_that_a_redirect_led_to_only_its_code_is_shown() {
+async fn only_the_code_of_a_redirected_answer_is_shown() {
     for (body, code) in [
         (
             "<Error><Code>SignatureDoesNotMatch</Code><Resource>/hush/hush?sig=hush</Resource></Error>",

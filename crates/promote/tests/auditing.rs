@@ -73,7 +73,7 @@ fn platforms() -> (Sample, Digest) {
 /// An attacker who can push controls the platform and the annotations. An index counts as signed only if every image that runs
 /// is.
 #[tokio::test]
-async fn what_an_index_lists_as_unknown_has_to_be_signed_unless_it_holds_attestations_alone() {
+async fn unknown_platforms_of_an_index_must_be_signed_unless_they_hold_only_attestations() {
     let (index, first) = platforms();
     for (other, attests, has_to_be) in [
         (attestations(1), Some(first), false),

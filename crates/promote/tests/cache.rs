@@ -133,7 +133,7 @@ async fn facts_that_contradict_the_registry_are_discarded_for_the_whole_host() {
 
 /// A listing that contradicts the cache corrects it without a recheck, so that the plan of every later run is right too.
 #[tokio::test]
-async fn what_a_new_wish_brings_to_light_is_not_forgotten_again() {
+async fn facts_found_for_a_new_edge_stay_in_the_cache() {
     let mut scene = Scene::new(google()).await;
     scene.plan(NONE).await;
     let region = &scene.world.production[0];

@@ -119,7 +119,7 @@ async fn absent_attachments_are_not_found_and_known_absences_are_not_requested()
 }
 
 #[tokio::test]
-async fn what_holds_is_found_at_each_place_with_what_it_takes_to_carry_it() {
+async fn valid_attachments_are_found_in_each_form_with_everything_needed_to_copy_them() {
     for referrers_api in [true, false] {
         let scene = Scene::new(Config { referrers_api, ..Config::default() }).await;
         let (hand, digest) = (&scene.hand, scene.image.digest());
@@ -177,7 +177,7 @@ async fn an_invalid_signature_is_distinguished_from_a_valid_one_beside_it() {
 }
 
 #[tokio::test]
-async fn what_another_has_signed_or_what_is_about_another_image_does_not_count() {
+async fn attachments_by_other_signers_or_about_other_images_do_not_count() {
     let scene = Scene::new(Config::default()).await;
     let (hand, stranger, digest) = (&scene.hand, Hand::new(), scene.image.digest());
     let other = Digest::of(b"another image");
@@ -202,7 +202,7 @@ async fn what_another_has_signed_or_what_is_about_another_image_does_not_count()
 
 /// Without a configured key, a signature made with a key is neither forged nor trusted.
 #[tokio::test]
-async fn what_is_signed_with_a_key_is_someone_elses_where_none_is_held() {
+async fn a_signature_by_a_key_is_someone_elses_without_that_key() {
     let scene = Scene::new(Config::default()).await;
     let (hand, digest) = (&scene.hand, scene.image.digest());
     scene.append(AttachmentKind::Signature, &[hand.signature(digest).await]).await;
@@ -222,7 +222,7 @@ async fn what_is_signed_with_a_key_is_someone_elses_where_none_is_held() {
 }
 
 #[tokio::test]
-async fn what_is_no_bundle_is_left_alone_and_what_only_says_so_is_rejected() {
+async fn other_manifests_are_ignored_and_false_bundles_are_rejected() {
     let scene = Scene::new(Config::default()).await;
     let (repository, image) = (&scene.repository, &scene.image);
     let sbom = "application/spdx+json";
@@ -243,7 +243,7 @@ async fn what_is_no_bundle_is_left_alone_and_what_only_says_so_is_rejected() {
 
 /// Anyone can write an annotation. Content that cannot be read may be provenance, whatever its annotation says.
 #[tokio::test]
-async fn what_cannot_be_read_counts_as_an_attestation_of_any_type_whatever_a_list_says() {
+async fn an_unreadable_attachment_counts_as_an_attestation_of_any_type() {
     let scene = Scene::new(Config::default()).await;
     for predicate_type in ["https://sigstore.dev/cosign/sign/v1", "https://spdx.dev/Document"] {
         let content = Bytes::from(format!("no bundle: {predicate_type}"));
@@ -349,7 +349,7 @@ async fn a_registry_that_does_not_tell_is_an_error_and_content_that_is_broken_is
 /// Registries lag and clean up. What is listed but answered with 404 counts as absent, not as forged, whether or not the answer
 /// proves that it does not exist.
 #[tokio::test]
-async fn what_is_listed_and_answered_with_404_is_absent_wherever_it_is_missing() {
+async fn listed_content_that_answers_404_is_absent() {
     let scene = Scene::new(Config::default()).await;
     let (hand, digest) = (&scene.hand, scene.image.digest());
     scene.append(AttachmentKind::Signature, &[hand.signature(digest).await]).await;

@@ -125,7 +125,7 @@ async fn every_image_of_a_region_that_has_gone_fails_once() {
 /// The run is stopped while a region is behind. What has started is finished, and what the region has missed counts as not
 /// started.
 #[tokio::test]
-async fn what_a_slow_region_has_missed_counts_as_not_begun_after_a_stop() {
+async fn images_that_a_slow_region_has_missed_count_as_not_started_after_a_stop() {
     let world = world(2).await;
     let cleared = world.prepare().await.unwrap();
     world.production[0].faults().set_latency(Duration::from_millis(400));
@@ -234,7 +234,7 @@ async fn a_region_that_never_answers_fails_by_itself() {
 /// If a tag in the late region names another image, the second round is given up, just as the first would be: nothing of it is
 /// written, and each of its images counts as failed, with the conflict as the reason.
 #[tokio::test]
-async fn what_contradicts_a_late_region_gives_up_the_second_round() {
+async fn a_conflict_in_a_late_region_gives_up_the_second_round() {
     let world = world(2).await;
     let other = Recipe { seed: 9_999, ..Recipe::default() }.image();
     other.put(world.production[0].store(), &path("prod/app-5"), &[tag("v1")]).await.unwrap();

@@ -200,7 +200,7 @@ async fn a_second_run_writes_nothing() {
 
 /// An image that was copied and not signed, by another tool or by a run that was killed, is completed.
 #[tokio::test]
-async fn what_is_promoted_already_is_signed_and_recorded_all_the_same() {
+async fn promoted_images_are_signed_and_recorded_too() {
     let mut this = Signer::of(google(), 2).await;
     let index = Recipe::default().index(2);
     this.world.stage("app", &index, &["v1"]).await;
@@ -445,7 +445,7 @@ async fn parts_that_images_share_are_signed_once_and_each_part_has_its_summary()
 
 /// With an inventory cache, a complete image costs no requests. If the signer changes, no image counts as complete.
 #[tokio::test]
-async fn what_a_cache_remembers_as_finished_is_not_looked_at_on_the_same_terms() {
+async fn images_cached_as_complete_are_not_checked_with_the_same_settings() {
     let mut this = Signer::of(google(), 1).await;
     this.world.stage("app", &Recipe::default().index(2), &["v1"]).await;
     let folder = tempfile::tempdir().unwrap();

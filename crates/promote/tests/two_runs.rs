@@ -65,6 +65,6 @@ fn two_runs_of_two_signers_and_another_of_each_leave_the_signatures_and_records_
 }
 
 #[test]
-fn where_conditions_are_honoured_two_runs_of_two_signers_lose_nothing() {
+fn with_conditional_writes_two_concurrent_signers_lose_nothing() {
     run_two_at_once([0, 1], &[], true);
 }

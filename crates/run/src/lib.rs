@@ -1,4 +1,4 @@
-//! A run: phases that report events to observers, and that stop when they are told to.
+//! A run: phases that report events to observers, and that can be stopped.
 //!
 //! `promote` and `files` have different phases and events. What they share is here, so that one progress display, one report
 //! and one reaction to an interrupt fit both.

@@ -1,4 +1,4 @@
-//! Grafeas, the open server of the protocol that Container Analysis speaks.
+//! Grafeas, the open-source server of the Container Analysis protocol.
 
 use std::fs;
 

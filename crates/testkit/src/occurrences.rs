@@ -48,7 +48,7 @@ pub enum OccurrencesFault {
     EndlessPages,
     /// Each page has the same token.
     SamePage,
-    /// Lists all occurrences of the project, whatever is asked for.
+    /// Lists all occurrences of the project, whatever is requested.
     IgnoresFilter,
 }
 

@@ -8,10 +8,10 @@ use crate::retry::Retry;
 /// The limits of one host, and how to connect to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostSettings {
-    /// The maximum number of requests under way, for each of reads, writes and token requests, so that none waits for a permit
+    /// The maximum number of requests in progress, for each of reads, writes and token requests, so that none waits for a permit
     /// that another kind holds (spec 03.8).
     pub concurrency: usize,
-    /// The initial number of requests under way.
+    /// The initial number of requests in progress.
     pub start_concurrency: usize,
     /// The maximum number of requests a second, all kinds together. `None`: as many as the host answers.
     pub requests_per_second: Option<f64>,

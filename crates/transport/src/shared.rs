@@ -1,4 +1,4 @@
-//! The state that all requests of a door share: settings, HTTP clients, hosts, and requests under way.
+//! The state that all requests of a door share: settings, HTTP clients, hosts, and requests in progress.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};

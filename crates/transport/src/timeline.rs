@@ -28,7 +28,7 @@ pub struct Timeline {
     pub age: Duration,
     /// The width of a bucket: 100 ms, or a multiple of it by a power of two.
     pub width: Duration,
-    /// The buckets by host, [`BUCKETS_MAX`] at the most.
+    /// The buckets by host, [`BUCKETS_MAX`] at most.
     pub hosts: BTreeMap<String, Vec<Bucket>>,
 }
 

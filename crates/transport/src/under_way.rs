@@ -1,4 +1,4 @@
-//! The requests under way, for progress reports to the user.
+//! The requests in progress, for progress reports to the user.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -36,7 +36,7 @@ struct Entry {
     progress: Progress,
 }
 
-/// The entry of a request under way. Dropping it removes the entry.
+/// The entry of a request in progress. Dropping it removes the entry.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     number: u64,

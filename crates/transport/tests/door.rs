@@ -103,7 +103,7 @@ async fn retry_after_is_obeyed() {
 
 /// A stream can be sent only once, and a request that is marked with `once` must not be sent twice.
 #[tokio::test]
-async fn what_must_not_be_repeated_is_not() {
+async fn requests_that_must_not_be_repeated_are_sent_once() {
     let server = Server::start(&[BUSY]).await;
     assert_eq!(door().send(server.get("/").once()).await.unwrap().attempts(), 1);
     let stream = Box::pin(futures_util::stream::iter([Ok(Bytes::from_static(b"abc"))]));
@@ -257,7 +257,7 @@ async fn no_answer_leads_to_a_metadata_service_whatever_is_configured_for_it() {
 
 /// A host that asks for a rest, a request without answer, and an incomplete body are reported as long as they last.
 #[tokio::test]
-async fn what_hangs_is_named_while_it_hangs() {
+async fn stalled_requests_are_reported_while_they_stall() {
     let begun = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok";
     let server = Server::start(&[begun]).await;
     let (silent, busy) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), Server::start(&[SLOW_DOWN]).await);

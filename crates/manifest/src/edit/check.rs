@@ -1,4 +1,4 @@
-//! What a file promotes, and the proof that an edit changed nothing else.
+//! Checks that an edit changed only what a file should additionally promote.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,7 +49,7 @@ pub(super) fn listed(images: &[Image]) -> Promotes {
     promotes
 }
 
-/// Returns the kind of a file. A file that is not readable is taken for a list of images; its faults are reported later.
+/// Returns the kind of a file. An unreadable file counts as a list of images; its errors are reported later.
 pub(super) fn kind_of(contents: &Contents) -> FileKind {
     let root = std::str::from_utf8(&contents.bytes).ok().and_then(layout).and_then(|layout| layout.root);
     match root.map(|root| root.value) {

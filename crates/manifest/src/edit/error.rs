@@ -1,4 +1,4 @@
-//! Why a file is not edited.
+//! Errors of edits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::addition::Addition;
 use crate::diagnostics::Diagnostics;
 use crate::source::Position;
 
-/// Why a file is not edited. The file stays as it is.
+/// The reason why a file is not edited. The file does not change.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum EditError {
     /// The file has faults.
@@ -18,7 +18,7 @@ pub enum EditError {
     /// Tags would move.
     #[error("{}", shown(.0))]
     Moves(Vec<TagMove>),
-    /// The file is written in a way that cannot be edited.
+    /// The notation of the file cannot be edited.
     #[error("{file} cannot be edited: {reason}")]
     Unsupported {
         /// The name of the file.
@@ -26,7 +26,7 @@ pub enum EditError {
         /// Why not.
         reason: &'static str,
     },
-    /// The edited file would not be what was expected. This is a fault of the edit.
+    /// The edited file would differ from the expected result. This is a bug in the edit.
     #[error(
         "{file}: the edited file would {why}; the file stays as it is. Edit it by hand, and please report this"
     )]

@@ -68,11 +68,11 @@ impl ImagesFile {
         &self.images
     }
 
-    /// Adds tags. What the file has already is left out.
+    /// Adds tags, except those that the file already has.
     ///
     /// # Errors
     /// If a tag would move to another digest; if the notation of the file cannot be edited; or if the result would not promote
-    /// exactly what is expected, which is a fault of the edit.
+    /// exactly what is expected, which is a bug in the edit.
     pub fn add(&self, additions: &[Addition]) -> Result<Edited, EditError> {
         let mut expected = listed(&self.images);
         let mut added = additions.to_vec();
@@ -103,7 +103,7 @@ impl ImagesFile {
         listed(&self.images).since(&listed(&before.images))
     }
 
-    /// Returns the file in one style: images by name, digests by their smallest tag, tags sorted, each digest on a line.
+    /// Returns the reformatted file: images by name, digests by their smallest tag, tags sorted, each digest on one line.
     /// Comments stay above or beside their entries.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ impl ImagesFile {
         EditError::Unsupported { file: Arc::clone(&self.contents.file), reason }
     }
 
-    /// Refuses additions of a tag that the file, or another addition, has on another digest.
+    /// Rejects additions of a tag that the file, or another addition, gives another digest.
     fn refuse_moves(&self, additions: &[Addition]) -> Result<(), EditError> {
         let mut moves = Vec::new();
         for addition in additions {

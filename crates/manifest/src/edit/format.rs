@@ -1,4 +1,4 @@
-//! A list of images in one style, the one of the Go tool: `- name`, `dmap`, `"digest": ["tag","tag"]`.
+//! Reformats a list of images in the style of the Go tool: `- name`, `dmap`, `"digest": ["tag","tag"]`.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ type Owned = (String, String, Vec<String>);
 /// Returns a file with its list of images in one style. What is outside of the list stays.
 pub(super) fn formatted(text: &str, kind: FileKind) -> Result<String, Reason> {
     let (new, before) = written(text, kind)?;
-    // The proof that each comment is still with its entry.
+    // Checks that each comment is still with its entry.
     let (again, after) = written(&new, kind)?;
     if before == after && again == new { Ok(new) } else { Err(COMMENT) }
 }

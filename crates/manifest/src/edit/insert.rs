@@ -109,7 +109,7 @@ impl Editor<'_, '_> {
         self.new_image(&format!("{}- ", " ".repeat(indentation)), &style)
     }
 
-    /// Puts the first image in place of an empty list, or of a null, that is the whole file.
+    /// Replaces an empty list or a null, which is the whole file, with the first image.
     fn in_place_of(&self, empty: &Node<'_>) -> Result<Vec<Change>, Reason> {
         let range = empty.range.clone();
         if self.text.text[range.clone()].contains(['\n', '\r', '#']) {

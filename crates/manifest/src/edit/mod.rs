@@ -1,4 +1,4 @@
-//! Edits of manifests: new tags of digests are added, and every other line stays as it is.
+//! Edits manifests: adds tags of digests, and changes no other line.
 //!
 //! An edit inserts bytes at positions of the file's YAML. Comments, order, quotes and line ends stay; new entries are put where
 //! they belong in the order of the file. The result is read again, and it is refused unless it promotes what the file promoted

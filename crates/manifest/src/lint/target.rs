@@ -19,7 +19,7 @@ pub enum Target {
     },
 }
 
-/// Returns what paths stand for. A folder is a tree of thin manifests. A file of such a tree stands for its project. Any other
+/// Returns the targets of paths. A folder is a tree of thin manifests. A file of such a tree selects its project. Any other
 /// file is a plain manifest.
 pub fn targets<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();

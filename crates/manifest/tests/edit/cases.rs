@@ -261,7 +261,7 @@ fn a_notation_that_an_edit_would_break_is_reported_and_not_taken_for_a_bug() {
 }
 
 #[test]
-fn what_a_file_has_more_than_another_one_is_known() {
+fn the_additions_of_a_file_to_another_are_determined() {
     let (before, more) = ("- name: a\n  dmap:\n    <1>: [v1]\n", "- name: a\n  dmap:\n    <1>: [v1, v2]\n");
     let added = file(more).added_since(&file(before)).unwrap();
     assert_eq!(added, [super::addition("a", &digest('1'), "v2")]);

@@ -47,7 +47,7 @@ fn a_remote_repository_that_is_a_folder_has_no_uri() {
 }
 
 #[test]
-fn what_is_in_no_repository_or_is_not_there_is_of_none() {
+fn paths_outside_of_a_repository_have_no_checkout() {
     let folder = TempDir::new().unwrap();
     assert_eq!(checkout(folder.path()), None);
     assert_eq!(checkout(&folder.path().join("absent.yaml")), None);

@@ -17,7 +17,7 @@ fn added(before: &str, after: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_was_wished_before_is_left_out() {
+fn edges_of_the_base_are_left_out() {
     let before = image("a", &[('a', "x"), ('b', "")]);
     assert!(added(&before, &before).is_empty());
     assert_eq!(added("", &before), ["a@a:x", "a@b"]);
@@ -130,7 +130,7 @@ fn thin_manifests_are_compared_with_those_of_a_commit() {
 }
 
 #[test]
-fn what_is_not_committed_yet_counts_too() {
+fn uncommitted_changes_count_too() {
     let repository = Repository::new();
     repository.thin("one", &image("a", &[('a', "x")]));
     repository.commit();

@@ -121,7 +121,7 @@ fn an_entry_that_is_mended_is_added() {
 }
 
 #[test]
-fn what_a_base_that_is_no_yaml_had_is_neither_promoted_nor_dropped_silently() {
+fn edges_of_an_unparsable_base_are_reported_and_not_promoted() {
     let good = image("a", &[('a', "x")]);
     let added = between(&format!("{good}[\n"), &(good + &image("b", &[('b', "y, z")])));
     assert!(added.wishes.is_empty(), "{:?}", added.wishes);
@@ -148,7 +148,7 @@ fn a_file_that_is_no_yaml_before_and_after_is_a_warning_only_where_nothing_in_it
 }
 
 #[test]
-fn of_a_project_whose_registries_were_wrong_only_what_is_surely_new_is_promoted() {
+fn a_project_with_invalid_registries_in_the_base_promotes_only_edges_that_are_surely_new() {
     let repository = Repository::new();
     let old = image("a", &[('a', "x")]);
     write_thin(repository.folder.path(), "p", &format!("{REGISTRIES}oops: 1\n"), &old);
@@ -233,7 +233,7 @@ fn a_link_of_the_base_that_leads_out_or_in_circles_is_not_taken_for_an_absent_fi
 }
 
 #[test]
-fn where_nothing_has_happened_since_all_faults_are_old() {
+fn without_changes_all_errors_are_old() {
     let repository = Repository::new();
     write_thin(repository.folder.path(), "p", REGISTRIES, &bad_lines());
     repository.commit();

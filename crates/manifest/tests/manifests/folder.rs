@@ -44,7 +44,7 @@ fn projects_come_in_the_order_of_their_names_and_are_named_after_their_folders()
 }
 
 #[test]
-fn what_lies_beside_is_passed_over() {
+fn unrelated_files_are_ignored() {
     let folder = folder();
     for path in ["README.md", "OWNERS", "manifests/OWNERS", "manifests/good/notes.yaml", "images/README.md"] {
         write(&folder.path().join(path), "{ this is no manifest");

@@ -55,7 +55,7 @@ fn yaml(text: &str) -> String {
 }
 
 #[test]
-fn what_is_customary_in_kubernetes_is_clean() {
+fn manifests_in_kubernetes_style_have_no_findings() {
     let folder = TempDir::new().unwrap();
     for (project, images) in [("coredns", "coredns"), ("kubernetes", ""), ("sp-operator", "")] {
         let registries = fs::read_to_string(data(&format!("k8s/{project}-promoter-manifest.yaml"))).unwrap();

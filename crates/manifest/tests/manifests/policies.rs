@@ -87,7 +87,7 @@ fn a_wrong_policy_leaves_out_the_images_of_a_wider_source_that_lie_below_it() {
 }
 
 #[test]
-fn what_a_project_declares_holds_though_something_else_is_wrong_with_it() {
+fn the_policy_of_a_project_with_other_errors_applies() {
     for is_images in [true, false] {
         let folder = folder(&[("a", "gcr.io/s", POLICY), ("b", "gcr.io/s/below", "")]);
         if is_images {

@@ -117,7 +117,7 @@ fn a_policy_that_is_off_must_make_sense_as_well() {
 }
 
 #[test]
-fn what_a_policy_does_not_know_is_refused_at_its_place() {
+fn unknown_fields_of_a_policy_are_errors_with_their_position() {
     insta::assert_snapshot!(wrong_with("  level: 2\n", "  levels: 2\n  mode: warn\n"), @"
     18:3: unknown field `levels`
     19:3: the field `mode` is listed twice
@@ -159,7 +159,7 @@ fn levels_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn what_an_enabled_policy_needs_must_be_there() {
+fn required_fields_of_an_enabled_policy_must_be_present() {
     insta::assert_snapshot!(complaints(format!("{REGISTRIES}provenance:\n  mode: warn\n")).join("\n"), @"
     6:3: `signers` is missing or empty: with `mode: warn` no image could satisfy the policy
     6:3: `builders` is missing or empty: with `mode: warn` no image could satisfy the policy
@@ -242,7 +242,7 @@ fn manifests_that_share_a_source_declare_the_same_policy() {
 }
 
 #[test]
-fn what_a_source_requires_is_not_replaced_below_it() {
+fn a_required_policy_is_not_replaced_below_its_source() {
     let warn = POLICY.replace("require", "warn");
     insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s/below", &warn)).unwrap_err(), @"
     manifests/a/promoter-manifest.yaml:6:3: this project is left out, because it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)

@@ -209,7 +209,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_was_added_is_what_a_naive_comparison_of_all_edges_says(
+    fn added_edges_match_a_naive_comparison_of_all_edges(
         before in trees(),
         edits in edits(),
         styles in (styles(), styles()),

@@ -185,7 +185,7 @@ impl Sink for Page<'_> {
     fn begin(&mut self) {
         (self.decoder, self.problem, self.bytes, self.began) = (Decoder::new(), None, 0, true);
         if self.progress.is_later_page {
-            // The entries of this page cannot be told from those of the pages before.
+            // The entries of this page cannot be distinguished from those of the pages before.
             self.progress.is_void |= self.progress.manifests_in_page;
         } else if self.progress.in_page {
             (self.give)(Listed::Restarted);

@@ -71,7 +71,7 @@ async fn a_list_of_referrers_that_is_cut_is_replaced() {
 
 /// An answer that may have been cut on its way, because it does not name its digest, proves nothing of what the tag holds.
 #[tokio::test]
-async fn what_is_cut_on_its_way_is_not_replaced() {
+async fn a_truncated_transfer_does_not_replace_an_object() {
     for body in ["", r#"{"schemaVersion":2,"layers":"#] {
         let mut scene = Scene { client: impatient(), ..Scene::new(false).await };
         let tag = scene.signature_tag();

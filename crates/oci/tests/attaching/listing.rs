@@ -159,7 +159,7 @@ async fn pages_that_lead_nowhere_new_are_refused() {
 }
 
 #[tokio::test]
-async fn what_is_listed_wrongly_is_not_believed() {
+async fn wrong_entries_of_a_list_are_not_trusted() {
     let scene = Scene::new(false).await;
     let other = Recipe { seed: 9, ..Recipe::default() }.image();
     other.put(scene.server.store(), &scene.app.path, &[]).await.unwrap();

@@ -186,7 +186,7 @@ async fn a_referrer_takes_three_requests_and_the_first_of_a_repository_five() {
 }
 
 #[tokio::test]
-async fn what_was_attached_is_read_as_it_was_given() {
+async fn attached_content_is_read_back_unchanged() {
     for referrers_api in [true, false] {
         let scene = Scene::new(referrers_api).await;
         let new = scene.referrer("content");
@@ -380,7 +380,7 @@ async fn many_that_add_to_one_tag_at_once_lose_nothing() {
 }
 
 #[tokio::test]
-async fn what_cosign_or_others_wrote_keeps_all_that_it_says() {
+async fn content_by_cosign_and_others_is_kept_unchanged() {
     let scene = Scene::new(true).await;
     let tag = scene.signature_tag();
     let blob = Bytes::from_static(b"theirs");

@@ -23,7 +23,7 @@ use crate::phase::setup::{Job, setup};
 #[derive(Debug)]
 pub struct Scanned(pub(super) Proven);
 
-/// Checks what scanners know of the images, which Provenance has asked for.
+/// Checks the results of scanners, which Provenance has requested.
 ///
 /// # Errors
 /// If an image to promote does not pass, or if a scanner cannot tell what it knows of one. A violation takes precedence.

@@ -133,7 +133,7 @@ pub async fn find(
             if let Some(named) = named.filter(|_| !has_times) {
                 add_untagged(reader, &root, named, &mut found).await;
             }
-            // The latest first. Where times are unknown or the same, the names decide.
+            // The latest first. Images with unknown or equal times are ordered by name.
             found.images.sort_by(|a, b| {
                 (b.uploaded, &a.repository, a.digest).cmp(&(a.uploaded, &b.repository, b.digest))
             });
@@ -241,7 +241,7 @@ async fn look_up(
     if name.digest().is_none() {
         return Ok(Some(image));
     }
-    // Whether the digest has a tag is told by registries that list manifests. On others it is taken for one that has.
+    // Only registries that list manifests show whether the digest has a tag. On others it counts as tagged.
     if let Found::Present(listing) = reader.listing(&image.repository).await?
         && let Some(manifest) = listing.manifests.and_then(|mut manifests| manifests.remove(&digest))
     {

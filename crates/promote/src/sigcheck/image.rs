@@ -12,8 +12,8 @@ pub struct FoundImage {
     pub digest: Digest,
     /// Its tags, as far as they are known.
     pub tags: Vec<Tag>,
-    /// When it was uploaded, if the registry says so.
+    /// The upload time, if the registry reports it.
     pub uploaded: Option<Timestamp>,
-    /// Whether it owes a signature: it has a tag, or it is not known that it has none.
+    /// Whether it needs a signature: it has a tag, or may have one.
     pub signs: bool,
 }

@@ -1,4 +1,4 @@
-//! The job that checks images: a promotion that promotes nothing.
+//! The job that checks images: a run of the promotion phases that promotes nothing.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,10 +8,10 @@ use oci::{Digest, RegistryRoot, Repository};
 use super::image::FoundImage;
 use crate::phase::{CheckedImages, Completion, Job};
 
-/// Manifests that name the images of production, by which it is known where each comes from and which policy holds for it.
+/// The manifests that list the images in production. They provide the source and the policy of each image.
 #[derive(Clone, Debug, Default)]
 pub struct Naming {
-    /// The manifests. `None` if there are none: then images are signed that nothing is known of, and no records are made.
+    /// The manifests. Without manifests (`None`), images of unknown origin are signed, and no records are made.
     pub manifests: Option<Manifests>,
 }
 
@@ -22,7 +22,7 @@ impl Naming {
         let mut named = HashSet::new();
         for manifest in manifests {
             for (destination, image) in pairs(manifest) {
-                // A name that is too long for a destination is not promoted there.
+                // An image whose name is too long for a destination is not promoted there.
                 let Ok(repository) = destination.root.repository(&image.name) else { continue };
                 named.extend(image.digests.iter().map(|listed| (repository.clone(), listed.digest)));
             }
@@ -115,7 +115,7 @@ fn as_found(listed: &DigestTags, found: &FoundImage) -> Vec<DigestTags> {
     entries
 }
 
-/// Returns a manifest for an image that no manifest names: its source is its own repository.
+/// Returns a manifest for an image that no manifest lists. Its source is its own repository.
 fn in_itself(image: &FoundImage) -> Manifest {
     let root = RegistryRoot { host: image.repository.host.clone(), prefix: None };
     let position = Position { line: 1, column: 1 };

@@ -1,5 +1,5 @@
-//! The images among the manifests of a repository. Registries also list what is attached to images: signatures, attestations,
-//! records, and lists of these.
+//! Finds the images among the manifests of a repository. Registries also list attachments: signatures, attestations, records,
+//! and lists of referrers.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ const ATTACHED: [&str; 7] = [
     "text/spdx",
 ];
 
-/// Whether a tag is that of something attached to an image: of cosign's, or the fallback tag of a list of referrers.
+/// Returns whether a tag is that of an attachment: a tag of cosign's, or the fallback tag of a list of referrers.
 pub fn is_attached_tag(tag: &Tag) -> bool {
     AttachedTag::parse(tag).is_some() || tag.as_str().replacen('-', ":", 1).parse::<Digest>().is_ok()
 }
@@ -131,7 +131,7 @@ impl Untagged<'_> {
     }
 }
 
-/// Whether a manifest is that of an image, and not of something attached to one. What cannot be parsed is no image.
+/// Returns whether a manifest is an image and not an attachment. A manifest that cannot be parsed is not an image.
 fn is_image(manifest: &RawManifest) -> bool {
     let Ok(wire) = manifest.wire() else { return false };
     if wire.subject.is_some() {

@@ -2,7 +2,7 @@
 //! (`docs/design/sigcheck.md`).
 //!
 //! The images are found by [`find()`]. [`check`] runs the phases of a promotion over them that write nothing, and [`Check::repair`]
-//! runs Sign and Attest. So what counts, what is missing and what may be signed is decided where a promotion decides it.
+//! runs Sign and Attest. So the same code as in a promotion decides what counts, what is missing and what may be signed.
 
 mod find;
 mod image;
@@ -34,13 +34,13 @@ pub struct Check {
 
 /// Checks images. Writes nothing.
 ///
-/// Whose signatures and records count is said by `trust_config.verification`. `trust_config.signing` must be set. It says in which
-/// form signatures are expected; no identity is needed.
+/// `trust_config.verification` determines whose signatures and records count. `trust_config.signing` must be set, because it
+/// determines the expected form of signatures; no identity is needed.
 ///
 /// Requests for an image: those of Plan (one for the image and each index in it, one for the `.sig` tag of each manifest, one for
 /// the layer, one for the list of referrers of each manifest, two for each bundle until the right one is found), and for a
-/// manifest that lacks something those that tell what it has instead. Tags that a listing rules out are not requested. With
-/// manifests also those of Provenance, for images that lack something.
+/// manifest that lacks something, those that find what it has instead. Tags that a listing rules out are not requested. With
+/// manifests, also those of Provenance for images that lack something.
 ///
 /// # Errors
 /// If trust is not available, or if the run is stopped. An image that cannot be read is a finding.

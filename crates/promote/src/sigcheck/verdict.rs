@@ -27,7 +27,7 @@ pub struct CheckedImage {
     pub digest: Digest,
     /// Its tags, as far as they are known.
     pub tags: Vec<Tag>,
-    /// When it was uploaded, if the registry says so.
+    /// The upload time, if the registry reports it.
     pub uploaded: Option<Timestamp>,
     /// What was found, or why the image could not be checked.
     pub result: Result<Findings, Problem>,
@@ -37,12 +37,12 @@ pub struct CheckedImage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Findings {
-    /// The verdict about its signature. `None` if it has no tag and owes none.
+    /// The verdict about its signature. `None` if it has no tag and so needs none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<SignatureVerdict>,
     /// The verdict about its promotion record.
     pub record: RecordVerdict,
-    /// What makes these verdicts, in words.
+    /// The reasons for these verdicts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
     /// The parts of an index whose signature is not ok.
@@ -59,18 +59,18 @@ pub struct Findings {
 pub struct CheckedPart {
     /// Its digest.
     pub digest: Digest,
-    /// `os/architecture[/variant]`, if the index says so.
+    /// `os/architecture[/variant]`, if the index states it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
     /// The verdict about its signature.
     pub signature: SignatureVerdict,
-    /// What makes this verdict, in words.
+    /// The reasons for this verdict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<String>,
 }
 
 impl CheckedImage {
-    /// Whether the image has all that it owes. `false` for one that could not be checked.
+    /// Returns whether nothing is missing from the image. `false` for an image that could not be checked.
     pub fn is_ok(&self) -> bool {
         self.result.as_ref().is_ok_and(Findings::is_ok)
     }
@@ -197,7 +197,7 @@ fn lacking_signature(
     has_tag: bool,
     explained: Option<(SignatureVerdict, Vec<String>)>,
 ) -> (SignatureVerdict, Vec<String>) {
-    // Where the tag counts and only the bundle is missing, signatures by others explain nothing.
+    // If the tag counts and only the bundle is missing, signatures by others are irrelevant.
     if has_tag && !part.layer {
         let why = "it has a signature tag but no signature bundle: cosign 2.6 and later read only \
          bundles if a manifest has any";

@@ -8,7 +8,7 @@ use oci::{Digest, Found, Reader, RegistryRoot, Repository, RepositoryPath, Selec
 use super::SnapshotError;
 use crate::event::{Event, Run};
 
-/// The maximum number of indexes that are read concurrently. Each has 4 MiB at the most.
+/// The maximum number of indexes that are read concurrently. Each has 4 MiB at most.
 const AT_ONCE: usize = 16;
 
 /// The manifests that may list other manifests, each with the repositories that have it.
@@ -16,8 +16,8 @@ pub(super) type Indexes = HashMap<Digest, Vec<RepositoryPath>>;
 
 /// Reads indexes, each once, and returns the manifests that they list.
 ///
-/// An index that is deleted meanwhile or that cannot be understood is reported, and lists nothing: then the snapshot has more
-/// digests, and never fewer.
+/// An index that is deleted meanwhile or cannot be parsed is reported and lists nothing, so the snapshot has more digests,
+/// never fewer.
 pub(super) async fn children(
     run: &Run,
     reader: &Reader,
@@ -39,7 +39,7 @@ pub(super) async fn children(
     Ok(children)
 }
 
-/// Returns the manifests that an index lists. Asks the next repository that has it only if it is gone from the one before.
+/// Returns the manifests that an index lists. If a repository no longer has the index, tries the next one that lists it.
 async fn listed_by(
     run: &Run,
     reader: &Reader,

@@ -18,7 +18,7 @@ pub struct Entry {
     tags: Box<str>,
 }
 
-/// A digest that occupies the memory of its own algorithm only.
+/// A digest that uses only the memory that its algorithm needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Packed {
     Sha256([u8; 32]),
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(shown[1].1, ["V1", "_a", "v10", "v9"]);
     }
 
-    /// 45,000 tags on as many digests, beside twice as many untagged ones, have to fit into a small part of 100 MB.
+    /// 45,000 tags on as many digests, and twice as many untagged digests, must fit into a small part of 100 MB.
     #[test]
     fn an_entry_has_56_bytes_and_one_allocation_for_all_its_tags() {
         assert_eq!(size_of::<Entry>(), 56);

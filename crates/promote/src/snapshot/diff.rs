@@ -1,4 +1,4 @@
-//! What one snapshot has and another has not.
+//! The differences between two snapshots.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ pub struct ImageDiff {
 }
 
 impl ImageDiff {
-    /// Keeps what concerns these digests.
+    /// Keeps only differences of these digests.
     fn keep(&mut self, digests: &[Digest]) {
         let Self { name: _, removed, added, untagged, tagged, moved } = self;
         let concerns = |digest: &Digest| digests.contains(digest);

@@ -216,13 +216,13 @@ impl<'a> Walk<'a> {
                     return Err(SnapshotError::Unknown { root, listed, repository: refused });
                 }
                 let Some(refused) = refused else {
-                    // It is not asked for again.
+                    // It is not requested again.
                     if self.queue.remove(path) {
                         self.vanished(path);
                     }
                     return Ok(());
                 };
-                // It is asked for again if it is listed. A catalog may hide what the credentials may not read.
+                // It is requested again if it is listed. A catalog may hide what the credentials may not read.
                 if self.queue.contains(path) || denies_name(&refused) {
                     return Ok(());
                 }
@@ -335,7 +335,7 @@ impl<'a> Walk<'a> {
             listed.manifests.push((Repository { host: root.host.clone(), path: path.clone() }, found));
             return Ok(());
         }
-        // Only repositories at or below the root are asked for.
+        // Only repositories at or below the root are requested.
         self.snapshot.insert(name_below(path, root).unwrap_or_default(), contents);
         Ok(())
     }

@@ -65,7 +65,7 @@ async fn the_policies_of_both_stagings_of_an_image_hold() {
 
 /// Attachments count in both staging repositories, whatever their order, and even in the one that has lost the manifest.
 #[tokio::test]
-async fn what_is_attached_in_a_staging_that_has_lost_the_image_counts_too() {
+async fn attachments_in_a_staging_repository_that_lost_the_image_count_too() {
     for holder in ["a", "b"] {
         for attacher in ["a", "b"] {
             let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;

@@ -24,7 +24,7 @@ enum Owed {
 
 /// All combinations of what is owed and of policy modes: an image or index that does not pass gets nothing.
 #[tokio::test]
-async fn what_does_not_pass_is_neither_promoted_nor_signed_nor_recorded_nor_summarised() {
+async fn images_that_do_not_pass_are_not_promoted_signed_recorded_or_summarised() {
     for owed in [Owed::Everything, Owed::Signatures, Owed::Record, Owed::Late] {
         for (mode, verdict) in
             [(None, Some("PASSED")), (Some(Mode::Warn), Some("FAILED")), (Some(Mode::Require), None)]

@@ -95,7 +95,7 @@ async fn every_destination_outside_of_production_is_signed_and_recorded_where_it
 
 /// The canonical region answers only after the others are done. Its images are then signed and recorded there, once.
 #[tokio::test]
-async fn what_is_at_home_in_a_late_region_is_signed_in_the_second_round() {
+async fn images_with_a_late_canonical_region_are_signed_in_the_second_round() {
     let mut scene = Scene::of(google(), 3, SignatureFormat::Auto).await;
     let index = Recipe::default().index(2);
     scene.world.stage("app", &index, &["v1"]).await;

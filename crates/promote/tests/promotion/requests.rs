@@ -47,7 +47,7 @@ async fn a_layer_of_several_images_moves_once_to_each_host_and_is_mounted_from_t
 
 /// A layer is read from staging once, however many images share it and however many regions need it.
 #[tokio::test]
-async fn what_many_images_share_is_read_once_for_all_regions() {
+async fn shared_blobs_are_read_once_for_all_regions() {
     let mut world = World::of(google(), 22).await;
     for seed in 0..16 {
         let shared_layers = vec![base_layer(), Bytes::from(vec![8; 4096])];

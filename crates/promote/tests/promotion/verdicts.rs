@@ -59,7 +59,7 @@ async fn a_tag_that_would_move_stops_the_run_before_anything_is_written_and_all_
 }
 
 #[tokio::test]
-async fn what_staging_has_lost_is_skipped_and_counted_and_with_strict_it_stops_the_run() {
+async fn lost_images_are_skipped_and_counted_and_stop_a_strict_run() {
     for config in [google(), Config::default()] {
         let mut world = World::of(config, 2).await;
         world.stage("here", &Recipe::default().image(), &["v1"]).await;

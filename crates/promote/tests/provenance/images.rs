@@ -118,7 +118,7 @@ async fn without_a_policy_a_forged_attachment_blocks_the_image_at_any_position()
 }
 
 #[tokio::test]
-async fn what_a_policy_does_not_accept_is_blocked_where_it_requires_and_promoted_where_it_warns() {
+async fn images_that_a_policy_rejects_are_blocked_with_require_and_promoted_with_warn() {
     let (mut scene, samples) = Scene::with_images(google(), 1, 2).await;
     let layer = scene.hand.attestation(samples[1].digest(), PROVENANCE).await;
     scene.append("app-1", &samples[1], AttachmentKind::Attestation, &[layer]).await;

@@ -67,7 +67,7 @@ async fn heals(config: Config, format: SignatureFormat, seed: u64) {
 }
 
 #[tokio::test]
-async fn what_was_deleted_cut_and_replaced_is_healed_and_a_second_run_finds_nothing() {
+async fn deleted_truncated_and_replaced_attachments_are_repaired_and_a_second_run_finds_nothing() {
     for seed in 0..8 {
         heals(google(), FORMATS[seed as usize % FORMATS.len()], seed).await;
     }

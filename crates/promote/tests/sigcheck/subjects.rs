@@ -101,7 +101,7 @@ async fn an_image_whose_time_is_unknown_or_ahead_of_the_clock_is_checked() {
 }
 
 #[tokio::test]
-async fn what_is_listed_is_checked_unless_it_is_attached_to_an_image() {
+async fn listed_manifests_are_checked_unless_they_are_attachments() {
     let scene = recorded().await;
     struct Row {
         case: &'static str,
@@ -286,7 +286,7 @@ async fn on_a_registry_that_lists_tags_alone_there_are_no_times() {
 
 /// A listing that shows no `.sig` tag spares the request for it. So do listings that show no `.att` and no list of referrers.
 #[tokio::test]
-async fn what_a_listing_does_not_show_is_not_requested() {
+async fn content_that_is_not_in_a_listing_is_not_requested() {
     let config = Config { request_log: 10_000, referrers_api: false, ..google() };
     let mut scene = Scene::of(config, SignatureFormat::Tag).await;
     let index = recipe(1).index(2);

@@ -48,7 +48,7 @@ async fn credentials_are_shown_from_the_first_request_on_where_anonymous_reads_a
 }
 
 #[tokio::test]
-async fn what_one_repository_did_not_ask_for_says_nothing_about_the_next() {
+async fn authentication_is_determined_for_each_repository() {
     let rows = ["app-0", "app-1"].into_iter().flat_map(|public| {
         let public = vec![public.to_owned()];
         on_both(&format!("{public:?} is public"), |row, side| {

@@ -257,7 +257,7 @@ async fn lists_of_referrers_of_other_shapes_are_read() {
 
 /// An attachment that is listed in staging but gone when it is read causes a warning, and the image is promoted.
 #[tokio::test]
-async fn what_is_listed_and_gone_is_a_warning() {
+async fn listed_content_that_is_gone_is_a_warning() {
     let gone =
         Effect::Status { status: StatusCode::NOT_FOUND, code: ErrorCode::ManifestUnknown, retry_after: None };
     let subject = Recipe { seed: 0, ..Recipe::default() }.index(2);

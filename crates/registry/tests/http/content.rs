@@ -33,7 +33,7 @@ async fn a_blob_is_served_whole_and_in_parts() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_refused_by_its_proper_code() {
+async fn absent_content_is_refused_with_its_error_code() {
     let world = World::plain().await;
     let digest = Digest::of(b"absent");
     for (path, expected) in [

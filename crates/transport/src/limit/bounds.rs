@@ -3,7 +3,7 @@
 /// The initial and maximum concurrency and rate of a lane.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bounds {
-    /// The maximum number of requests under way.
+    /// The maximum number of requests in progress.
     pub(super) window: usize,
     /// The initial value.
     pub(super) first_window: usize,

@@ -68,7 +68,7 @@ impl Gate {
         Self { state: Mutex::new(State { limiter, lines: Default::default(), alarm: None }) }
     }
 
-    /// Waits until a request may be sent to the host. The permit must be held as long as the request is under way, including its
+    /// Waits until a request may be sent to the host. The permit must be held as long as the request is in progress, including its
     /// body.
     ///
     /// # Errors

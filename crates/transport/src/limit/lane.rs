@@ -117,12 +117,12 @@ impl Lane {
         self.is_limiting = true;
     }
 
-    /// Returns how many requests may be under way.
+    /// Returns how many requests may be in progress.
     pub(super) fn window(&self) -> usize {
         (self.window as usize).clamp(1, self.most)
     }
 
-    /// Returns how many requests are under way.
+    /// Returns how many requests are in progress.
     pub(super) fn under_way(&self) -> usize {
         self.under_way
     }

@@ -31,7 +31,7 @@ pub struct Limiter {
     /// The common rate of all lanes, if a cap is set.
     together: Option<Pace>,
     watch: Watch,
-    /// Bulk requests under way, by lane.
+    /// Bulk requests in progress, by lane.
     bulk: [usize; LANES],
 }
 
@@ -140,12 +140,12 @@ impl Limiter {
         self.lanes.iter().filter_map(Lane::resting_until).max()
     }
 
-    /// Returns the number of requests under way.
+    /// Returns the number of requests in progress.
     pub fn under_way(&self) -> usize {
         self.lanes.iter().map(Lane::under_way).sum()
     }
 
-    /// Returns the number of requests under way in one lane.
+    /// Returns the number of requests in progress in one lane.
     pub(super) fn under_way_in(&self, lane: usize) -> usize {
         self.lanes[lane].under_way()
     }

@@ -38,7 +38,7 @@ pub enum Observed {
 pub enum NotAdmitted {
     /// The host is given up.
     Outage(Outage),
-    /// Requests wait although none is under way whose end would admit them. This is a bug in this program. It is reported so that
+    /// Requests wait although none is in progress whose end would admit them. This is a bug in this program. It is reported so that
     /// the run does not hang (spec 03.8).
     Stuck,
 }

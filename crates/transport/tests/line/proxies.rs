@@ -129,7 +129,7 @@ async fn a_redirect_to_a_host_that_the_environment_excepts_from_the_proxy_goes_w
 }
 
 #[tokio::test]
-async fn what_is_on_loopback_bypasses_the_proxy() {
+async fn loopback_hosts_bypass_the_proxy() {
     let storage = Server::plain([OK]).await;
     let registry = Server::plain([redirect(307, storage.url("/signed").as_str())]).await;
     let proxy = Proxy::start(&storage.address).await;

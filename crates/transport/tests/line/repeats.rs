@@ -11,7 +11,7 @@ fn post(server: &Server) -> Request {
 }
 
 #[tokio::test]
-async fn what_may_have_been_carried_out_is_sent_once() {
+async fn a_request_that_may_have_been_executed_is_sent_once() {
     for status in [408, 500, 502, 503, 504, 507, 520] {
         let server = Server::plain([empty(status, ""), OK.to_owned()]).await;
         let answer = door().send(post(&server)).await.unwrap();
@@ -23,7 +23,7 @@ async fn what_may_have_been_carried_out_is_sent_once() {
 }
 
 #[tokio::test]
-async fn what_was_refused_for_the_rate_is_sent_again() {
+async fn rate_limited_requests_are_retried() {
     for refusal in [empty(429, ""), empty(429, "retry-after: 0\r\n"), empty(503, "retry-after: 0\r\n")] {
         let server = Server::plain([refusal.clone(), OK.to_owned()]).await;
         let answer = door().send(post(&server)).await.unwrap();

@@ -99,7 +99,7 @@ async fn an_answer_that_tls_is_expected_fails_at_once() {
 
 /// For example the body of an answer to `HEAD`, which the next request on the connection receives as its answer.
 #[tokio::test]
-async fn what_is_not_http_is_tried_again_where_the_host_has_answered_before() {
+async fn an_answer_that_is_not_http_is_retried_if_the_host_has_answered_before() {
     let server = Server::plain([OK, "some body that nothing waits for\r\n\r\n", OK]).await;
     let door = door();
     for _ in 0..2 {

@@ -97,7 +97,7 @@ impl AttestedReports {
             Err(InvalidReport::WrongKind(_)) if kind.starts_with(TYPES[2]) => return Err(None),
             document => document,
         };
-        // Nobody's broken attestation is told as if it were a signer's.
+        // A broken attestation must not be reported as that of a signer.
         if !self.accepts(&found.signatory) {
             let signatory = &found.signatory;
             return Err(Some(format!(

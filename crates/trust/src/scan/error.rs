@@ -1,6 +1,6 @@
 //! Why scanners cannot tell what they know.
 
-/// Why it could not be told whether an image is scanned.
+/// The reason why the state of a scan could not be determined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}{}", advice.as_ref().map(|advice| format!("\n  help: {advice}")).unwrap_or_default())]
 pub struct ScanError {

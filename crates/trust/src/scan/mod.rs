@@ -2,8 +2,8 @@
 //! (`docs/design/scans.md`).
 //!
 //! Pure: formats of reports (`report`), what a report is about (`part`), VEX statements (`vex`), the policy (`policy`) and the
-//! evaluation (`evaluate`). The others ask or read: scanners behind the trait [`Scanner`], and [`ScanGate`], which puts all
-//! together.
+//! evaluation (`evaluate`). The others do I/O: scanners behind the trait [`Scanner`], and [`ScanGate`], which combines
+//! everything.
 
 mod attested;
 mod container_analysis;

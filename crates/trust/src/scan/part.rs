@@ -1,4 +1,4 @@
-//! What a scanner scans: one image manifest. And what a report says that it is about, and whether that is this manifest.
+//! The unit of a scan, an image manifest, and the check whether a report is about it.
 
 use std::collections::BTreeSet;
 
@@ -17,11 +17,11 @@ pub struct Part {
     pub platform: Option<String>,
     /// The indexes of the image that the manifest is a part of.
     pub indexes: Vec<Digest>,
-    /// Whether no other manifest of the image has this platform.
+    /// Whether this is the only manifest of the image with this platform.
     pub is_only_of_platform: bool,
 }
 
-/// What a report says that it is about.
+/// The subject of a report, according to the report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// The digests of manifests or indexes that it names.
@@ -35,11 +35,11 @@ pub struct About {
 /// Whether a report is about a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coverage {
-    /// It is.
+    /// The report is about the manifest.
     Covers,
-    /// It names an index that lists the manifest, and does not prove which of the index's platforms was scanned.
+    /// The report names an index that lists the manifest, but does not prove which platform was scanned.
     IndexOnly,
-    /// It is about another image.
+    /// The report is about another image.
     OtherImage,
     /// It names no digest at all.
     NamesNothing,

@@ -10,23 +10,23 @@ use super::severity::Threshold;
 use super::sourced::Sourced;
 use super::vex::VexStatement;
 
-/// The greatest age of an attested report, unless the policy states another one: 30 days.
+/// The default maximum age of an attested report: 30 days.
 const ATTESTED_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A vulnerability policy.
 #[derive(Clone, Debug)]
 pub struct ScanPolicy {
-    /// The severity from which a finding counts.
+    /// The minimum severity of findings that count.
     pub threshold: Threshold,
-    /// Whether findings count that no version of the package fixes.
+    /// Whether findings without a fixed version count.
     pub counts_unfixed: bool,
-    /// Whether an image without a finished scan passes, if what is known of it passes.
+    /// Whether an image without a finished scan passes if its known findings pass.
     pub allows_unscanned: bool,
     /// The findings that are ignored.
     pub ignore: Vec<IgnoreRule>,
     /// VEX statements that the user trusts.
     pub vex: Vec<Sourced<VexStatement>>,
-    /// The greatest age of a scan, if the policy states it. Without one, attested reports may be 30 days old and others any.
+    /// The maximum age of a scan, if the policy sets it. By default, attested reports may be 30 days old, and others any age.
     pub max_age: Option<Duration>,
     /// The signers whose attested reports and VEX documents count. If there are none, the signer of staging.
     pub signers: Vec<SignerPattern>,
@@ -46,18 +46,18 @@ impl ScanPolicy {
         }
     }
 
-    /// Returns the greatest age of an attested report.
+    /// Returns the maximum age of an attested report.
     pub fn attested_max_age(&self) -> Duration {
         self.max_age.unwrap_or(ATTESTED_MAX_AGE)
     }
 
-    /// Returns the ignore rules that no longer hold.
+    /// Returns the expired ignore rules.
     pub fn expired(&self, now: Timestamp) -> impl Iterator<Item = &IgnoreRule> {
         self.ignore.iter().filter(move |rule| rule.is_expired(now))
     }
 }
 
-/// A rule by which findings are ignored for a time.
+/// A rule that ignores findings until it expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IgnoreRule {
     id: String,
@@ -66,7 +66,7 @@ pub struct IgnoreRule {
     expires: Timestamp,
 }
 
-/// Why a rule cannot be used.
+/// The reason why a rule is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRule {
     /// It names no vulnerability.

@@ -22,7 +22,7 @@ pub struct Purl {
 }
 
 impl Purl {
-    /// Reads a package URL, or returns `None` if the text is none.
+    /// Parses a package URL. Returns `None` if the text is not one.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > PURL_MAX {
             return None;
@@ -48,7 +48,7 @@ impl Purl {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=')?;
             let value = decoded(value)?;
-            // A qualifier without a value is as if it were not there.
+            // A qualifier without a value is ignored.
             if !value.is_empty() && qualifiers.insert(name.to_ascii_lowercase(), value).is_some() {
                 return None;
             }
@@ -85,7 +85,7 @@ impl fmt::Display for Purl {
     }
 }
 
-/// Decodes percent-encoded text, or returns `None` if it is wrong.
+/// Decodes percent-encoded text. Returns `None` if it is invalid.
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

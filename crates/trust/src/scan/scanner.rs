@@ -48,7 +48,7 @@ pub trait Scanner: Send + Sync + fmt::Debug {
     /// Returns what is known of an image manifest. That a scan has not finished is a result, and no error.
     ///
     /// # Errors
-    /// If it cannot be told, because a service does not answer, refuses, or answers what cannot be understood.
+    /// Returns an error if a service does not answer, refuses, or answers unexpectedly.
     fn scan<'a>(&'a self, image: ScanImage<'a>, part: &'a Part)
     -> BoxFuture<'a, Result<PartScan, ScanError>>;
 }

@@ -1,4 +1,4 @@
-//! VEX statements: what somebody states about a vulnerability in a product (OpenVEX v0.2.0; CycloneDX, *Vulnerability
+//! VEX statements: statements about a vulnerability in a product (OpenVEX v0.2.0; CycloneDX, *Vulnerability
 //! Exploitability*), and whether a statement is about a finding.
 
 use std::fmt;

@@ -162,7 +162,7 @@ fn the_builder_must_reach_the_level() {
 }
 
 #[test]
-fn of_several_the_best_that_counts_says_the_level_and_the_others_take_nothing_away() {
+fn the_best_of_several_attestations_determines_the_level() {
     let mut image = image("app", vec![bad("app"), fair("app"), good("app")]);
     image.rejected.push(forged(None));
     let judgement = judge(Some(&usual()), &image);
@@ -172,7 +172,7 @@ fn of_several_the_best_that_counts_says_the_level_and_the_others_take_nothing_aw
 }
 
 #[test]
-fn what_must_be_attested_besides_must_be_by_one_of_the_signers_and_about_the_image() {
+fn additional_attestations_must_be_by_one_of_the_signers_and_about_the_image() {
     let asks = policy(|draft| draft.predicate_types = vec![SPDX.parse().unwrap()]);
     let with = |other: Option<VerifiedAttestation>| {
         let verified = std::iter::once(good("app")).chain(other).collect();

@@ -43,7 +43,7 @@ fn without_a_policy_what_is_forged_blocks() {
 
 /// Otherwise anyone with a key could block an image without a policy.
 #[test]
-fn what_someone_else_attests_blocks_no_image_that_no_policy_asks_about() {
+fn attestations_by_others_do_not_block_an_image_without_a_policy() {
     for predicate_type in [None, Some(V1), Some(SPDX)] {
         let mut image = image("app", Vec::new());
         image.others.push(unknown(predicate_type));
@@ -58,7 +58,7 @@ fn what_someone_else_attests_blocks_no_image_that_no_policy_asks_about() {
 }
 
 #[test]
-fn what_someone_else_attests_satisfies_no_policy_and_takes_nothing_away_from_what_does() {
+fn attestations_by_others_neither_satisfy_nor_break_a_policy() {
     let by_stranger = || attested("app", stranger(), V1, v1(HOSTED, SOURCE));
     for predicate_type in [None, Some(V1), Some(SPDX)] {
         let mut satisfied = image("app", vec![by_stranger(), good("app")]);
@@ -78,7 +78,7 @@ fn what_someone_else_attests_satisfies_no_policy_and_takes_nothing_away_from_wha
 
 /// Otherwise anyone with push access could fail an index whose platforms all pass.
 #[test]
-fn what_someone_else_says_about_an_index_does_not_stand_in_for_its_platforms() {
+fn attestations_by_others_about_an_index_do_not_cover_its_platforms() {
     let about_another = attested("other", stranger(), V1, v1(HOSTED, SOURCE));
     for own in [attested("index", stranger(), V1, v1(HOSTED, SOURCE)), about_another] {
         for (verified, passes) in [(vec![good("amd64")], true), (Vec::new(), false)] {

@@ -232,7 +232,7 @@ async fn a_vulnerability_counts_whether_its_image_has_a_scheme_or_not() {
 }
 
 #[tokio::test]
-async fn what_counts_by_one_scanner_counts_although_another_does_not_tell() {
+async fn findings_of_one_scanner_count_although_another_is_unavailable() {
     let (telling, failing) = (Occurrences::start(), Occurrences::start());
     failing.fail_always(OccurrencesFault::Refuses(403, "denied".to_owned()));
     telling.add_scan("project", &resource(&part()), "FINISHED_SUCCESS");

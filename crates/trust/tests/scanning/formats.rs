@@ -314,7 +314,7 @@ fn a_broken_report_is_refused_whichever_byte_is_missing() {
 }
 
 #[test]
-fn what_cosign_attests_as_custom_holds_the_report_as_text() {
+fn custom_attestations_by_cosign_contain_the_report_as_text() {
     let text = String::from_utf8(bytes("grype.json")).unwrap();
     let predicate = json!({ "Data": text, "Timestamp": "2026-03-20T00:00:00Z" });
     let document = trust::scan::report::read_value(&predicate).unwrap();

@@ -58,7 +58,7 @@ fn the_rate_is_back_soon_after_an_outage() {
     }
 }
 
-/// A host that fails when too many requests are under way receives fewer, until few requests fail.
+/// A host that fails when too many requests are in progress receives fewer, until few requests fail.
 #[test]
 fn the_window_of_an_overloaded_host_shrinks() {
     let start = Instant::now();

@@ -47,7 +47,7 @@ struct Timeline {
     served: Vec<u32>,
     refused: Vec<u32>,
     failed: Vec<u32>,
-    /// The maximum number of requests under way.
+    /// The maximum number of requests in progress.
     at_once: usize,
     /// When the last answer arrived, or when the host was given up.
     ended: Duration,

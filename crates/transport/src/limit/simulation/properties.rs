@@ -8,7 +8,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     /// Any quota is used, and few requests are refused, even if some fail at random. The host is assumed to accumulate at least
-    /// the credit that its quota gains in a round trip: with less, most of the requests under way at a refusal are lost with it,
+    /// the credit that its quota gains in a round trip: with less, most of the requests in progress at a refusal are lost with it,
     /// and no search is cheap.
     #[test]
     fn every_quota_is_used_and_kept_to(

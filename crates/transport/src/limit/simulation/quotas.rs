@@ -123,7 +123,7 @@ fn a_quota_by_the_minute_costs_few_refusals() {
     assert!(refused < 150, "{refused}");
 }
 
-/// A host that accumulates hardly any credit refuses all requests under way when the rate is a little too high. A part of such a
+/// A host that accumulates hardly any credit refuses all requests in progress when the rate is a little too high. A part of such a
 /// quota stays unused, but few requests are refused.
 #[test]
 fn a_quota_without_bursts_far_away_is_used_in_part() {
@@ -150,7 +150,7 @@ fn hard_caps_hold_whatever_the_host_bears() {
     assert!((48.0..=51.0).contains(&timeline.rate(0..20)), "together: {timeline:?}");
 }
 
-/// The requests under way at a refusal are lost, and nothing compensates for the dip after a trial; but few are refused.
+/// The requests in progress at a refusal are lost, and nothing compensates for the dip after a trial; but few are refused.
 #[test]
 fn a_quota_without_bursts_is_used_and_little_is_refused() {
     for (per_second, round_trip, least) in

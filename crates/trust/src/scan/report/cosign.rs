@@ -47,7 +47,7 @@ pub(super) fn read(
     let Some(report) = report else {
         return Err(InvalidReport::wrong_kind("`scanner.result` is not the report of a scan"));
     };
-    // The older of the two times: attesting a report again makes it no newer.
+    // The older of the two times counts, because attesting a report again does not make it newer.
     let finished = [finished, report.finished].into_iter().flatten().min();
     let tool = match scanner.uri {
         Some(uri) if report.tool.is_empty() => uri,

@@ -1,7 +1,7 @@
 //! CycloneDX JSON: the report of a scan, a VEX document, or both (CycloneDX v1.4 to v1.7, *Vulnerabilities*).
 //!
-//! Bills of materials have this format too and say nothing about vulnerabilities. A document counts as a report only if it has at
-//! least one vulnerability that is not merely a VEX statement, or if Grype has made it, which does nothing but scan.
+//! Bills of materials have the same format, and have no vulnerabilities. A document counts as a report only if it has at
+//! least one vulnerability that is not merely a VEX statement, or if Grype created it, which only scans.
 
 use std::collections::HashMap;
 
@@ -330,8 +330,8 @@ fn ids(vulnerability: &Vulnerability) -> Vec<String> {
     ids
 }
 
-/// Returns the severity by the source of the vulnerability, or else the highest of all ratings. A rating that is unknown may be any,
-/// so none but a critical one hides it.
+/// Returns the severity by the source of the vulnerability, or else the highest of all ratings. An unknown rating may have any
+/// severity, so only a critical rating outweighs it.
 fn severity(vulnerability: &Vulnerability) -> Severity {
     let ratings = vulnerability.ratings.as_deref().unwrap_or_default();
     let name = |source: &Option<SourceName>| source.as_ref().and_then(|source| source.name.clone());
@@ -348,8 +348,8 @@ fn severity(vulnerability: &Vulnerability) -> Severity {
     }
 }
 
-/// Returns the severity of a rating: the stated one, or else that of a CVSS score. `None`: it rates something else. Other methods have
-/// other scales.
+/// Returns the severity of a rating: the stated one, or else that of a CVSS score. `None` if it rates something else, because
+/// other methods have other scales.
 fn rated(rating: &Rating) -> Option<Severity> {
     let is_cvss = rating.method.as_deref().is_some_and(|method| method.starts_with("CVSS"))
         || rating

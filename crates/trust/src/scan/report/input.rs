@@ -1,4 +1,4 @@
-//! A document before and after it is read.
+//! A document before and after parsing.
 
 use jiff::Timestamp;
 use oci_types::json::{NameRules, check_names_of};
@@ -14,12 +14,12 @@ use crate::scan::vex::VexStatement;
 pub const FINDINGS_MAX: usize = 100_000;
 /// The maximum length of a foreign text in an error, in characters.
 const SHOWN_MAX: usize = 200;
-/// The first moment at which a scan may have been made: 2000-01-01. An earlier time is a mistake.
+/// The earliest valid time of a scan: 2000-01-01.
 const FIRST: i64 = 946_684_800;
-/// The time that Go writes for one that is not set.
+/// The time that Go writes for an unset time.
 const NOT_SET: &str = "0001-01-01T00:00:00Z";
 
-/// What is in a document. At least one of the two is there.
+/// The content of a document. It has at least one of the two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// The report of a scan, if the document proves that one was made.
@@ -43,7 +43,7 @@ pub struct Report {
     pub unfinished: Option<&'static str>,
 }
 
-/// Why a document cannot be used.
+/// The reason why a document cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReport {
     /// It has too many bytes.
@@ -63,7 +63,7 @@ pub enum InvalidReport {
     /// It has too many entries.
     #[error("it has more than {FINDINGS_MAX} {0}")]
     TooMany(&'static str),
-    /// A time in it does not make sense.
+    /// A time in it is invalid.
     #[error("`{field}` is not valid: {problem}")]
     Time {
         /// The field.
@@ -107,7 +107,7 @@ impl Input<'_> {
     }
 }
 
-/// Reads a time. An empty one, and the one that Go writes for none, is none.
+/// Parses a time. Returns `None` for an empty time and for Go's unset time.
 pub(super) fn time(field: &'static str, text: Option<&str>) -> Result<Option<Timestamp>, InvalidReport> {
     let Some(text) = text.filter(|text| !text.is_empty() && *text != NOT_SET) else { return Ok(None) };
     let problem = |problem: String| InvalidReport::Time { field, problem };
@@ -119,7 +119,7 @@ pub(super) fn time(field: &'static str, text: Option<&str>) -> Result<Option<Tim
     Ok(Some(time))
 }
 
-/// Refuses a document with too many entries.
+/// Rejects a document with too many entries.
 pub(super) fn bounded<T>(what: &'static str, entries: Vec<T>) -> Result<Vec<T>, InvalidReport> {
     if entries.len() > FINDINGS_MAX { Err(InvalidReport::TooMany(what)) } else { Ok(entries) }
 }
