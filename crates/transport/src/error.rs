@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use url::Url;
 
+use crate::address::NotAllowed;
 use crate::limit::NotAdmitted;
 use crate::redact::shown;
 
@@ -180,6 +181,10 @@ impl ErrorKind {
     /// Classifies an error of the HTTP client for a request with `scheme`.
     pub(crate) fn of(error: &reqwest::Error, scheme: &str) -> Self {
         let text = root(error);
+        // The address of the host does not change with another attempt.
+        if let Some(NotAllowed(why)) = causes(error).find_map(|cause| cause.downcast_ref()) {
+            return Self::Forbidden(why);
+        }
         match rustls_error(error) {
             Some(rustls::Error::InvalidCertificate(reason)) => {
                 return Self::Certificate(format!("{reason:?}: {reason}"));
