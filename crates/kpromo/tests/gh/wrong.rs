@@ -74,3 +74,22 @@ fn all_faults_of_all_entries_are_told_before_the_first_request() {
     assert_eq!(ran.code, 10, "{}", ran.stderr);
     assert!(scene.github.requests().is_empty());
 }
+
+/// An output there would be published with the assets, or replace one.
+#[test]
+fn an_output_file_in_a_folder_that_gets_assets_is_refused() {
+    let scene = Scene::new(vec![release("v1", vec![asset(1, "a", 10)])]);
+    for flags in [
+        ["--files-manifest", "bucket/acme/tool/v1/a"],
+        ["--files-manifest", "bucket/files.yaml"],
+        ["--report", "bucket/../bucket/report.json"],
+        ["--output-dir=bucket/out", "--report=bucket/out/report.json"],
+    ] {
+        std::fs::create_dir_all(scene.desk.path("bucket/acme/tool/v1")).unwrap();
+        std::fs::create_dir_all(scene.desk.path("bucket/out")).unwrap();
+        let ran = scene.run(&flags);
+        assert_eq!(ran.code, 10, "{flags:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("which gets the assets"), "{flags:?}: {}", ran.stderr);
+    }
+    assert!(scene.github.requests().is_empty() && scene.files().is_empty());
+}
