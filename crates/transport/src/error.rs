@@ -130,6 +130,14 @@ impl Error {
         self.kind.is_temporary()
     }
 
+    /// Returns for how long the quota of the host is used up, if the request was not sent because that is too long to wait.
+    pub fn used_up_for(&self) -> Option<Duration> {
+        match self.kind {
+            ErrorKind::NotAdmitted { why: NotAdmitted::UsedUp(time), .. } => Some(time),
+            _ => None,
+        }
+    }
+
     /// Returns `true` if the answer, or the rest of it, did not arrive in time.
     pub fn is_silence(&self) -> bool {
         self.kind.is_silence()
