@@ -109,6 +109,7 @@ async fn copy(
     print_plan(&planned);
     note_plan(outcome, &planned);
     if args.dry_run {
+        outcome.done().is_used_up = assets.is_used_up();
         return Ok(());
     }
     Copying { stores: &stores, assets: &assets, outcome, progress, stop }.carry_out(&planned).await;
