@@ -22,6 +22,13 @@ const REGSYNC: Tool = Tool {
     source: Source::Go("github.com/regclient/regclient/cmd/regsync"),
 };
 
+/// The Go kpromo, which the benchmark promotes files with.
+const PROMO_TOOLS: Tool = Tool {
+    name: "promo-tools",
+    version: "v4.5.1",
+    source: Source::GoModule { module: "sigs.k8s.io/promo-tools/v4", package: "cmd/kpromo", replaced: &[] },
+};
+
 /// The benchmark copies files with it.
 const RCLONE: Package = Package { command: "rclone", package: "rclone" };
 
@@ -148,7 +155,7 @@ fn peers() -> Result<Vec<OsString>, Error> {
     debian::install(&[SKOPEO, RCLONE])?;
     let cache = Cache::open()?;
     let mut words = Vec::new();
-    for tool in [CRANE, REGSYNC, VERSITYGW] {
+    for tool in [CRANE, REGSYNC, PROMO_TOOLS, VERSITYGW] {
         words.extend(peer(tool.name, tool.version, &cache.install(&tool)?));
     }
     for package in [SKOPEO, RCLONE] {

@@ -68,6 +68,9 @@ struct RunArguments {
     cosign: Option<Peer>,
     #[arg(long, value_parser = tools::peer)]
     rclone: Option<Peer>,
+    /// The Go kpromo.
+    #[arg(long, value_parser = tools::peer)]
+    promo_tools: Option<Peer>,
     /// The object store for the scenario `files`.
     #[arg(long, value_parser = tools::peer)]
     versitygw: Option<Peer>,
@@ -128,8 +131,9 @@ async fn unless_interrupted(work: impl Future<Output = Result<(), Error>>) -> Re
 
 async fn run(arguments: RunArguments) -> Result<(), Error> {
     let RunArguments { results, page, scenario, runs, quick, .. } = arguments;
-    let RunArguments { kpromo, crane, regsync, skopeo, cosign, rclone, versitygw, sigstore, .. } = arguments;
-    let tools = Tools { kpromo, crane, regsync, skopeo, cosign, rclone, versitygw, sigstore };
+    let RunArguments { kpromo, crane, regsync, skopeo, cosign, rclone, .. } = arguments;
+    let RunArguments { promo_tools, versitygw, sigstore, .. } = arguments;
+    let tools = Tools { kpromo, crane, regsync, skopeo, cosign, rclone, promo_tools, versitygw, sigstore };
     let lab = Lab::new(tools, quick, runs, search_path())?;
     let possible = Scenario::value_variants().iter().filter(|scenario| scenario.is_possible(&lab)).copied();
     let chosen = if scenario.is_empty() { possible.collect() } else { scenario };

@@ -108,11 +108,16 @@ fn count_files(folder: &Path) -> usize {
     entries.map(|entry| if entry.path().is_dir() { count_files(&entry.path()) } else { 1 }).sum()
 }
 
-/// The environment of kpromo for a store.
-pub(crate) fn kpromo_environment(url: &str) -> BTreeMap<String, String> {
-    [("AWS_ENDPOINT_URL", url), ("AWS_ACCESS_KEY_ID", KEY.0), ("AWS_SECRET_ACCESS_KEY", KEY.1)]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
+/// The environment of kpromo and of the Go tool for a store.
+pub(crate) fn aws_environment(url: &str) -> BTreeMap<String, String> {
+    [
+        ("AWS_ENDPOINT_URL", url),
+        ("AWS_ACCESS_KEY_ID", KEY.0),
+        ("AWS_SECRET_ACCESS_KEY", KEY.1),
+        ("AWS_REGION", "us-east-1"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
 }
 
 /// The environment of rclone for a store, which is the remote `store`.

@@ -18,6 +18,8 @@ pub(crate) struct Tools {
     pub(crate) skopeo: Option<Peer>,
     pub(crate) cosign: Option<Peer>,
     pub(crate) rclone: Option<Peer>,
+    /// The Go kpromo.
+    pub(crate) promo_tools: Option<Peer>,
     /// The object store of the scenario `files`.
     pub(crate) versitygw: Option<Peer>,
     /// The folder that describes a running Sigstore.
@@ -33,6 +35,7 @@ impl Tools {
             ("skopeo", &self.skopeo),
             ("cosign", &self.cosign),
             ("rclone", &self.rclone),
+            ("Go kpromo", &self.promo_tools),
             ("VersityGW", &self.versitygw),
         ];
         named.into_iter().filter_map(|(name, peer)| Some((name, peer.as_ref()?.version.as_str())))

@@ -31,7 +31,7 @@ pub(crate) struct Connection {
 /// # Errors
 /// Returns an error if the configuration cannot be used.
 pub(crate) fn connect(config: &Config, environment: &Environment) -> Result<Connection, InvalidConfig> {
-    connect_sharing(config, environment, &BTreeSet::new(), NonZeroU32::MIN)
+    connect_with(config, environment, |_| ())
 }
 
 /// As [`connect`], for one of several processes that send requests to the same hosts at the same time. Each of them begins with
@@ -45,8 +45,20 @@ pub(crate) fn connect_sharing(
     shared: &BTreeSet<Host>,
     processes: NonZeroU32,
 ) -> Result<Connection, InvalidConfig> {
+    connect_with(config, environment, |settings| share(settings, shared, processes))
+}
+
+/// As [`connect`], with changes of the configured settings.
+///
+/// # Errors
+/// Returns an error if the configuration cannot be used.
+pub(crate) fn connect_with(
+    config: &Config,
+    environment: &Environment,
+    change: impl FnOnce(&mut Settings),
+) -> Result<Connection, InvalidConfig> {
     let mut settings = config.settings()?;
-    share(&mut settings, shared, processes);
+    change(&mut settings);
     // Google's metadata server has a link-local address and no TLS.
     let metadata_host = metadata_host(&environment.places);
     // Only requests that kpromo itself addresses to this host may go there. No answer, such as a redirect, may lead there.

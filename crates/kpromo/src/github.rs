@@ -1,5 +1,7 @@
 //! A client of GitHub's API, which Gitea, Forgejo and GitHub Enterprise also provide.
 
+use std::time::Duration;
+
 use http::{HeaderValue, Method, StatusCode, header};
 use oci_types::text::printable;
 use serde::Deserialize;
@@ -30,6 +32,12 @@ pub(crate) struct GitHub {
 struct Complaint {
     message: String,
     errors: Vec<serde_json::Value>,
+}
+
+/// Returns the host of an API as the settings of the door name it: with the port unless it is the default of the scheme.
+pub(crate) fn authority(api: &Url) -> String {
+    let host = api.host_str().unwrap_or_default();
+    api.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 impl GitHub {
@@ -87,7 +95,13 @@ impl GitHub {
         let json = HeaderValue::from_static("application/vnd.github+json");
         let request = self.authorized(request)?.header(header::ACCEPT, json);
         let sent = self.door.send(request).await;
-        sent.map_err(|error| Failure::new(Exit::Unavailable, format!("the forge does not answer: {error}")))
+        sent.map_err(|error| match error.used_up_for() {
+            Some(time) => {
+                let text = format!("the rate limit of {} is used up", self.name());
+                Failure::new(Exit::Unavailable, text).help(self.rate_help(Some(time)))
+            }
+            None => Failure::new(Exit::Unavailable, format!("the forge does not answer: {error}")),
+        })
     }
 
     /// Adds the token to a request for the API.
@@ -134,7 +148,7 @@ impl GitHub {
         let text = format!("{} {url} is answered {}: {said}", answer.method(), answer.status());
         let failure = Failure::new(Exit::Unavailable, text.trim_end_matches([':', ' ']));
         match answer.status() {
-            _ if answer.is_refusal() => failure.help(self.rate_help(answer)),
+            _ if answer.is_refusal() => failure.help(self.rate_help(answer.asked_pause())),
             StatusCode::UNAUTHORIZED if self.has_token() => {
                 failure.help("the token in $GITHUB_TOKEN or $GH_TOKEN is wrong or has expired")
             }
@@ -145,9 +159,9 @@ impl GitHub {
         }
     }
 
-    /// Returns the advice for a rate limit.
-    fn rate_help(&self, answer: &Answer) -> String {
-        let when = answer.asked_pause().filter(|pause| !pause.is_zero());
+    /// Returns the advice for a rate limit that is used up for this time.
+    fn rate_help(&self, time: Option<Duration>) -> String {
+        let when = time.filter(|time| !time.is_zero());
         let when = when.map_or("later".to_owned(), |pause| format!("in {}", duration(pause)));
         let token = match self.has_token() {
             true => "",

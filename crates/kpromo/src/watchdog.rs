@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 use transport::{Door, Queue, Stall};
 
-use crate::render::counted;
+use crate::render::{counted, duration};
 
 /// The interval between two checks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -85,7 +86,7 @@ impl Watchdog {
             episode.without < LOOKS_WITHOUT
         });
         let mut warnings = Vec::new();
-        for Queue { host, requests, rests } in waits() {
+        for Queue { host, requests, rests, is_quota } in waits() {
             let episode = self.hosts.entry(host.clone()).or_default();
             episode.waited += 1;
             if episode.is_named || (*rests < LONG_REST && episode.waited < LOOKS_WAITED) {
@@ -94,6 +95,15 @@ impl Watchdog {
             episode.is_named = true;
             let seconds = rests.as_secs_f64().ceil();
             let wait = if *requests == 1 { "waits" } else { "wait" };
+            if *is_quota {
+                warnings.push(format!(
+                    "the rate limit of {host} is used up; {} {wait} until {:.0} (for {})",
+                    counted(*requests, "request"),
+                    Timestamp::now().saturating_add(*rests).unwrap_or(Timestamp::MAX),
+                    duration(*rests)
+                ));
+                continue;
+            }
             let mut warning = format!(
                 "{host} refuses or fails requests; kpromo waits {seconds} s before it sends more ({} {wait}",
                 counted(*requests, "request")
@@ -117,7 +127,12 @@ mod tests {
     }
 
     fn queue(milliseconds: u64) -> Queue {
-        Queue { host: "r.example".to_owned(), requests: 7, rests: Duration::from_millis(milliseconds) }
+        Queue {
+            host: "r.example".to_owned(),
+            requests: 7,
+            rests: Duration::from_millis(milliseconds),
+            is_quota: false,
+        }
     }
 
     /// Returns the looks, counted from 1, that report the host. Each item is the remaining rest at a look, in milliseconds.

@@ -59,6 +59,8 @@ pub struct GitHubQuirks {
     pub quota: Option<usize>,
     /// How far the end of the quota is, in seconds, if it is not a short time that passes.
     pub quota_seconds: Option<u64>,
+    /// Whether answers that are no refusals say how much of the quota is left.
+    pub announces_quota: bool,
     /// Whether the content of assets ignores ranges.
     pub ignores_ranges: bool,
     /// Whether the rest of a content that was cut off is that of another version, with its own ETag.
@@ -225,6 +227,9 @@ impl State {
             None => not_found(),
             Some((_, _, releases)) => self.releases(&all.quirks, received, &slug, releases, is_known, rest),
         };
+        if all.quirks.announces_quota {
+            all.announce_quota(&mut reply);
+        }
         if let Some(scopes) = &all.quirks.scopes {
             reply.headers.push(("X-OAuth-Scopes".to_owned(), scopes.clone()));
         }
@@ -348,10 +353,22 @@ impl Held {
             }
         }
         let mut reply = Reply::json(403, &json!({ "message": "API rate limit exceeded for 127.0.0.1." }));
-        let renewed = self.renewed.unwrap_or_default().to_string();
-        reply.headers.push(("X-RateLimit-Remaining".to_owned(), "0".to_owned()));
-        reply.headers.push(("X-RateLimit-Reset".to_owned(), renewed));
+        self.announce_quota(&mut reply);
         Some(reply)
+    }
+
+    /// Says how much of the quota is left, and when it is renewed.
+    fn announce_quota(&mut self, reply: &mut Reply) {
+        let Some(quota) = self.quirks.quota else { return };
+        let left = quota.saturating_sub(self.counted);
+        if left == 0 {
+            let seconds = self.quirks.quota_seconds.unwrap_or(QUOTA_SECONDS);
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.renewed.get_or_insert(now.as_secs() + seconds);
+        }
+        let renewed = self.renewed.unwrap_or_default().to_string();
+        reply.headers.push(("X-RateLimit-Remaining".to_owned(), left.to_string()));
+        reply.headers.push(("X-RateLimit-Reset".to_owned(), renewed));
     }
 }
 

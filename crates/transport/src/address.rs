@@ -117,15 +117,23 @@ fn written_address(url: &Url) -> Option<IpAddr> {
 #[derive(Debug)]
 pub(crate) struct Allowed {
     allows: fn(IpAddr) -> bool,
-    kind: &'static str,
+    refusal: &'static str,
 }
+
+/// A host has no allowed address.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotAllowed(pub(crate) &'static str);
 
 impl Allowed {
     /// Allows public addresses only.
-    pub(crate) const PUBLIC: Self = Self { allows: is_public, kind: "public address" };
+    pub(crate) const PUBLIC: Self =
+        Self { allows: is_public, refusal: "an answer named this host, and its address is not public" };
     /// Allows all addresses except those of metadata services.
-    pub(crate) const NO_METADATA: Self =
-        Self { allows: |address| !is_metadata(address), kind: "address outside of the link-local networks" };
+    pub(crate) const NO_METADATA: Self = Self {
+        allows: |address| !is_metadata(address),
+        refusal: "an answer named this host, and its address is one of metadata services",
+    };
 
     /// Returns `true` if all addresses of a host are allowed, according to the local resolver. An unknown host is allowed: only
     /// the proxy can reach it.
@@ -140,12 +148,12 @@ impl Allowed {
 
 impl Resolve for Allowed {
     fn resolve(&self, name: Name) -> Resolving {
-        let Self { allows, kind } = *self;
+        let Self { allows, refusal } = *self;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let allowed: Vec<SocketAddr> = found.filter(|address| allows(address.ip())).collect();
             if allowed.is_empty() {
-                return Err(format!("{} has no {kind}", name.as_str()).into());
+                return Err(NotAllowed(refusal).into());
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })

@@ -37,6 +37,8 @@ pub struct Queue {
     /// The time until the host may be asked again after refusals, or until the last of the paused requests is sent again,
     /// whichever is longer.
     pub rests: Duration,
+    /// Whether the host has announced that its quota is renewed then.
+    pub is_quota: bool,
 }
 
 /// The result of [`Door::stream`]: the body of a successful answer as a stream, or any other answer as a whole.
@@ -164,7 +166,8 @@ impl Door {
             let (pausing, paused_until) = state.pauses.waiting();
             let (requests, until) = (in_line + pausing, rests_until.max(paused_until));
             let rests = until.map(|until| until.saturating_duration_since(Instant::now()));
-            (requests > 0).then(|| Queue { host: host.clone(), requests, rests: rests.unwrap_or_default() })
+            let (host, rests) = (host.clone(), rests.unwrap_or_default());
+            (requests > 0).then(|| Queue { host, requests, rests, is_quota: state.gate.waits_for_quota() })
         };
         self.shared.hosts().iter().filter_map(queue).collect()
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use url::Url;
 
+use crate::address::NotAllowed;
 use crate::limit::NotAdmitted;
 use crate::redact::shown;
 
@@ -129,6 +130,14 @@ impl Error {
         self.kind.is_temporary()
     }
 
+    /// Returns for how long the quota of the host is used up, if the request was not sent because that is too long to wait.
+    pub fn used_up_for(&self) -> Option<Duration> {
+        match self.kind {
+            ErrorKind::NotAdmitted { why: NotAdmitted::UsedUp(time), .. } => Some(time),
+            _ => None,
+        }
+    }
+
     /// Returns `true` if the answer, or the rest of it, did not arrive in time.
     pub fn is_silence(&self) -> bool {
         self.kind.is_silence()
@@ -180,6 +189,10 @@ impl ErrorKind {
     /// Classifies an error of the HTTP client for a request with `scheme`.
     pub(crate) fn of(error: &reqwest::Error, scheme: &str) -> Self {
         let text = root(error);
+        // The address of the host does not change with another attempt.
+        if let Some(NotAllowed(why)) = causes(error).find_map(|cause| cause.downcast_ref()) {
+            return Self::Forbidden(why);
+        }
         match rustls_error(error) {
             Some(rustls::Error::InvalidCertificate(reason)) => {
                 return Self::Certificate(format!("{reason:?}: {reason}"));

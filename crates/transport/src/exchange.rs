@@ -16,7 +16,7 @@ use crate::host::authority;
 use crate::limit::Observed;
 use crate::redact::{Carried, shown};
 use crate::request::{Body, NamedBy, Redirects, Repeat, Request, Reservation};
-use crate::retry::{Budget, is_refusal, is_temporary, observed};
+use crate::retry::{Budget, asked_pause, is_refusal, is_temporary, observed, used_up_for};
 use crate::shared::Shared;
 use crate::stream::{Head, Origin};
 
@@ -53,6 +53,8 @@ pub(crate) struct Exchange<'a> {
     budget: Budget,
     started: Instant,
     repeated: bool,
+    /// Whether the next attempt waits for a quota of the host.
+    waits_for_quota: bool,
 }
 
 /// The parts of a request that a redirect changes.
@@ -101,6 +103,7 @@ impl<'a> Exchange<'a> {
             budget: shared.budget().with_patience(patience),
             started: Instant::now(),
             repeated: false,
+            waits_for_quota: false,
         }
     }
 
@@ -154,7 +157,7 @@ impl<'a> Exchange<'a> {
         let (status, headers) = (head.status(), head.headers());
         match self.repeat {
             Repeat::Never => None,
-            _ if is_refusal(status, headers) => self.budget.pause_after(status, headers),
+            _ if is_refusal(status, headers) => self.pause_refused(head),
             Repeat::WhenRefused => None,
             Repeat::Always if is_temporary(status) => self.budget.pause_after(status, headers),
             Repeat::Always if self.has_expired(status) => {
@@ -162,6 +165,20 @@ impl<'a> Exchange<'a> {
                 self.budget.pause(None)
             }
             Repeat::Always => None,
+        }
+    }
+
+    /// Returns the pause after a refusal for the rate, or `None` if the answer is final.
+    fn pause_refused(&mut self, head: &Head) -> Option<Duration> {
+        let deadline = self.shared.host_settings(&authority(head.url())).quota_deadline;
+        match (deadline, asked_pause(head.headers())) {
+            (Some(deadline), Some(asked)) if Instant::now() + asked > deadline => None,
+            (Some(_), Some(_)) => {
+                self.waits_for_quota = true;
+                self.budget.progressed();
+                self.budget.pause_refused()
+            }
+            _ => self.budget.pause_after(head.status(), head.headers()),
         }
     }
 
@@ -242,6 +259,9 @@ impl<'a> Exchange<'a> {
             Some(Reservation(permit)) => permit.using(),
             None => host.admit(self.class).await?,
         };
+        if std::mem::take(&mut self.waits_for_quota) {
+            self.budget.progressed();
+        }
         // Following a redirect is part of the same attempt.
         if self.hops == 0 {
             self.budget.attempt();
@@ -279,15 +299,18 @@ impl<'a> Exchange<'a> {
         match answer {
             Ok(inner) => {
                 ticket.progress.touch();
-                let observed = observed(inner.status(), inner.headers());
+                let mut observed = observed(inner.status(), inner.headers());
+                if let (Observed::Served, Some(_)) = (observed, settings.quota_deadline) {
+                    observed = used_up_for(inner.headers()).map_or(observed, Observed::UsedUp);
+                }
                 match observed {
-                    Observed::Served => host.counters.served(),
+                    Observed::Served | Observed::UsedUp(_) => host.counters.served(),
                     Observed::Refused(_) => host.counters.answered(),
                     // It may come from a proxy in front of a host that is down.
                     Observed::Failed => {}
                 }
                 host.counters.observed(observed);
-                if observed != Observed::Served {
+                if matches!(observed, Observed::Refused(_) | Observed::Failed) {
                     host.note_failure(format!("it answered {}", inner.status()));
                 }
                 permit.observe(observed);
@@ -300,7 +323,7 @@ impl<'a> Exchange<'a> {
                     started: self.started,
                     timeouts,
                     counters: Arc::clone(&host.counters),
-                    is_served: observed == Observed::Served,
+                    is_served: matches!(observed, Observed::Served | Observed::UsedUp(_)),
                     ticket,
                     _permit: permit,
                 };

@@ -181,6 +181,11 @@ fn until_reset(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(reset).saturating_sub(now))
 }
 
+/// Returns for how long the quota of a host is used up, if an answer that is no refusal says so.
+pub(crate) fn used_up_for(headers: &HeaderMap) -> Option<Duration> {
+    until_reset(headers).map(|time| time.min(LONGEST_ASKED)).filter(|time| !time.is_zero())
+}
+
 fn is_used_up(headers: &HeaderMap) -> bool {
     number(headers, "x-ratelimit-remaining") == Some(0)
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::retry::Retry;
 
 /// The limits of one host, and how to connect to it.
@@ -24,6 +26,10 @@ pub struct HostSettings {
     pub start_burst: f64,
     /// How long to wait for a host that no longer serves any request. This is also the maximum wait for a `Retry-After`.
     pub patience: Duration,
+    /// Until when to wait for a quota whose end the host announces: by `Retry-After` of a refusal, or by `x-ratelimit-reset` where
+    /// `x-ratelimit-remaining` is 0, which is then obeyed in every answer. If the quota ends later, no request waits for it. `None`:
+    /// [`HostSettings::patience`] limits the wait, and only refusals count.
+    pub quota_deadline: Option<Instant>,
     /// The timeout for the head of an answer. `None`: [`Timeouts::answer`], and five times as long for writes, since a registry
     /// may take minutes to commit a large blob.
     pub answer: Option<Duration>,
@@ -44,6 +50,7 @@ impl Default for HostSettings {
             start_requests_per_second: 80.0,
             start_burst: 80.0,
             patience: Duration::from_secs(180),
+            quota_deadline: None,
             answer: None,
             plain_http: false,
             direct: false,

@@ -134,7 +134,7 @@ impl Counters {
     /// Counts an answer by what it says about the host.
     pub(crate) fn observed(&self, observed: Observed) {
         match observed {
-            Observed::Served => {}
+            Observed::Served | Observed::UsedUp(_) => {}
             Observed::Refused(_) => {
                 self.refused.fetch_add(1, Relaxed);
                 self.count(|bucket| bucket.refused += 1);

@@ -1,4 +1,4 @@
-//! Files to object stores beside rclone, and hashing of a folder beside sha256sum.
+//! Files to object stores beside rclone and the Go tool, and hashing of a folder beside sha256sum.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -9,18 +9,29 @@ use crate::error::Error;
 use crate::lab::Lab;
 use crate::machine::Setting;
 use crate::measure::{Job, Measured};
-use crate::object_store::{BUCKET, ObjectStore, kpromo_environment, rclone_environment};
+use crate::object_store::{BUCKET, ObjectStore, aws_environment, rclone_environment};
 use crate::record::{Run, Section, Table, Target};
 use crate::show::{NONE, count, megabytes, megabytes_of, ratio, seconds};
 use crate::terminal::say;
-use crate::tools::word;
+use crate::tools::{Peer, word};
 
 /// The size of a small file, in bytes.
 const SMALL: usize = 10 << 10;
 /// The two places that files are copied to. They are folders of one store, which kpromo reaches by one endpoint.
 const PLACES: [&str; 2] = ["one", "two"];
+/// The folder of the store that files are copied from, where a row does not copy them from the file system.
+const SOURCE: &str = "source";
+/// The labels of the rows that copy files.
+const FROM_FOLDER: &str = "kpromo run files";
+const RCLONE: &str = "2 × rclone copy";
+const FROM_BUCKET: &str = "kpromo run files, from the store";
+const GO_TOOL: &str = "Go kpromo run files, from the store";
 /// The number of large files.
 const LARGE_FILES: usize = 4;
+/// What the page says about the rows with the Go tool.
+const ABOUT_GO_TOOL: &str = " The Go tool promotes only from object stores, so the last two rows copy the same files from \
+     a third folder of the VersityGW, which rclone has filled before, and their requests include reading it. The Go tool \
+     copies one object after another, each through a temporary file.";
 /// The most memory that kpromo may take, in bytes.
 const MEMORY_MAX: f64 = 150e6;
 
@@ -30,8 +41,13 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     write_files(source.path(), small, mebibytes)?;
     let total = small + LARGE_FILES;
     let mut copies = vec![kpromo(lab, source.path(), total).await?];
-    if lab.tools.rclone.is_some() {
-        copies.push(rclone(lab, source.path(), total).await?);
+    if let Some(program) = &lab.tools.rclone {
+        copies.push(rclone(lab, program, source.path(), total).await?);
+        if let Some(go_tool) = &lab.tools.promo_tools {
+            for (label, promoter) in [(FROM_BUCKET, &lab.tools.kpromo), (GO_TOOL, &go_tool.path)] {
+                copies.push(from_bucket(lab, label, promoter, program, source.path(), total).await?);
+            }
+        }
     }
     let hashed = lab.folder()?;
     let bytes = write_hashed(hashed.path(), lab.size(2_048, 64))?;
@@ -41,9 +57,10 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         title: "Files to object stores".to_owned(),
         about: format!(
             "{} files of 10 KiB and {LARGE_FILES} of {mebibytes} MiB from a folder to two places in a VersityGW on the same \
-             disk; rclone runs once for each place, both at once, with its defaults. Then SHA-256 of the files of a folder of {}, \
-             beside `sha256sum` in one process, and in as many as there are cores.",
+             disk; rclone runs once for each place, both at once, with its defaults.{} Then SHA-256 of the files of a folder of \
+             {}, beside `sha256sum` in one process, and in as many as there are cores.",
             count(small as u64),
+            if lab.tools.promo_tools.is_some() { ABOUT_GO_TOOL } else { "" },
             megabytes(bytes)
         ),
         setting: Setting::now(&lab.tools),
@@ -55,52 +72,99 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     })
 }
 
-/// Promotes all files with kpromo.
+/// Promotes all files of a folder with kpromo.
 async fn kpromo(lab: &Lab, source: &Path, total: usize) -> Result<Run, Error> {
     let folder = lab.folder()?;
-    let kpromo = word(&lab.tools.kpromo);
-    let (files, stores) = (folder.path().join("files.yaml"), folder.path().join("filestores.yaml"));
-    let described =
-        [&kpromo, "manifest", "files", "--src", &word(source), "--output", &word(&files)].map(str::to_owned);
-    let described = lab.measure(&lab.job(folder.path(), vec![described.to_vec()], 1)).await?;
-    let mut text = format!("filestores:\n- base: file://{}\n  src: true\n", source.display());
+    let (words, failures) =
+        promotion(lab, &lab.tools.kpromo, folder.path(), source, &format!("file://{}", source.display()))
+            .await?;
+    let store = start(lab)?;
+    let mut job = lab.job(folder.path(), vec![words], 1);
+    job.environment.extend(aws_environment(&store.url()));
+    let run = run(lab, FROM_FOLDER, &store, &job, total).await?;
+    Ok(Run { failures: run.failures + failures, ..run })
+}
+
+/// Promotes all files within a store, with kpromo or the Go tool. rclone writes the source before, each object in one request:
+/// the Go tool needs the MD5 of each object of its source, which objects written in parts do not have.
+async fn from_bucket(
+    lab: &Lab,
+    label: &str,
+    promoter: &Path,
+    rclone: &Peer,
+    source: &Path,
+    total: usize,
+) -> Result<Run, Error> {
+    let folder = lab.folder()?;
+    let base = format!("s3://{BUCKET}/{SOURCE}");
+    let (words, mut failures) = promotion(lab, promoter, folder.path(), source, &base).await?;
+    let store = start(lab)?;
+    let to = format!("store:{BUCKET}/{SOURCE}");
+    let fill = [&word(&rclone.path), "copy", "--s3-upload-cutoff", "4Gi", &word(source), &to];
+    let mut job = lab.job(folder.path(), vec![fill.map(str::to_owned).to_vec()], 1);
+    job.environment.extend(rclone_environment(&store.url()));
+    failures += lab.measure(&job).await?.failures();
+    let mut job = lab.job(folder.path(), vec![words], 1);
+    job.environment.extend(aws_environment(&store.url()));
+    // The Go tool writes each object to a temporary file.
+    job.environment.insert("TMPDIR".to_owned(), word(folder.path()));
+    let run = run(lab, label, &store, &job, total).await?;
+    Ok(Run { failures: run.failures + failures, ..run })
+}
+
+/// Writes the manifests of a promotion of all files below `source`, from `base`. Returns the command that carries it out, and how
+/// many commands have failed on the way.
+async fn promotion(
+    lab: &Lab,
+    promoter: &Path,
+    folder: &Path,
+    source: &Path,
+    base: &str,
+) -> Result<(Vec<String>, usize), Error> {
+    let (files, stores) = (folder.join("files.yaml"), folder.join("filestores.yaml"));
+    let describe =
+        [&word(&lab.tools.kpromo), "manifest", "files", "--src", &word(source), "--output", &word(&files)];
+    let described = lab.measure(&lab.job(folder, vec![describe.map(str::to_owned).to_vec()], 1)).await?;
+    let mut text = format!("filestores:\n- base: {base}\n  src: true\n");
     PLACES.iter().for_each(|place| text.push_str(&format!("- base: s3://{BUCKET}/{place}\n")));
     fs::write(&stores, text).map_err(Error::file("writing", &stores))?;
-    let words =
-        [&kpromo, "run", "files", "--confirm", "--filestores", &word(&stores), "--files", &word(&files)];
-    let commands = vec![words.map(str::to_owned).to_vec()];
-    let run = run(lab, "kpromo run files", folder.path(), commands, kpromo_environment, total).await?;
-    Ok(Run { failures: run.failures + described.failures(), ..run })
+    let words = [
+        &word(promoter),
+        "run",
+        "files",
+        "--confirm",
+        "--filestores",
+        &word(&stores),
+        "--files",
+        &word(&files),
+    ];
+    Ok((words.map(str::to_owned).to_vec(), described.failures()))
 }
 
 /// Copies all files with rclone.
-async fn rclone(lab: &Lab, source: &Path, total: usize) -> Result<Run, Error> {
+async fn rclone(lab: &Lab, program: &Peer, source: &Path, total: usize) -> Result<Run, Error> {
     let folder = lab.folder()?;
-    let program = lab.tools.rclone.as_ref().map(|peer| word(&peer.path)).unwrap_or_default();
     let copy = |place: &&str| {
         let to = format!("store:{BUCKET}/{place}");
-        [&program, "copy", &word(source), &to].map(str::to_owned).to_vec()
+        [&word(&program.path), "copy", &word(source), &to].map(str::to_owned).to_vec()
     };
-    let commands = PLACES.iter().map(copy).collect();
-    run(lab, "2 × rclone copy", folder.path(), commands, rclone_environment, total).await
+    let store = start(lab)?;
+    let mut job = lab.job(folder.path(), PLACES.iter().map(copy).collect(), PLACES.len());
+    job.environment.extend(rclone_environment(&store.url()));
+    run(lab, RCLONE, &store, &job, total).await
 }
 
-/// Runs commands against a new store, and counts its requests.
-async fn run(
-    lab: &Lab,
-    label: &str,
-    folder: &Path,
-    commands: Vec<Vec<String>>,
-    environment: fn(&str) -> std::collections::BTreeMap<String, String>,
-    total: usize,
-) -> Result<Run, Error> {
+fn start(lab: &Lab) -> Result<ObjectStore, Error> {
     let Some(program) = &lab.tools.versitygw else { return Err(Error::NoStore) };
-    let store = ObjectStore::start(program, lab.folder()?)?;
-    let mut job = lab.job(folder, commands, PLACES.len());
-    job.environment.extend(environment(&store.url()));
-    let measured = measured(lab, label, &job).await?;
+    ObjectStore::start(program, lab.folder()?)
+}
+
+/// Runs a job against a store, and counts its requests.
+async fn run(lab: &Lab, label: &str, store: &ObjectStore, job: &Job, total: usize) -> Result<Run, Error> {
+    let before = store.requests()?;
+    let measured = measured(lab, label, job).await?;
     let missing = PLACES.iter().map(|place| total.saturating_sub(store.objects(place))).sum();
-    Ok(Run { requests: store.requests()?, missing, ..recorded(label, &measured) })
+    Ok(Run { requests: store.requests()? - before, missing, ..recorded(label, &measured) })
 }
 
 async fn measured(lab: &Lab, label: &str, job: &Job) -> Result<Measured, Error> {
@@ -193,7 +257,7 @@ fn targets(copies: &[Run], hashes: &[Run]) -> Vec<Target> {
         let memory = kpromo.peak_memory_bytes as f64;
         targets.push(Target::at_most("peak memory", memory, MEMORY_MAX, megabytes_of));
         targets.push(Target::exactly("objects missing", kpromo.missing as u64, 0, count));
-        if let Some(other) = copies.get(1) {
+        if let Some(other) = labelled(copies, RCLONE) {
             #[expect(clippy::cast_precision_loss, reason = "shown with two decimal places")]
             let requests = kpromo.requests as f64 / other.requests.max(1) as f64;
             targets.push(Target::at_most(
@@ -204,12 +268,20 @@ fn targets(copies: &[Run], hashes: &[Run]) -> Vec<Target> {
             ));
             targets.push(Target::at_most("requests ÷ rclone", requests, 1.0, ratio));
         }
+        if let (Some(ours), Some(other)) = (labelled(copies, FROM_BUCKET), labelled(copies, GO_TOOL)) {
+            let compared = ours.wall_seconds / other.wall_seconds;
+            targets.push(Target::at_most("wall ÷ Go tool, from the store", compared, 1.0, ratio));
+        }
     }
     if let (Some(kpromo), Some(parallel)) = (hashes.first(), hashes.get(2)) {
         let compared = kpromo.wall_seconds / parallel.wall_seconds;
         targets.push(Target::at_most("hashing ÷ parallel sha256sum", compared, 1.1, ratio));
     }
     targets
+}
+
+fn labelled<'a>(runs: &'a [Run], label: &str) -> Option<&'a Run> {
+    runs.iter().find(|run| run.label == label)
 }
 
 /// Writes small and large files.

@@ -182,12 +182,16 @@ impl GhFlags {
         };
         let folder =
             folder.parse::<ReleaseFolder>().map_err(|error| wrong("--release-dir", &folder, &error))?;
-        let mut tags: Vec<ReleaseTag> = Vec::new();
+        let (mut tags, mut invalid): (Vec<ReleaseTag>, Vec<String>) = Default::default();
         for tag in self.tags.iter().filter(|tag| !tag.is_empty()) {
-            let tag = tag.parse::<ReleaseTag>().map_err(|error| wrong("--tags", tag, &error))?;
-            if !tags.contains(&tag) {
-                tags.push(tag);
+            match tag.parse::<ReleaseTag>() {
+                Ok(tag) if !tags.contains(&tag) => tags.push(tag),
+                Ok(_) => {}
+                Err(error) => invalid.push(wrong("--tags", tag, &error)),
             }
+        }
+        if !invalid.is_empty() {
+            return Err(invalid.join("\n"));
         }
         Ok(ReleaseEntry {
             owner,
@@ -266,6 +270,7 @@ mod tests {
             ("--org a --repo r --bucket GS://b", "gs://"),
             ("--org a --repo r --bucket file:///", "root"),
             ("--org a --repo r --bucket b --tags a//b", "--tags"),
+            ("--org a --repo r --bucket b --tags a//b,v1,../c", "--tags `../c`"),
             ("--org a --repo r --bucket b --release-dir ../x", "--release-dir"),
             ("--org a --repo r --bucket b --api-url http://example.com", "https://"),
             ("--org a --repo r --bucket b extra", "extra"),

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use files::{GcsSettings, GoogleTokens, S3Settings, Settings, Stores};
 use manifest::files::{Scheme, StoreUrl};
 use sigstore::{AccessTokens, IAM_CREDENTIALS};
-use transport::Door;
+use transport::{Door, Settings as DoorSettings};
 use url::Url;
 
 use crate::config::Config;
-use crate::connect::{Connection, connect};
+use crate::connect::{Connection, connect_with};
 use crate::credentials::{StorageTokens, s3_settings};
 use crate::environment::Environment;
 
@@ -33,8 +33,20 @@ impl Connected {
     /// # Errors
     /// If the configuration or the environment cannot be used.
     pub(crate) fn new(config: &Config, environment: &Environment) -> Result<Self, String> {
+        Self::with(config, environment, |_| ())
+    }
+
+    /// Opens the door, with changes of the configured settings.
+    ///
+    /// # Errors
+    /// If the configuration or the environment cannot be used.
+    pub(crate) fn with(
+        config: &Config,
+        environment: &Environment,
+        change: impl FnOnce(&mut DoorSettings),
+    ) -> Result<Self, String> {
         let Connection { door, keychain, .. } =
-            connect(config, environment).map_err(|error| error.to_string())?;
+            connect_with(config, environment, change).map_err(|error| error.to_string())?;
         let emulator = environment.storage_emulator.as_deref();
         let endpoint =
             emulator.map_or_else(|| Url::parse(GCS).map_err(|error| error.to_string()), emulator_url)?;

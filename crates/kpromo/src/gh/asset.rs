@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::{Bytes, BytesMut};
 use files::{Error, ErrorKind, Hasher, Hashes};
@@ -9,7 +11,6 @@ use futures_util::stream::{BoxStream, StreamExt as _, try_unfold};
 use http::{HeaderValue, Method, StatusCode, header};
 use manifest::files::Sha256;
 use manifest::releases::ReleaseTag;
-use tokio_util::sync::CancellationToken;
 use transport::{BodyStream, Budget, Class, Opened, Request};
 use url::Url;
 
@@ -44,13 +45,18 @@ impl fmt::Display for Asset {
 #[derive(Clone, Debug)]
 pub(super) struct Assets {
     github: GitHub,
-    /// Cancelled when GitHub's rate limit is used up for longer than the run waits. Nothing more is asked then.
-    used_up: CancellationToken,
+    /// Whether GitHub's rate limit was used up for longer than the run waits.
+    used_up: Arc<AtomicBool>,
 }
 
 impl Assets {
     pub(super) fn new(github: GitHub) -> Self {
-        Self { github, used_up: CancellationToken::new() }
+        Self { github, used_up: Arc::default() }
+    }
+
+    /// Returns whether GitHub's rate limit was used up for longer than the run waits.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.used_up.load(Relaxed)
     }
 
     /// Returns the content of an asset in pieces. A content that breaks off is continued where it broke off. One that is not as
@@ -104,17 +110,12 @@ impl Assets {
         }
         let request =
             self.github.authorized(request).map_err(|error| ErrorKind::Source(error.to_string()))?;
-        let opened = tokio::select! {
-            opened = self.github.door().stream(request) => opened?,
-            () = self.used_up.cancelled() => {
-                return Err(ErrorKind::Source("the rate limit of GitHub is used up".to_owned()));
-            }
-        };
+        let opened = self.github.door().stream(request).await.map_err(|error| self.not_opened(&error))?;
         let body = match opened {
             Opened::Body(body) => body,
             Opened::Other(answer) => {
                 if answer.is_refusal() {
-                    self.used_up.cancel();
+                    self.used_up.store(true, Relaxed);
                 }
                 return Err(ErrorKind::Source(self.github.refused(&answer).to_string()));
             }
@@ -139,6 +140,17 @@ impl Assets {
             return Err(wrong_size(asset, &format!("{}", begins + length)));
         }
         Ok((body, skip))
+    }
+}
+
+impl Assets {
+    /// Returns why an asset was not opened. The door has tried as often as it may.
+    fn not_opened(&self, error: &transport::Error) -> ErrorKind {
+        if error.used_up_for().is_some() {
+            self.used_up.store(true, Relaxed);
+            return ErrorKind::Source("the rate limit of GitHub is used up".to_owned());
+        }
+        ErrorKind::Source(error.to_string())
     }
 }
 

@@ -36,7 +36,6 @@ impl Copying<'_> {
         if open.is_empty() {
             return;
         }
-        self.outcome.done().is_writing = true;
         self.progress.begin(open.len());
         let room = Semaphore::new(MEMORY as usize);
         let copies = iter(open.into_iter().map(|planned| self.one(planned, &room)));
@@ -74,10 +73,21 @@ impl Copying<'_> {
                 Err(error) => return vec![Err(error); places.len()],
             },
         };
-        let pieces: BoxStream<'_, Result<Bytes, Error>> = match kept {
+        let mut pieces: BoxStream<'_, Result<Bytes, Error>> = match kept {
             Some(content) => once(async { Ok(content) }).boxed(),
-            None => self.assets.content(asset),
+            None => self.assets.content(asset).fuse().boxed(),
         };
+        // Nothing is begun at a store before GitHub gives the asset: an interrupt until then leaves no trace.
+        let first = tokio::select! {
+            first = pieces.next() => first.transpose(),
+            () = self.stop.cancelled() => Err(Error::new(format!("reading {asset}"), ErrorKind::Interrupted)),
+        };
+        let first = match first {
+            Ok(first) => first,
+            Err(error) => return vec![Err(error); places.len()],
+        };
+        self.outcome.done().is_writing = true;
+        let pieces = iter(first.map(Ok)).chain(pieces).boxed();
         let mut targets = Vec::with_capacity(places.len());
         for place in places {
             // Each store of a place was opened when the plan was made.

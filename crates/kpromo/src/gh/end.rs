@@ -170,7 +170,10 @@ fn judge(args: &GhArgs, end: &End, done: &Done) -> (&'static str, Exit) {
         },
         End::CutShort(_) if done.is_writing => ("interrupted", Exit::InterruptedWriting),
         End::CutShort(_) => ("interrupted", Exit::Interrupted),
+        End::Finished if done.not_begun > 0 && !done.is_writing => ("interrupted", Exit::Interrupted),
         End::Finished if done.not_begun > 0 => ("interrupted", Exit::InterruptedWriting),
+        // Nothing could be done.
+        End::Finished if done.is_used_up && !done.is_writing => ("unavailable", Exit::Unavailable),
         End::Finished if !done.failed.is_empty() => ("failed", Exit::Partial),
         End::Finished if !done.conflicts.is_empty() => ("conflict", Exit::Conflict),
         End::Finished if args.dry_run => ("dry-run", Exit::Success),

@@ -1,9 +1,9 @@
 //! What is to be done: entries that were checked as a whole, before any request.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use manifest::files::StoreUrl;
+use manifest::files::{Scheme, StoreUrl};
 use manifest::releases::{ReleaseBucket, ReleaseEntry, ReleaseFolder, load_releases};
 
 use crate::args::{GhArgs, ReleaseSource};
@@ -69,7 +69,30 @@ impl Jobs {
             check_file(manifest, "manifest of files").map_err(invalid)?;
         }
         args.report.as_deref().map_or(Ok(()), |path| check_file(path, "report")).map_err(invalid)?;
+        for (flag, path) in [("--files-manifest", &args.files_manifest), ("--report", &args.report)] {
+            path.as_deref().map_or(Ok(()), |path| jobs.check_outside(flag, path)).map_err(invalid)?;
+        }
         Ok(jobs)
+    }
+
+    /// Checks that an output file is in no folder that assets are written to: it would be published with them, or replace one.
+    fn check_outside(&self, flag: &str, path: &Path) -> Result<(), String> {
+        // Standard output.
+        if path == Path::new("-") {
+            return Ok(());
+        }
+        let file = resolved(path).map_err(|error| format!("{flag} {}: {error}", path.display()))?;
+        let stores = self.jobs.iter().flat_map(|job| &job.places).map(|place| &place.store);
+        let mut folders = stores.filter(|store| store.scheme() == Scheme::File);
+        let inside = folders
+            .find(|store| resolved(Path::new(store.path())).is_ok_and(|folder| file.starts_with(folder)));
+        match inside {
+            Some(store) => Err(format!(
+                "{flag} {}: the file is inside of {store}, which gets the assets",
+                path.display()
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Checks that all files are below one store: a manifest has the names below one.
@@ -87,16 +110,20 @@ impl Jobs {
     }
 }
 
-/// Returns the URL of a folder of this machine.
-fn folder_url(folder: &Path) -> Result<StoreUrl, String> {
-    let wrong = |error: &dyn std::fmt::Display| format!("--output-dir {}: {error}", folder.display());
-    let absolute = std::path::absolute(folder).map_err(|error| wrong(&error))?;
-    // Resolves `..`, which no URL of a store has. The folder itself may not be there yet.
+/// Returns an absolute path without links and `..`, which no URL of a store has. What it names may not be there yet.
+fn resolved(path: &Path) -> std::io::Result<PathBuf> {
+    let absolute = std::path::absolute(path)?;
     let resolved = absolute.ancestors().find_map(|above| {
         let below = absolute.strip_prefix(above).ok()?;
         Some(above.canonicalize().ok()?.join(below))
     });
-    let resolved = resolved.unwrap_or(absolute);
+    Ok(resolved.unwrap_or(absolute))
+}
+
+/// Returns the URL of a folder of this machine.
+fn folder_url(folder: &Path) -> Result<StoreUrl, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("--output-dir {}: {error}", folder.display());
+    let resolved = resolved(folder).map_err(|error| wrong(&error))?;
     let text = resolved.to_str().ok_or_else(|| wrong(&"the path is not text in UTF-8"))?;
     let url = format!("file://{text}").parse::<ReleaseBucket>().map_err(|error| wrong(&error))?;
     Ok(url.into_url())

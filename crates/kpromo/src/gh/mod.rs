@@ -14,6 +14,7 @@ mod progress;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use asset::Assets;
 use carry_out::{Copying, note_plan};
@@ -25,7 +26,9 @@ use manifest::files::StoreUrl;
 use outcome::Outcome;
 use plan::{Plan, StoreMap, Wanted, plan};
 use progress::Progress;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use transport::Settings;
 
 use crate::args::GhArgs;
 use crate::config::Config;
@@ -33,12 +36,15 @@ use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::file_promotion::Connected;
-use crate::github::GitHub;
+use crate::github::{GitHub, authority};
 use crate::terminal::{Interrupts, print};
 use crate::watchdog;
 
 /// What a run still does after a first interrupt.
 const FINISHING: &str = "small files are completed, and uploads in parts are aborted";
+
+/// How long a run without `--timeout` waits for a rate limit of GitHub. Its longest lasts for an hour.
+const QUOTA_WAIT: Duration = Duration::from_secs(24 * 3_600);
 
 /// Copies releases.
 pub(crate) async fn run(args: &GhArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
@@ -46,7 +52,8 @@ pub(crate) async fn run(args: &GhArgs, environment: &Environment, screen: &Multi
         let invalid = |text: String| Failure::new(Exit::Invalid, text);
         let config =
             Config::of(args.config.as_deref(), environment).map_err(|error| invalid(error.to_string()))?;
-        Ok((jobs, Connected::new(&config, environment).map_err(invalid)?))
+        let connected = Connected::with(&config, environment, |settings| wait_for_quota(settings, args));
+        Ok((jobs, connected.map_err(invalid)?))
     });
     let (jobs, connected) = match prepared {
         Ok(prepared) => prepared,
@@ -63,6 +70,13 @@ pub(crate) async fn run(args: &GhArgs, environment: &Environment, screen: &Multi
         never = watchdog::watch(connected.door()) => match never {},
     };
     finish(args, &end, &outcome, connected.door())
+}
+
+/// Lets requests to the API wait for its rate limit until the run must end.
+fn wait_for_quota(settings: &mut Settings, args: &GhArgs) {
+    let others = &settings.other_hosts;
+    let host = settings.hosts.entry(authority(&args.api_url)).or_insert_with(|| others.clone());
+    host.quota_deadline = Some(Instant::now() + args.timeout.unwrap_or(QUOTA_WAIT).min(QUOTA_WAIT));
 }
 
 /// Lists, plans and copies.
@@ -95,9 +109,11 @@ async fn copy(
     print_plan(&planned);
     note_plan(outcome, &planned);
     if args.dry_run {
+        outcome.done().is_used_up = assets.is_used_up();
         return Ok(());
     }
     Copying { stores: &stores, assets: &assets, outcome, progress, stop }.carry_out(&planned).await;
+    outcome.done().is_used_up = assets.is_used_up();
     Ok(())
 }
 

@@ -41,7 +41,10 @@ pub(super) struct Done {
     pub(super) not_begun: usize,
     /// The files at the first place of each asset, for a manifest.
     pub(super) files: BTreeMap<String, Sha256>,
+    /// Whether anything was begun at a store.
     pub(super) is_writing: bool,
+    /// Whether GitHub's rate limit was used up for longer than the run waits.
+    pub(super) is_used_up: bool,
 }
 
 /// Collects what a run does.

@@ -83,7 +83,7 @@ pub(super) struct Plan {
 /// An asset, and the objects that it is to become, each with why it must not, if another asset is to become it.
 struct WantedAsset {
     asset: Asset,
-    objects: Vec<(Destination, Option<String>)>,
+    objects: Vec<(Destination, Option<Asset>)>,
 }
 
 /// The assets with the objects that they are to become. Nothing was asked of a store yet.
@@ -122,9 +122,9 @@ impl Wanted {
                             owners.insert(place.url(), asset.clone());
                             objects.push((place, None));
                         }
-                        // Entries that overlap.
-                        Some(owner) if owner.url == asset.url => {}
-                        Some(owner) => objects.push((place, Some(format!("it is also to have {owner}")))),
+                        // Entries that overlap, or assets with the same content.
+                        Some(owner) if owner.url == asset.url || is_same(owner, &asset) => {}
+                        Some(owner) => objects.push((place, Some(owner.clone()))),
                     }
                 }
                 assets.push(WantedAsset { asset, objects });
@@ -169,7 +169,11 @@ pub(super) async fn plan(
         let mut decided = Vec::with_capacity(objects.len());
         for (place, conflict) in objects {
             let verdict = match (conflict, present.get(&place.url())) {
-                (Some(conflict), _) => Verdict::Conflict(conflict),
+                (Some(owner), _) => match known.is_also(&owner).await {
+                    Ok(true) => continue,
+                    Ok(false) => Verdict::Conflict(format!("it is also to have {owner}")),
+                    Err(error) => failed(&Arc::new(error)),
+                },
                 (None, None | Some(Presence::Absent)) => Verdict::Write,
                 (None, Some(Presence::Unreadable(error))) => failed(error),
                 (None, Some(Presence::There(object))) => {
@@ -189,6 +193,11 @@ pub(super) async fn plan(
     Ok(Plan { assets: planned.buffered(AT_ONCE).collect().await, unusable })
 }
 
+/// Returns whether GitHub says that two assets have the same content.
+fn is_same(one: &Asset, other: &Asset) -> bool {
+    one.size == other.size && one.sha256.is_some() && one.sha256 == other.sha256
+}
+
 fn failed(error: &Arc<Error>) -> Verdict {
     Verdict::Failed(error.to_string(), error.advice())
 }
@@ -203,6 +212,28 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
+    /// Returns whether another asset has the same content. Reads what has no digest.
+    async fn is_also(&mut self, other: &Asset) -> Result<bool, Error> {
+        if self.asset.size != other.size {
+            return Ok(false);
+        }
+        let theirs = match other.sha256 {
+            Some(sha256) => sha256,
+            None => self.assets.hash(other, 0).await?.0.sha256,
+        };
+        Ok(self.read().await? == theirs)
+    }
+
+    /// Returns the SHA-256. Reads the asset if nothing tells it.
+    async fn read(&mut self) -> Result<Sha256, Error> {
+        if let Some(sha256) = self.sha256 {
+            return Ok(sha256);
+        }
+        let (hashes, _) = self.assets.hash(self.asset, 0).await?;
+        self.hashes = Some(hashes);
+        Ok(*self.sha256.insert(hashes.sha256))
+    }
+
     /// Compares an object with the asset.
     async fn compare(
         &mut self,
@@ -223,11 +254,7 @@ impl Known<'_> {
                 self.sha256 = Some(sha256);
                 return Ok(Verdict::Done);
             }
-            (None, None) => {
-                let (hashes, _) = self.assets.hash(self.asset, 0).await?;
-                self.hashes = Some(hashes);
-                *self.sha256.insert(hashes.sha256)
-            }
+            (None, None) => self.read().await?,
         };
         let is_equal = match object.is(&sha256, self.hashes.as_ref()) {
             Some(is_equal) => is_equal,

@@ -310,6 +310,7 @@ mod tests {
             host: "us-west2.example".to_owned(),
             requests: 3,
             rests: Duration::from_secs(4),
+            is_quota: false,
         };
         let look = || Look { now: progress.began.elapsed(), queues: vec![queue.clone()], ..Look::default() };
         let drawing = async || {

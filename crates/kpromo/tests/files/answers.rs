@@ -272,6 +272,35 @@ fn a_content_whose_rest_is_refused_is_read_again_from_the_start() {
     }
 }
 
+/// A store that gives neither the rest nor the whole is not asked again and again.
+#[test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+fn a_content_whose_rest_and_whole_are_refused_is_given_up_and_nothing_of_it_is_written() {
+    let large = "0123456789abcdef".repeat(640 << 10);
+    let (gcs, desk) = (FakeGcs::start(&["staging", "prod"]), Desk::new());
+    gcs.put("staging", "a", large.as_bytes(), "");
+    let first = AtomicUsize::new(0);
+    let relay = Relay::like_google(gcs.host(), move |asked| {
+        match (is(asked, ("GET", "/download/")), first.load(Ordering::SeqCst)) {
+            (false, _) => Fault::None,
+            (true, 0) => {
+                first.store(1, Ordering::SeqCst);
+                Fault::CutBody
+            }
+            (true, _) => Fault::Status(416, String::new()),
+        }
+    });
+    let flags = manifests(&desk, &["gs://staging", "gs://prod"], &[("a", sha256(large.as_bytes()))]);
+    let mut promote = command(&relay.host(), "127.0.0.1:1");
+    promote.args(&flags).arg("--confirm");
+    let ran = run(promote);
+    assert_eq!(ran.code, 30, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("416"), "{}", ran.stderr);
+    assert_eq!(relay.count("GET", "/download/"), 3, "the content, the rest, the whole");
+    assert_eq!(relay.count("DELETE", "upload_id="), 1, "the upload is ended");
+    assert!(gcs.get("prod", "a").is_none());
+}
+
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 fn a_page_in_place_of_the_content_is_no_change_of_the_object() {

@@ -91,3 +91,16 @@ fn a_store_of_assets_that_is_down_costs_its_assets_and_no_more() {
     assert!(ran.stderr.contains("404"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("hush"), "{}", ran.stderr);
 }
+
+/// Each request for the asset counts for GitHub's rate limit.
+#[test]
+fn a_store_of_assets_that_cannot_be_reached_does_not_use_up_the_rate_limit() {
+    let scene = Scene::new(vec![release("v1", vec![asset(1, "a", 100)])]);
+    // Nothing listens there.
+    let redirect_to = Some("http://127.0.0.1:1".to_owned());
+    scene.github.set(GitHubQuirks { redirect_to, ..GitHubQuirks::default() });
+    let ran = run(scene.command(&scene.github.api_url(), &[]));
+    assert_eq!(ran.code, 30, "{}", ran.stderr);
+    let requests = scene.api_requests().len();
+    assert!(requests <= 1 + 6, "{requests}");
+}

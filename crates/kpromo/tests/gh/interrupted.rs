@@ -21,7 +21,7 @@ fn releases() -> Vec<GitHubRelease> {
         .collect()
 }
 
-fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "{what}");
@@ -51,7 +51,7 @@ fn a_run_that_is_killed_anywhere_leaves_whole_files_and_the_next_one_completes()
     assert_eq!(scene.files(), whole);
 }
 
-fn interrupt(process: u32) {
+pub(crate) fn interrupt(process: u32) {
     let killed = Command::new("kill").args(["-INT", &process.to_string()]).status().unwrap();
     assert!(killed.success());
 }

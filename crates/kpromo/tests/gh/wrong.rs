@@ -1,5 +1,7 @@
 //! Assets that are not what GitHub says, and entries that cannot be meant.
 
+use std::collections::BTreeMap;
+
 use testkit::GitHubAsset;
 
 use super::scene::{Scene, asset, old_asset, release};
@@ -73,4 +75,52 @@ fn all_faults_of_all_entries_are_told_before_the_first_request() {
     let ran = scene.run(&["--report", "no/such/folder/report.json"]);
     assert_eq!(ran.code, 10, "{}", ran.stderr);
     assert!(scene.github.requests().is_empty());
+}
+
+/// An output there would be published with the assets, or replace one.
+#[test]
+fn an_output_file_in_a_folder_that_gets_assets_is_refused() {
+    let scene = Scene::new(vec![release("v1", vec![asset(1, "a", 10)])]);
+    for flags in [
+        ["--files-manifest", "bucket/acme/tool/v1/a"],
+        ["--files-manifest", "bucket/files.yaml"],
+        ["--report", "bucket/../bucket/report.json"],
+        ["--output-dir=bucket/out", "--report=bucket/out/report.json"],
+    ] {
+        std::fs::create_dir_all(scene.desk.path("bucket/acme/tool/v1")).unwrap();
+        std::fs::create_dir_all(scene.desk.path("bucket/out")).unwrap();
+        let ran = scene.run(&flags);
+        assert_eq!(ran.code, 10, "{flags:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("which gets the assets"), "{flags:?}: {}", ran.stderr);
+    }
+    assert!(scene.github.requests().is_empty() && scene.files().is_empty());
+}
+
+#[test]
+fn assets_with_the_same_content_and_destination_are_one() {
+    let both = [asset(1, "a", 10), GitHubAsset { id: 2, ..asset(1, "a", 10) }];
+    for forgets in [[false, false], [true, false], [false, true], [true, true]] {
+        let scene = Scene::new(vec![]);
+        for ((slug, asset), forgets) in ["acme/one", "acme/two"].into_iter().zip(both.clone()).zip(forgets) {
+            let digest = asset.digest.clone().filter(|_| !forgets);
+            scene.github.repository(slug, false, vec![release("v1", vec![GitHubAsset { digest, ..asset }])]);
+        }
+        let entry =
+            |name: &str| format!("- {{org: acme, repo: {name}, gcsBucket: \"{}\"}}\n", scene.bucket());
+        scene.desk.write("c.yaml", &format!("releaseConfigs:\n{}{}", entry("one"), entry("two")));
+        let flags = ["--config", "c.yaml", "--files-manifest", "files.yaml"];
+        let gh = || run(scene.command_at(&scene.github.api_url(), "127.0.0.1:1", "127.0.0.1:1", &flags));
+        for _ in 0..2 {
+            let ran = gh();
+            assert_eq!(ran.code, 0, "{forgets:?}: {}", ran.stderr);
+            let whole = BTreeMap::from([("v1/a".to_owned(), both[0].content.clone())]);
+            assert_eq!(scene.files(), whole);
+            assert!(std::fs::read_to_string(scene.desk.path("files.yaml")).unwrap().contains("v1/a"));
+        }
+        let other = GitHubAsset { digest: None, ..asset(3, "a", 10) };
+        scene.github.repository("acme/two", false, vec![release("v1", vec![other])]);
+        let ran = gh();
+        assert_eq!(ran.code, 11, "{forgets:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("it is also to have"), "{}", ran.stderr);
+    }
 }

@@ -14,7 +14,7 @@ fn configure(scene: &Scene, lines: &str) {
 }
 
 /// Gives the user a hook of git.
-fn hook(scene: &Scene, name: &str, script: &str) {
+pub(crate) fn hook(scene: &Scene, name: &str, script: &str) {
     let path = scene.desk.write(&format!("hooks/{name}"), &format!("#!/bin/sh\n{script}\n"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
     if fs::read_dir(scene.desk.path("hooks")).unwrap().count() == 1 {

@@ -6,6 +6,7 @@ mod add;
 mod branches;
 mod dry_run;
 mod hooks;
+mod interrupted;
 mod policy;
 mod recorded;
 mod refused;

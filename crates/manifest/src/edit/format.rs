@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::addition::FileKind;
-use super::lines::{Entries, LONG_SCALARS};
+use super::lines::{Entries, LONG_SCALARS, dash};
 use super::style::quoted;
 use crate::lint::flaw::Reason;
 use crate::lint::layout::{Layout, Node, Value, layout};
@@ -46,11 +46,12 @@ fn written(text: &str, kind: FileKind) -> Result<(String, Vec<Owned>), Reason> {
     };
     let text = Text::new(text);
     let is_flow = matches!(list.map(|list| &list.value), Some(Value::List { is_flow: true, .. }));
+    let prefix;
     let (range, indentation) = match (is_flow, kind) {
         (true, FileKind::Images) => (list.map(|list| list.range.clone()).unwrap_or_default(), ""),
         (true, FileKind::Plain) => return Err(NOT_A_LIST),
         (false, _) => {
-            let prefix = Entries::of_list(&text, items).prefix(0)?;
+            prefix = Entries::of_list(&text, items).prefix(0)?;
             let kept = prefix.len() - prefix.trim_start().len();
             let bytes = text.bytes(lines_of(&text, items, kept));
             (bytes, if kind == FileKind::Images { "" } else { &prefix[..kept] })
@@ -72,8 +73,8 @@ fn written(text: &str, kind: FileKind) -> Result<(String, Vec<Owned>), Reason> {
 /// Returns the lines of a list with the comments that belong to its first and its last image. `column` is that of the dashes.
 fn lines_of(text: &Text<'_>, items: &[Node<'_>], column: usize) -> Range<usize> {
     let is_comment = |line: usize| text.line(line).trim_start().starts_with('#');
-    let (mut first, mut end) =
-        (text.line_of(items[0].range.start), text.line_of(items[items.len() - 1].range.end) + 1);
+    let opened = dash(text, items[0].range.start).unwrap_or(items[0].range.start);
+    let (mut first, mut end) = (text.line_of(opened), text.line_of(items[items.len() - 1].range.end) + 1);
     let mut top = first;
     while top > 0 && is_comment(top - 1) {
         top -= 1;
@@ -197,12 +198,14 @@ impl<'t> Region<'_, 't> {
         let line = self.text.line_of(comment.start);
         let before = self.text.before(comment.start);
         let is_alone = before.trim().is_empty();
-        let dash = |block: &Block<'_>| self.text.before(block.head.range.start).find('-').unwrap_or_default();
+        let dash = |block: &Block<'_>| dash(self.text, block.head.range.start);
         let mut previous: Option<&mut Line<'t>> = None;
         let mut dashes = 0;
         for block in blocks {
-            let column = dash(block);
+            let dash = dash(block);
+            let column = dash.map_or(0, |dash| self.text.before(dash).len());
             dashes = column;
+            let is_inside = dash.is_some_and(|dash| dash < comment.start);
             let rows = block.rows.iter_mut().map(|(_, row)| row);
             for (index, entry) in [&mut block.head, &mut block.dmap].into_iter().chain(rows).enumerate() {
                 let (first, last) =
@@ -214,6 +217,8 @@ impl<'t> Region<'_, 't> {
                 if is_alone && line < first {
                     // A comment that is indented more than the next image, or the next digest, belongs to the one before.
                     let column = match index {
+                        // Between a dash that is alone on its line and the image.
+                        0 if is_inside => None,
                         0 => Some(column),
                         // The first digest has none before it.
                         1..=FIRST_ROW => None,

@@ -91,13 +91,14 @@ impl Editor<'_, '_> {
         let near = at.min(items.len() - 1);
         let prefix = entries.prefix(near)?;
         let style = Style::near(self.text, items, at);
-        Ok(vec![entries.insert(at, &self.new_image(prefix, &style))?])
+        Ok(vec![entries.insert(at, &self.new_image(&prefix, &style))?])
     }
 
-    /// Returns the lines of a new image. `prefix` is the indentation with the dash.
+    /// Returns the lines of a new image. `prefix` is the indentation with the dash, which may be on a line of its own.
     fn new_image(&self, prefix: &str, style: &Style) -> String {
         let line_break = self.text.line_break();
-        let fields = " ".repeat(prefix.chars().count());
+        let last = prefix.rsplit(['\n', '\r']).next().unwrap_or_default();
+        let fields = " ".repeat(last.chars().count());
         let rows = format!("{fields}{}", " ".repeat(style.dmap_indentation));
         let row = style.row(&self.addition.digest, &self.addition.tag, &rows, line_break);
         format!("{prefix}name: {}{line_break}{fields}dmap:{line_break}{row}", name(&self.addition.image))
@@ -194,7 +195,7 @@ impl Editor<'_, '_> {
                 let at = self.digest_place(items, pairs);
                 let entries = Entries::of_map(self.text, pairs);
                 let indentation = entries.prefix(at.min(pairs.len() - 1))?;
-                let row = style.row(digest, tag, indentation, self.text.line_break());
+                let row = style.row(digest, tag, &indentation, self.text.line_break());
                 Ok(vec![entries.insert(at, &row)?])
             }
             _ if is_null(dmap) || is_empty_flow => {

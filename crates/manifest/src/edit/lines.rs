@@ -7,7 +7,6 @@ use crate::lint::layout::Node;
 use crate::lint::text::Text;
 
 const NOT_ON_LINES: Reason = "its entries are not on lines of their own";
-const DASH_ALONE: Reason = "a `-` of its lists is alone on its line; put the entry beside it";
 /// The reason for a file with scalars of several lines.
 pub(super) const LONG_SCALARS: Reason = "it has texts of several lines";
 
@@ -32,18 +31,25 @@ impl<'a, 't> Entries<'a, 't> {
         Self { text, ranges: pairs.iter().map(range).collect(), opener: "" }
     }
 
-    /// Returns what precedes an entry on its line.
-    pub(super) fn prefix(&self, at: usize) -> Result<&'t str, Reason> {
-        let before = self.text.before(self.ranges[at].start);
+    /// Returns what precedes an entry: spaces and the dash. If the dash is on a line of its own, so it is here.
+    pub(super) fn prefix(&self, at: usize) -> Result<String, Reason> {
+        let start = self.ranges[at].start;
+        let before = self.text.before(start);
         match before.trim_matches(' ') {
-            found if found == self.opener => Ok(before),
-            "" => Err(DASH_ALONE),
+            found if found == self.opener => Ok(before.to_owned()),
+            "" => {
+                let dash = lone_dash(self.text, start).ok_or(NOT_ON_LINES)?;
+                Ok(format!("{}-{}{before}", self.text.before(dash), self.text.line_break()))
+            }
             _ => Err(NOT_ON_LINES),
         }
     }
 
+    /// Returns the first line of an entry, which is that of its dash.
     fn first_line(&self, at: usize) -> usize {
-        self.text.line_of(self.ranges[at].start)
+        let start = self.ranges[at].start;
+        let dash = if self.opener.is_empty() { None } else { lone_dash(self.text, start) };
+        self.text.line_of(dash.unwrap_or(start))
     }
 
     fn last_line(&self, at: usize) -> usize {
@@ -103,6 +109,28 @@ impl<'a, 't> Entries<'a, 't> {
         let between = self.last_line(after - 1) + 1..self.first_line(after);
         between.take_while(|line| self.text.line(*line).trim().is_empty()).count()
     }
+}
+
+/// Returns the byte offset of the dash before the entry of a list that starts at `start`, if it is alone on an earlier line. Only
+/// empty lines and comments are between them.
+pub(super) fn lone_dash(text: &Text<'_>, start: usize) -> Option<usize> {
+    let line = text.line_of(start);
+    if !text.before(start).trim_matches(' ').is_empty() {
+        return None;
+    }
+    let is_skipped = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    let line = (0..line).rev().find(|line| !is_skipped(text.line(*line)))?;
+    let found = text.line(line);
+    let rest = found.trim_start_matches(' ').strip_prefix('-')?;
+    let is_alone = rest.trim().is_empty() || (rest.starts_with(' ') && rest.trim_start().starts_with('#'));
+    is_alone.then(|| text.bytes(line..line + 1).start + found.len() - found.trim_start_matches(' ').len())
+}
+
+/// Returns the byte offset of the dash before the entry of a list in block notation that starts at `start`.
+pub(super) fn dash(text: &Text<'_>, start: usize) -> Option<usize> {
+    let before = text.before(start);
+    let on_line = before.rfind('-').map(|at| start - before.len() + at);
+    on_line.or_else(|| lone_dash(text, start))
 }
 
 pub(super) fn insertion(at: usize, text: String) -> Change {

@@ -2,6 +2,7 @@
 
 use oci_types::{Digest, RepositoryPath, Tag};
 
+use super::lines::dash;
 use crate::lint::layout::{Node, Value};
 use crate::lint::text::Text;
 
@@ -61,7 +62,8 @@ impl Style {
                     self.tags = TagsStyle::Flow;
                     self.separator = separator(text, items).unwrap_or(self.separator);
                 } else {
-                    let indentation = text.before(first.range.start).find('-').unwrap_or_default();
+                    let indentation =
+                        dash(text, first.range.start).map_or(0, |dash| text.before(dash).chars().count());
                     let indentation = indentation.saturating_sub(column(text, digest));
                     self.tags = TagsStyle::Block { indentation };
                 }

@@ -49,8 +49,9 @@ mod tests {
 
     #[test]
     fn all_faults_are_reported_with_their_places() {
-        let text = "releaseConfigs:\n- org: acme\n  repos: tool\n- {org: 'a/b', repo: r, gcsBucket: 'GS://b', tags: [a//b], \
-                    releaseDir: a/../b}\n- {org: a, repo: r, tags: x, includePrereleases: perhaps, gcsBucket: ''}\nother: 1\n";
+        let text = "releaseConfigs:\n- org: acme\n  repos: tool\n- {org: 'a/b', repo: r, gcsBucket: 'GS://b', tags: [a//b, '', v1, ../c], \
+                    releaseDir: a/../b}\n- {org: a, repo: r, tags: x, includePrereleases: perhaps, gcsBucket: ''}\n\
+                    - {org: a, repo: r, includePrereleases: \"true\", gcsBucket: b}\nother: 1\n";
         let faults = read(text, true).unwrap_err().join("\n");
         for expected in [
             "c.yaml:2:3: the entry has no `repo`",
@@ -58,7 +59,10 @@ mod tests {
             "c.yaml:3:3: unknown field `repos`",
             "not the name of an owner",
             "begins with `gs://`",
-            "not a tag of a release",
+            "c.yaml:4:53: not a tag of a release",
+            "c.yaml:4:59: a tag is empty",
+            "c.yaml:4:67: not a tag of a release",
+            "c.yaml:6:41: `true` or `false` is expected, without quotes",
             "has no segment `.` or `..`",
             "expected a list of tags",
             "expected `true` or `false`",

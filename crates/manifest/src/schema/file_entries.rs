@@ -100,7 +100,7 @@ impl Reader<'_> {
     }
 
     /// Reads `true` or `false`. A quoted text is neither, as in the Go tool.
-    fn unquoted_boolean(&mut self, node: &Node) -> bool {
+    pub(super) fn unquoted_boolean(&mut self, node: &Node) -> bool {
         let Position { line, column } = node.position;
         let first = self.source.line(line).chars().nth(column.saturating_sub(1) as usize);
         if matches!(first, Some('"' | '\'')) {

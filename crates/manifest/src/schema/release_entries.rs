@@ -24,7 +24,7 @@ impl Reader<'_> {
         let repository: Option<GitHubName> = self.needed(&mut fields, node, "repo");
         let tags = given(&mut fields, "tags").map_or(Some(Vec::new()), |node| self.release_tags(node));
         let include_prereleases =
-            given(&mut fields, "includePrereleases").is_some_and(|node| self.boolean(node));
+            given(&mut fields, "includePrereleases").is_some_and(|node| self.unquoted_boolean(node));
         let bucket: Option<ReleaseBucket> = if needs_bucket {
             self.needed(&mut fields, node, "gcsBucket")
         } else {
@@ -69,14 +69,15 @@ impl Reader<'_> {
 
     /// Reads tags, each once. None are an empty list.
     fn release_tags(&mut self, node: &Node) -> Option<Vec<ReleaseTag>> {
-        let mut tags = Vec::new();
+        let (mut tags, mut is_valid) = (Vec::new(), true);
         for item in self.list(node, "tags")? {
-            let tag = self.value(item, "a tag")?;
-            if !tags.contains(&tag) {
-                tags.push(tag);
+            match self.value(item, "a tag") {
+                Some(tag) if !tags.contains(&tag) => tags.push(tag),
+                Some(_) => {}
+                None => is_valid = false,
             }
         }
-        Some(tags)
+        is_valid.then_some(tags)
     }
 }
 

@@ -250,7 +250,6 @@ fn a_file_without_images_gets_its_first_one() {
 fn a_notation_that_an_edit_would_break_is_reported_and_not_taken_for_a_bug() {
     for (before, expected) in [
         ("---\n...\n", "`...`"),
-        ("-\n  name: b\n  dmap: {}\n", "alone on its line"),
         ("[\n# c\n]\n", "several lines"),
         ("- name: a\n  dmap: &x\n    <2>: [v0]\n- name: b\n  dmap: *x\n", "aliases"),
     ] {
@@ -267,4 +266,46 @@ fn the_additions_of_a_file_to_another_are_determined() {
     assert_eq!(added, [super::addition("a", &digest('1'), "v2")]);
     assert!(file(before).added_since(&file(more)).is_none(), "a tag is gone");
     assert!(file("[]").added_since(&file("- name: a\n  dmap: {<1>: []}\n")).is_none(), "a digest is gone");
+}
+
+#[test]
+fn a_dash_may_be_alone_on_its_line_and_new_entries_are_written_alike() {
+    let images = "# top\n-\n  name: b\n  dmap:\n    <b>:\n      -\n        v1\n      - # newer\n        v3\n";
+    check(&[
+        (
+            images,
+            ("a", 'a', "v0"),
+            "# top\n-\n  name: a\n  dmap:\n    \"<a>\":\n      - \"v0\"\n-\n  name: b\n  dmap:\n    <b>:\n      -\n        \
+             v1\n      - # newer\n        v3\n",
+        ),
+        (
+            images,
+            ("c", 'c', "v0"),
+            "# top\n-\n  name: b\n  dmap:\n    <b>:\n      -\n        v1\n      - # newer\n        v3\n-\n  name: c\n  \
+             dmap:\n    \"<c>\":\n      - \"v0\"\n",
+        ),
+        (
+            images,
+            ("b", 'b', "v2"),
+            "# top\n-\n  name: b\n  dmap:\n    <b>:\n      -\n        v1\n      -\n        \"v2\"\n      - # newer\n        \
+             v3\n",
+        ),
+        (
+            images,
+            ("b", 'b', "v0"),
+            "# top\n-\n  name: b\n  dmap:\n    <b>:\n      -\n        \"v0\"\n      -\n        v1\n      - # newer\n        \
+             v3\n",
+        ),
+        // As the next image, whose comments stay with it.
+        (
+            "- name: a\n  dmap: {}\n-\n\n    # about c\n    name: c\n    dmap: {}\n",
+            ("b", 'b', "v1"),
+            "- name: a\n  dmap: {}\n-\n    name: b\n    dmap:\n      \"<b>\": [\"v1\"]\n-\n\n    # about c\n    name: c\n    dmap: {}\n",
+        ),
+        (
+            "  -\n    name: b\n    dmap: {}",
+            ("c", 'c', "v1"),
+            "  -\n    name: b\n    dmap: {}\n  -\n    name: c\n    dmap:\n      \"<c>\": [\"v1\"]",
+        ),
+    ]);
 }

@@ -87,3 +87,17 @@ fn line_ends_and_an_open_last_line_stay() {
         "- name: a\r\n  dmap:\r\n    \"<2>\": [\"x\"]\r\n- name: b\r\n  dmap:\r\n    \"<1>\": [\"x\"]";
     assert_eq!(text(&file(before).format().unwrap()), full(after));
 }
+
+#[test]
+fn a_dash_that_is_alone_on_its_line_is_put_beside_its_image_with_the_comments_between_them() {
+    let before = "# top\n\n# about b\n-\n  # more about b\n  name: b\n  dmap:\n    <2>: [v2]\n-\n  name: a\n  dmap:\n    <1>: [v1]\n";
+    let after = "# top\n\n- name: a\n  dmap:\n    \"<1>\": [\"v1\"]\n# about b\n# more about b\n- name: b\n  dmap:\n    \"<2>\": [\"v2\"]\n";
+    let formatted = file(before).format().unwrap();
+    assert_eq!(text(&formatted), full(after));
+    assert_eq!(text(&formatted.format().unwrap()), full(after), "it is stable");
+    // The comment of the second image is not given to the first one.
+    let before = "- name: a\n  dmap:\n    <1>: [v1]\n-\n  # about b\n  name: b\n  dmap:\n    <2>: [v2]\n";
+    let after =
+        "- name: a\n  dmap:\n    \"<1>\": [\"v1\"]\n# about b\n- name: b\n  dmap:\n    \"<2>\": [\"v2\"]\n";
+    assert_eq!(text(&file(before).format().unwrap()), full(after));
+}

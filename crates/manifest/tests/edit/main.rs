@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
 mod cases;
+mod damaged;
 mod format;
 mod random;
 

@@ -26,6 +26,8 @@ struct Notation {
     has_comments: bool,
     has_gaps: bool,
     has_last_break: bool,
+    /// Whether each dash is alone on its line.
+    is_lone: bool,
 }
 
 fn notation() -> impl Strategy<Value = Notation> {
@@ -35,9 +37,9 @@ fn notation() -> impl Strategy<Value = Notation> {
         prop::sample::select(vec![",", ", ", " , "]),
         prop::sample::select(vec!["- ", "-   ", "  - "]),
     );
-    (texts, 1..4_usize, any::<[bool; 4]>()).prop_map(
+    (texts, 1..4_usize, any::<[bool; 5]>()).prop_map(
         |((line_break, quote, separator, dash), deeper, flags)| {
-            let [is_block, has_comments, has_gaps, has_last_break] = flags;
+            let [is_block, has_comments, has_gaps, has_last_break, is_lone] = flags;
             Notation {
                 line_break,
                 quote,
@@ -48,6 +50,7 @@ fn notation() -> impl Strategy<Value = Notation> {
                 has_comments,
                 has_gaps,
                 has_last_break,
+                is_lone,
             }
         },
     )
@@ -88,7 +91,12 @@ fn written(images: &Written, n: &Notation) -> String {
         if n.has_comments {
             lines.push(format!("{}# about {name}", " ".repeat(n.dash.find('-').unwrap())));
         }
-        lines.push(format!("{}name: \"{name}\"{}", n.dash, comment("n")));
+        let mut name = format!("{}name: \"{name}\"{}", n.dash, comment("n"));
+        if n.is_lone {
+            lines.push(n.dash.trim_end().to_owned());
+            name = name.replacen('-', " ", 1);
+        }
+        lines.push(name);
         lines.push(format!("{fields}dmap:{}", comment("d")));
         for (digest, tags) in digests {
             let tags: Vec<String> = tags
@@ -100,7 +108,9 @@ fn written(images: &Written, n: &Notation) -> String {
                 .collect();
             if n.is_block && !tags.is_empty() {
                 lines.push(format!("{rows}{digest}:{}", comment("t")));
-                lines.extend(tags.iter().map(|tag| format!("{rows}- {tag}{}", comment("t"))));
+                let dash =
+                    if n.is_lone { format!("{rows}-{}{rows}  ", n.line_break) } else { format!("{rows}- ") };
+                lines.extend(tags.iter().map(|tag| format!("{dash}{tag}{}", comment("t"))));
             } else {
                 lines.push(format!("{rows}{digest}: [{}]{}", tags.join(n.separator), comment("t")));
             }

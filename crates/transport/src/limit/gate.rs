@@ -89,6 +89,11 @@ impl Gate {
         (state.lines.iter().map(Line::len).sum(), state.limiter.resting_until())
     }
 
+    /// Returns `true` if the host rests until the end of a quota that it has announced.
+    pub(crate) fn waits_for_quota(&self) -> bool {
+        self.state().limiter.waits_for_quota()
+    }
+
     /// Admits the requests that may be sent now, and sets the alarm for the next one.
     fn advance(self: &Arc<Self>) {
         let now = Instant::now();
@@ -152,6 +157,7 @@ impl State {
             delay = match (self.limiter.admit(now, class), delay) {
                 (Admission::Go(pass), _) => return Ok(Some((kind, pass))),
                 (Admission::Closed(outage), _) => return Err(Delay::Forever(NotAdmitted::Outage(outage))),
+                (Admission::UsedUp(time), _) => return Err(Delay::Forever(NotAdmitted::UsedUp(time))),
                 (Admission::Wait(Some(at)), Some(Delay::Until(other))) => Some(Delay::Until(at.min(other))),
                 (Admission::Wait(Some(at)), _) => Some(Delay::Until(at)),
                 (Admission::Wait(None), delay) => delay.or(Some(Delay::UntilAnotherEnds)),
@@ -373,7 +379,7 @@ mod tests {
             match gate.admit(Class::Read).await {
                 Ok(permit) => permit.observe(Observed::Failed),
                 Err(NotAdmitted::Outage(outage)) => break outage,
-                Err(NotAdmitted::Stuck) => panic!("stuck"),
+                Err(why) => panic!("{why}"),
             }
         };
         assert!(started.elapsed() < Duration::from_secs(20), "it was waited for too long");
@@ -430,7 +436,7 @@ mod tests {
             match gate.admit(Class::Read).await {
                 Ok(permit) => permit.observe(Observed::Refused(Some(asked))),
                 Err(NotAdmitted::Outage(outage)) => return (started.elapsed(), outage),
-                Err(NotAdmitted::Stuck) => panic!("stuck"),
+                Err(why) => panic!("{why}"),
             }
         }
     }

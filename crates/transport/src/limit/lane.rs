@@ -39,6 +39,8 @@ pub(super) enum Readiness {
 enum Cause {
     Refusal,
     Overload,
+    /// The host has announced when its quota is renewed.
+    Quota,
 }
 
 /// A time in which no request is sent. After it a single request, the probe, determines whether the host is ready again.
@@ -132,6 +134,17 @@ impl Lane {
         self.rest.map(|rest| rest.until)
     }
 
+    /// Rests until the end of a quota that the host has announced.
+    pub(super) fn wait_for_quota(&mut self, end: Instant) {
+        let until = self.rest.map_or(end, |rest| rest.until.max(end));
+        self.begin_rest(until, Cause::Quota, until);
+    }
+
+    /// Returns `true` if the lane rests until the end of a quota that the host has announced.
+    pub(super) fn waits_for_quota(&self) -> bool {
+        self.rest.is_some_and(|rest| rest.cause == Cause::Quota)
+    }
+
     /// Returns `true` if a request that was sent at `admitted` followed a rest after refusals, and no request was served since.
     /// If such a request fails too, the rest has not helped.
     pub(super) fn has_rested(&self, admitted: Instant) -> bool {
@@ -183,7 +196,7 @@ impl Lane {
         limit: Instant,
     ) {
         match observed {
-            Observed::Served => self.served(now, admitted, is_bulk),
+            Observed::Served | Observed::UsedUp(_) => self.served(now, admitted, is_bulk),
             Observed::Refused(asked) => self.refused(now, admitted, asked, limit),
             Observed::Failed => self.failed(now, admitted, limit),
         }

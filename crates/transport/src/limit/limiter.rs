@@ -1,5 +1,7 @@
 //! The limits of one host: lanes for reads, writes and tokens, their common rate, and the detection of outages.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::bounds::Bounds;
@@ -33,6 +35,10 @@ pub struct Limiter {
     watch: Watch,
     /// Bulk requests in progress, by lane.
     bulk: [usize; LANES],
+    /// Until when to wait for a quota whose end the host announces.
+    quota_deadline: Option<Instant>,
+    /// The end of a quota that is used up for longer.
+    used_up: Option<Instant>,
 }
 
 /// Whether a request may be sent.
@@ -45,6 +51,8 @@ pub enum Admission {
     Wait(Option<Instant>),
     /// The host is given up.
     Closed(Outage),
+    /// The quota of the host is used up for this time, and the request must not wait as long.
+    UsedUp(Duration),
 }
 
 /// Identifies an admitted request for the limiter.
@@ -72,6 +80,8 @@ impl Limiter {
             together: settings.requests_per_second.map(|rate| Pace::new(rate, 1.0, now)),
             watch: Watch::new(settings.patience),
             bulk: [0; LANES],
+            quota_deadline: settings.quota_deadline,
+            used_up: None,
         }
     }
 
@@ -79,6 +89,9 @@ impl Limiter {
     pub fn admit(&mut self, now: Instant, class: Class) -> Admission {
         if let Some(outage) = self.watch.outage(now, self.resting_until()) {
             return Admission::Closed(outage);
+        }
+        if let Some(end) = self.used_up.filter(|end| now < *end) {
+            return Admission::UsedUp(end - now);
         }
         let bulk = self.bulk[lane_of(class)];
         let lane = self.lane(class);
@@ -109,15 +122,32 @@ impl Limiter {
     pub fn observe(&mut self, now: Instant, pass: Pass, observed: Observed) {
         let Pass { class, admitted } = pass;
         match observed {
-            Observed::Served => self.watch.served(now),
+            Observed::Served | Observed::UsedUp(_) => self.watch.served(now),
             Observed::Refused(_) | Observed::Failed => {
                 let refused = observed != Observed::Failed;
                 let rested = self.lane(class).has_rested(admitted);
                 self.watch.failed(now, Failure { admitted, refused, rested });
             }
         }
+        let quota_end = self
+            .quota_end(now, observed)
+            .filter(|end| matches!(observed, Observed::UsedUp(_)) || self.watch.announced(*end));
         let limit = self.watch.rest_limit(now);
         self.lane(class).observe(now, admitted, observed, class.is_bulk(), limit);
+        if let Some(end) = quota_end {
+            self.lane(class).wait_for_quota(end);
+        }
+    }
+
+    /// Returns the end of a quota that an answer announces, if requests wait for it.
+    fn quota_end(&mut self, now: Instant, observed: Observed) -> Option<Instant> {
+        let (Observed::Refused(Some(time)) | Observed::UsedUp(time)) = observed else { return None };
+        let (deadline, end) = (self.quota_deadline?, now + time);
+        if end > deadline {
+            self.used_up = Some(end);
+            return None;
+        }
+        (end > now).then_some(end)
     }
 
     /// Records that a request has ended, including its body.
@@ -138,6 +168,11 @@ impl Limiter {
     /// Returns the end of the rest of the host, if it rests.
     pub fn resting_until(&self) -> Option<Instant> {
         self.lanes.iter().filter_map(Lane::resting_until).max()
+    }
+
+    /// Returns `true` if the host rests until the end of a quota that it has announced.
+    pub(super) fn waits_for_quota(&self) -> bool {
+        self.lanes.iter().any(Lane::waits_for_quota)
     }
 
     /// Returns the number of requests in progress.

@@ -3,6 +3,8 @@
 //! [`Limiter`] decides. It is pure: its caller supplies the time. `Gate` queues the waiting requests and admits them as the
 //! limiter decides. `docs/design/limits.md` describes how an unknown quota is determined.
 
+#[cfg(test)]
+mod announced;
 mod bounds;
 mod faults;
 mod gate;
@@ -26,6 +28,9 @@ pub use outage::Outage;
 pub enum Observed {
     /// The host accepted the request.
     Served,
+    /// The host accepted the request and announced that its quota is used up for this time
+    /// ([`HostSettings::quota_deadline`](crate::HostSettings::quota_deadline)).
+    UsedUp(Duration),
     /// The host refused the request for its rate (429, or 503 with `Retry-After`), and may have asked for a rest of this length.
     Refused(Option<Duration>),
     /// This request failed temporarily (any other 5xx, a reset, a timeout). It says nothing about the rate, unless many requests
@@ -38,6 +43,9 @@ pub enum Observed {
 pub enum NotAdmitted {
     /// The host is given up.
     Outage(Outage),
+    /// The quota of the host is used up for this time, and the request must not wait as long
+    /// ([`HostSettings::quota_deadline`](crate::HostSettings::quota_deadline)).
+    UsedUp(Duration),
     /// Requests wait although none is in progress whose end would admit them. This is a bug in this program. It is reported so that
     /// the run does not hang (spec 03.8).
     Stuck,
@@ -47,6 +55,13 @@ impl fmt::Display for NotAdmitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Outage(outage) => outage.fmt(f),
+            Self::UsedUp(time) => {
+                let seconds = time.as_secs_f64().ceil();
+                write!(
+                    f,
+                    "the rate limit of the host is used up for another {seconds} s, which is too long to wait"
+                )
+            }
             Self::Stuck => f.write_str(
                 "requests to the host wait for others to end, but none is in progress; this is a bug in \
                  kpromo, please report it",

@@ -14,6 +14,9 @@ const UNKNOWN_HOST_REFUSING: Duration = Duration::from_secs(90);
 /// The interval at which a host that is given up is asked again.
 const ASKED_AGAIN: Duration = Duration::from_secs(30);
 
+/// How often in a row a host may announce the end of its quota and then refuse requests all the same.
+const ANNOUNCED: u32 = 3;
+
 /// The time without a request after which the failures of a host are forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
@@ -105,6 +108,16 @@ impl Watch {
         silence.outage.refused += u32::from(refused);
         silence.outage.failed += u32::from(!refused);
         silence.rested += u32::from(rested);
+    }
+
+    /// Records that the host, which has refused a request, announced the end of its quota. The time until then does not count as
+    /// silence, unless earlier announcements have not come true: then returns `false`.
+    pub(super) fn announced(&mut self, end: Instant) -> bool {
+        let Some(silence) = self.silence.as_mut().filter(|silence| silence.rested < ANNOUNCED) else {
+            return false;
+        };
+        silence.since = silence.since.max(end);
+        true
     }
 
     /// Returns the latest end of any rest: the end of the patience, so that one last request determines whether the host is given

@@ -46,7 +46,7 @@ async fn registry_redirecting_to(target: &str) -> (Server, Proxy) {
 }
 
 /// Returns a name, with or without a dot, that this machine resolves to a non-public address.
-fn private_name() -> String {
+pub(crate) fn private_name() -> String {
     let own = Command::new("uname").arg("-n").output().unwrap();
     let own = String::from_utf8(own.stdout).unwrap().trim().to_lowercase();
     let is_private = |name: &String| {

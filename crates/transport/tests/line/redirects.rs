@@ -1,8 +1,9 @@
 //! Redirects of writes, and redirects to hosts that refuse the request.
 
 use bytes::Bytes;
-use transport::Body;
+use transport::{Body, ErrorKind};
 
+use crate::proxies::private_name;
 use crate::support::server::{OK, Server, empty, redirect};
 use crate::support::{door, stream};
 
@@ -89,4 +90,13 @@ async fn a_read_that_the_first_host_refuses_is_not_restarted() {
     let registry = Server::plain([empty(403, "")]).await;
     let answer = door().send(registry.get("/blob").follow()).await.unwrap();
     assert_eq!((answer.status().as_u16(), registry.asked().len()), (403, 1));
+}
+
+/// Another attempt leads to the same address.
+#[tokio::test]
+async fn a_redirect_to_a_name_with_an_address_that_is_not_public_is_not_tried_again() {
+    let registry = Server::plain([redirect(307, &format!("https://{}/signed", private_name()))]).await;
+    let error = door().send(registry.get("/blob").follow()).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Forbidden(_)), "{error}");
+    assert_eq!(registry.asked().len(), 1);
 }

@@ -214,7 +214,7 @@ impl State {
                 named.insert(host, ((2, percent), "behind the others".to_owned()));
             }
         }
-        for Queue { host, requests, rests } in &look.queues {
+        for Queue { host, requests, rests, .. } in &look.queues {
             if *requests == 0 || *rests < LONG_REST {
                 continue;
             }
@@ -311,7 +311,12 @@ mod tests {
         let mut state = promoting(&[("r.example", 980, 0), ("s.example", 4, 0)]);
         (0..412)
             .for_each(|_| state.observe(&Event::Promoted(promotion("r.example"), Copied::default()), SECOND));
-        let queue = Queue { host: "r.example".to_owned(), requests: 3, rests: Duration::from_millis(3_200) };
+        let queue = Queue {
+            host: "r.example".to_owned(),
+            requests: 3,
+            rests: Duration::from_millis(3_200),
+            is_quota: false,
+        };
         let look = Look { tally: tally("r.example", 0, 7), queues: vec![queue], ..Look::default() };
         let lines = state.lines(&look);
         assert_eq!(lines[1].trim_start(), "r.example: rate limited, 412 of 980, next try in 4 s");
@@ -328,7 +333,7 @@ mod tests {
     fn a_host_that_fails_or_is_silent_is_not_called_rate_limited() {
         let mut state = promoting(&[("r.example", 2, 0), ("s.example", 2, 0)]);
         let failing = HostTally { faults: 3, ..HostTally::default() };
-        let queue = Queue { host: "r.example".to_owned(), requests: 1, rests: SECOND * 2 };
+        let queue = Queue { host: "r.example".to_owned(), requests: 1, rests: SECOND * 2, is_quota: false };
         let look = Look {
             tally: [("r.example".to_owned(), failing)].into(),
             queues: vec![queue],
@@ -338,7 +343,12 @@ mod tests {
         let lines = state.lines(&look).join("\n");
         assert!(lines.contains("r.example: failing, 0 of 2, next try in 2 s"), "{lines}");
         assert!(lines.contains("s.example: no answer for 12 s, 0 of 2"), "{lines}");
-        let paced = Queue { host: "r.example".to_owned(), requests: 9, rests: Duration::from_millis(900) };
+        let paced = Queue {
+            host: "r.example".to_owned(),
+            requests: 9,
+            rests: Duration::from_millis(900),
+            is_quota: false,
+        };
         assert_eq!(
             state.lines(&Look { queues: vec![paced], ..Look::default() }).len(),
             1,
@@ -349,8 +359,12 @@ mod tests {
     #[test]
     fn many_hosts_are_counted() {
         let mut state = promoting(&[]);
-        let queues =
-            (0..22).map(|number| Queue { host: format!("r{number}.example"), requests: 1, rests: SECOND });
+        let queues = (0..22).map(|number| Queue {
+            host: format!("r{number}.example"),
+            requests: 1,
+            rests: SECOND,
+            is_quota: false,
+        });
         let lines = state.lines(&Look { queues: queues.collect(), ..Look::default() });
         assert_eq!((lines.len(), lines[5].trim_start()), (6, "and 18 more"));
     }

@@ -193,6 +193,7 @@ impl<A: FnMut(Duration) -> Observed> Run<'_, A> {
                         gone = true;
                     }
                     Admission::Wait(at) => waits.extend(at.map(|at| at - self.start)),
+                    Admission::UsedUp(_) => unreachable!("no simulated host announces the end of its quota"),
                     Admission::Closed(outage) => {
                         (self.timeline.ended, self.timeline.outage) = (self.time, Some(outage));
                         return None;
@@ -212,7 +213,7 @@ impl<A: FnMut(Duration) -> Observed> Run<'_, A> {
         let fails = (self.simulation.fails)(self.time, number);
         let observed = if fails { Observed::Failed } else { (self.answer)(self.time) };
         let counts = match observed {
-            Observed::Served => &mut self.timeline.served,
+            Observed::Served | Observed::UsedUp(_) => &mut self.timeline.served,
             Observed::Refused(_) => &mut self.timeline.refused,
             Observed::Failed => &mut self.timeline.failed,
         };
