@@ -93,6 +93,8 @@ impl Release {
         let (pages, scripts) = (documents.path().join("man1"), documents.path().join("completions"));
         man::pages(binary, &pages)?;
         man::completions(binary, &scripts)?;
+        let schemas = documents.path().join("schemas");
+        man::schemas(binary, &schemas)?;
 
         let mut tree = Tree::default();
         tree.copy(&format!("{name}/kpromo"), PROGRAM, binary)?;
@@ -101,6 +103,7 @@ impl Release {
         }
         tree.copy_all(&format!("{name}/man/man1"), &pages)?;
         tree.copy_all(&format!("{name}/completions"), &scripts)?;
+        tree.copy_all(&format!("{name}/schemas"), &schemas)?;
         tree.file(&format!("{name}/kpromo.cdx.json"), PLAIN, bom.as_bytes());
         let packed = tree.tar(stamp.epoch).and_then(|archive| gzip(&archive));
         let packed = packed.map_err(Error::file("packing", &name))?;
@@ -162,10 +165,11 @@ mod tests {
         fs::create_dir(&dist).unwrap();
         fs::write(dist.join("old.tar.gz"), "").unwrap();
         let workspace = Workspace::locate().unwrap();
-        // Prints its arguments, or writes a page if one is requested.
+        // Prints its arguments, or writes a page or a schema if one is requested.
         let binary = folder.path().join("kpromo");
-        fs::write(&binary, "#!/bin/sh\n[ \"$1\" = reference ] && echo page > \"$3/kpromo.1\"\necho \"$@\"\n")
-            .unwrap();
+        let script = "#!/bin/sh\ncase \"$1 $2\" in\n'reference man') echo page > \"$3/kpromo.1\" ;;\n\
+                      'reference schemas') echo {} > \"$3/report.schema.json\" ;;\nesac\necho \"$@\"\n";
+        fs::write(&binary, script).unwrap();
         fs::set_permissions(&binary, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let stamp = Stamp { commit: "abc".to_owned(), epoch: 1_700_000_000 };
         let pack = || {
@@ -185,7 +189,14 @@ mod tests {
         let names =
             unpacked.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string());
         let names: Vec<_> = names.collect();
-        for name in ["kpromo", "LICENSE", "man/man1/kpromo.1", "completions/zsh/_kpromo", "kpromo.cdx.json"] {
+        for name in [
+            "kpromo",
+            "LICENSE",
+            "man/man1/kpromo.1",
+            "completions/zsh/_kpromo",
+            "schemas/report.schema.json",
+            "kpromo.cdx.json",
+        ] {
             assert!(names.iter().any(|path| path.ends_with(&format!("-gnu/{name}"))), "{name} in {names:?}");
         }
     }

@@ -3,6 +3,7 @@
 mod links;
 mod picture;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -22,6 +23,9 @@ const MDBOOK: Tool = Tool {
 /// The pages that kpromo prints: the part of `kpromo reference`, and the file.
 const PAGES: &[(&str, &str)] =
     &[("commands", "docs/reference/cli.md"), ("environment", "docs/reference/environment.md")];
+
+/// The directory of the JSON Schemas.
+const SCHEMAS: &str = "docs/reference/schemas";
 
 /// Writes the generated files that are in the repository. With `check`, only compares them. Without, also writes the man pages
 /// to `target/man` and the book to `target/book`.
@@ -51,11 +55,53 @@ pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<(), Error> {
     for picture in picture::all(workspace.root())? {
         update(&picture.file, &picture.svg)?;
     }
+    let schemas = schemas(workspace)?;
+    for (file, text) in &schemas {
+        update(file, text)?;
+    }
+    let folder = workspace.root().join(SCHEMAS);
+    for name in names(&folder)? {
+        let file = format!("{SCHEMAS}/{name}");
+        if schemas.contains_key(&file) {
+            continue;
+        }
+        if check {
+            stale.push(file);
+        } else {
+            let path = folder.join(name);
+            fs::remove_file(&path).map_err(Error::file("removing", &path))?;
+            say(&format!("    {file}: removed"));
+        }
+    }
     if check {
         return if stale.is_empty() { Ok(()) } else { Err(Error::Stale { files: stale }) };
     }
     man(workspace)?;
     book(workspace)
+}
+
+/// Returns the schemas that kpromo writes, by their files in the repository.
+fn schemas(workspace: &Workspace) -> Result<BTreeMap<String, String>, Error> {
+    let folder = tempfile::tempdir().map_err(Error::file("making a directory in", std::env::temp_dir()))?;
+    let mut kpromo = workspace.cargo(["run", "--quiet", "--package", "kpromo", "--", "reference", "schemas"]);
+    output("the schemas", kpromo.arg(folder.path()))?;
+    let read = |name: String| {
+        let path = folder.path().join(&name);
+        let text = fs::read_to_string(&path).map_err(Error::file("reading", path))?;
+        Ok((format!("{SCHEMAS}/{name}"), text))
+    };
+    names(folder.path())?.into_iter().map(read).collect()
+}
+
+/// Returns the names of the files in a directory, in order. Creates the directory if it does not exist.
+fn names(folder: &Path) -> Result<Vec<String>, Error> {
+    fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
+    let entries = fs::read_dir(folder).map_err(Error::file("listing", folder))?;
+    let entries = entries.collect::<Result<Vec<_>, _>>().map_err(Error::file("listing", folder))?;
+    let mut names: Vec<_> =
+        entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    Ok(names)
 }
 
 fn man(workspace: &Workspace) -> Result<(), Error> {

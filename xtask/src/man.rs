@@ -1,4 +1,4 @@
-//! The documents that the binary makes of its own command line: manual pages and completion scripts.
+//! The documents that the binary makes of itself: manual pages, completion scripts and JSON Schemas.
 
 use std::fs;
 use std::path::Path;
@@ -23,6 +23,16 @@ pub(crate) const SHELLS: &[(&str, &str)] = &[
 pub(crate) fn pages(kpromo: &Path, folder: &Path) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
     output("writing manual pages", Command::new(kpromo).args(["reference", "man"]).arg(folder))?;
+    Ok(())
+}
+
+/// Writes the JSON Schemas of what `kpromo` reads and writes to `folder`, which is made.
+///
+/// # Errors
+/// If the binary cannot write them.
+pub(crate) fn schemas(kpromo: &Path, folder: &Path) -> Result<(), Error> {
+    fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
+    output("writing JSON Schemas", Command::new(kpromo).args(["reference", "schemas"]).arg(folder))?;
     Ok(())
 }
 

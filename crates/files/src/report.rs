@@ -6,13 +6,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use run::Observer;
+use schemars::JsonSchema;
 use serde::Serialize;
+use transport::HostTally;
 
 use crate::event::{Event, Operation, Phase};
 use crate::phase::{Plan, Summary};
 
 /// The version of the schema, which is documented in `docs/reference/files.md`.
 const SCHEMA: u32 = 1;
+
+/// The outcomes of a run, each as one word.
+const OUTCOMES: [&str; 7] =
+    ["done", "nothing-to-do", "dry-run", "failed", "refused", "unavailable", "interrupted"];
 
 /// Collects the events of a run. It can be read at any time.
 #[derive(Debug)]
@@ -32,8 +38,8 @@ struct Entries {
     is_writing: bool,
 }
 
-/// The numbers of what the run has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+/// The counts of what the run has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Totals {
     /// Files that were written to a destination.
@@ -46,46 +52,80 @@ pub struct Totals {
     pub bytes_sent: u64,
 }
 
-#[derive(Clone, Debug, Serialize)]
+/// A file that could not be promoted to a destination.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FailedFile")]
 struct Failure {
+    /// The URL of the file in the source.
     source: String,
+    /// The URL of the file at the destination.
     destination: String,
+    /// The reason.
     error: String,
+    /// How to resolve the error. Absent if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<&'static str>,
 }
 
-#[derive(Debug, Serialize)]
+/// A file that a destination has received, or had when it was about to be written.
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct CopiedFile {
+    /// The URL of the file in the source.
     source: String,
+    /// The URL of the file at the destination.
     destination: String,
+    /// Whether it has replaced other content.
     replaced: bool,
+    /// Whether this run has written it.
     sent: bool,
+    /// Its size in bytes.
     bytes: u64,
 }
 
-/// The report that `--report` writes.
-#[derive(Debug, Serialize)]
+/// What a run of `kpromo run files` has done (`--report FILE`).
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
+    /// The version of this schema.
+    #[schemars(extend("const" = SCHEMA))]
     schema: u32,
+    /// The version of kpromo.
     version: &'static str,
+    /// The outcome as one word.
+    #[schemars(extend("enum" = OUTCOMES))]
     outcome: String,
+    /// The exit code of the process (`docs/reference/exit-codes.md`).
     exit_code: u8,
+    /// Whether `--confirm` was given.
     confirmed: bool,
+    /// When the run started.
     started: Timestamp,
+    /// The duration of the run, in seconds.
+    #[schemars(range(min = 0))]
     elapsed_seconds: f64,
+    /// The duration of each phase that ran, in seconds.
+    #[schemars(extend("additionalProperties" = { "type": "number", "minimum": 0 }))]
     phase_seconds: BTreeMap<String, f64>,
+    /// The counts of the plan. Null if the run ended before its plan was complete.
     plan: Option<Summary>,
+    /// The counts of what the run has done.
     totals: Totals,
+    /// The files that destinations have received, or had when they were about to be written.
     copied: Vec<CopiedFile>,
+    /// The files that could not be promoted to a destination.
     failed: Vec<Failure>,
+    /// The files that are in neither the source nor the destination.
     lost: Vec<String>,
+    /// The warnings of the run.
     warnings: Vec<String>,
+    /// Why the run stopped early. Null if it did not.
     error: Option<String>,
+    /// How to resolve the error. Absent if there is none, or if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<&'static str>,
+    /// The requests and bytes of each host.
+    #[schemars(with = "BTreeMap<String, HostTally>")]
     hosts: serde_json::Value,
 }
 

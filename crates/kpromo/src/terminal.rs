@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -84,7 +85,7 @@ pub(crate) fn is_json() -> bool {
 }
 
 /// An error with the fields for programs.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ErrorLine<'a> {
     /// What was tried, and what the result was.
@@ -95,7 +96,7 @@ pub(crate) struct ErrorLine<'a> {
     /// The host of the affected registry. Text output omits it, because the error already contains it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) registry: Option<&'a str>,
-    /// What the user can do about it.
+    /// How to resolve the error. Absent if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) advice: Option<&'a str>,
     /// The exit code of the process, if the error decides it.
@@ -103,19 +104,28 @@ pub(crate) struct ErrorLine<'a> {
     pub(crate) exit_code: Option<u8>,
 }
 
-/// The fields of an error in the form of the log's lines.
-#[derive(Serialize)]
+/// The message and the fields of a line. Lines that are not about an error may have other fields.
+#[derive(Serialize, JsonSchema)]
+#[schemars(extend("additionalProperties" = true))]
 struct Fields<'a> {
+    /// The message for people.
     message: String,
+    // A line of the log has none of these.
     #[serde(flatten)]
+    #[schemars(with = "Option<ErrorLine<'_>>")]
     error: ErrorLine<'a>,
 }
 
-/// A line of the log, as JSON.
-#[derive(Serialize)]
-struct LogLine<'a> {
+/// A line of standard error (`--log-format json`).
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct LogLine<'a> {
+    /// The time.
+    #[schemars(extend("format" = "date-time"))]
     timestamp: String,
+    /// The level.
+    #[schemars(extend("enum" = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"]))]
     level: &'static str,
+    /// The message and what belongs to it.
     fields: Fields<'a>,
 }
 

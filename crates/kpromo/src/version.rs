@@ -1,20 +1,29 @@
 //! `kpromo version`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-/// The fields of the Go tool, without `goVersion`, and more.
-#[derive(Serialize)]
+/// The version of kpromo (`kpromo version --json`). It has the fields of the Go tool, without `goVersion`, and more.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Version {
+pub(crate) struct Version {
+    /// The version, such as `v0.1.0`.
+    #[schemars(regex(pattern = "^v"))]
     git_version: &'static str,
+    /// The commit that kpromo was built from, or `unknown`.
     git_commit: &'static str,
-    /// Whether the sources are those of the commit: `clean` or `dirty`.
+    /// Whether the sources are those of the commit.
+    #[schemars(extend("enum" = ["clean", "dirty", "unknown"]))]
     git_tree_state: &'static str,
-    /// The time of the commit, so that the same sources make the same binary.
+    /// The time of the commit. It is not the time of the build, so that the same sources make the same binary.
     build_date: &'static str,
+    /// The compiler.
     compiler: &'static str,
+    /// The operating system and the architecture, such as `linux/x86_64`.
     platform: String,
+    /// The version, such as `0.1.0`.
     version: &'static str,
+    /// The version of the compiler.
     rust: &'static str,
 }
 

@@ -5,7 +5,7 @@
 mod support;
 
 use support::page::{all, blocks};
-use support::{Desk, kpromo_with};
+use support::{Desk, kpromo_with, schema};
 
 /// All commands with their flags. Another test compares it with the code.
 const COMMANDS: &str = include_str!("../../../docs/reference/cli.md");
@@ -98,6 +98,9 @@ fn the_configurations_in_the_pages_are_valid() {
             // A page may name files of its reader. These are read after the fields are checked.
             let is_valid = ran.code == 0 || ran.stderr.contains("cannot be read: No such file");
             assert!(is_valid, "{}:\n{}\n{}", file.display(), block.text, ran.stderr);
+            let document = serde_saphyr::from_str(&block.text).unwrap();
+            let checked_by_schema = schema::check("config", &document);
+            assert_eq!(checked_by_schema, Ok(()), "{}:\n{}", file.display(), block.text);
             checked += 1;
         }
     }

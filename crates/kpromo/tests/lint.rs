@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use support::{Desk, Ran, kpromo, run};
+use support::{Desk, Ran, kpromo, run, schema};
 
 const REGISTRIES: &str =
     "registries:\n- name: gcr.io/s\n  src: true\n- name: gcr.io/p\n- name: eu.gcr.io/p\n";
@@ -137,6 +137,7 @@ fn json_has_everything_that_is_known() {
     let (world, commit) = World::changed();
     let ran = world.lint(&["--base", "HEAD", "--output", "json", "tree"]);
     let found: Value = serde_json::from_str(&ran.stdout).unwrap();
+    schema::is_strict("lint", &found);
     assert_eq!(ran.code, 10, "{}", ran.stderr);
     let (a, b, base) = (digest('a'), digest('b'), &commit[..12]);
     let one = "tree/images/one/images.yaml";
@@ -177,6 +178,7 @@ fn json_has_everything_that_is_known() {
     world.thin("two", &images(&[('d', "v1"), ('a', "b, a")]));
     let ran = world.lint(&["--fix", "--output", "json", "tree"]);
     let found: Value = serde_json::from_str(&ran.stdout).unwrap();
+    schema::is_strict("lint", &found);
     let two = "tree/images/two/images.yaml";
     assert_eq!(found["fixed"], json!([{"file": one, "corrections": 1}, {"file": two, "corrections": 2}]));
     let other = json!([{"file": one, "line": 3, "column": 81, "message": "the other digest"}]);

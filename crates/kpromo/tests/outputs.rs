@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::{cip, scene};
+use support::{cip, scene, schema};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_path_that_cannot_be_written_fails_the_run_before_any_request() {
@@ -48,7 +48,7 @@ async fn files_appear_as_a_whole_and_nothing_is_left_beside_them() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(desk.names(), ["cache", "manifest.yaml", "plan.json", "report.json"]);
     assert_eq!(desk.json("report.json")["outcome"], "dry-run");
-    assert_eq!(desk.json("plan.json")["schema"], 1);
+    schema::is_strict("plan", &desk.json("plan.json"));
 }
 
 /// A mistyped path must neither change the file at that path nor replace it.

@@ -52,6 +52,9 @@ pub struct InvalidDigest {
 }
 
 impl Digest {
+    /// A regular expression for digests (ECMA-262, as in JSON Schemas).
+    pub const PATTERN: &str = "^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$";
+
     /// Returns the SHA-256 digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self::Sha256(Sha256::digest(bytes).into())

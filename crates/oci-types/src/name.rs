@@ -80,6 +80,10 @@ pub struct Host(Arc<str>);
 name!(Host);
 
 impl Host {
+    /// A regular expression for hosts (ECMA-262, as in JSON Schemas). It accepts more than [`Host::from_str`]: it does not check
+    /// addresses of IPv6, the range of ports and the length of the whole name.
+    pub const PATTERN: &str = r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*|\[[0-9A-Fa-f:.]+\])(:0*[1-9][0-9]{0,4})?$";
+
     /// Returns the host without the port and without the brackets of an IPv6 address.
     pub fn name(&self) -> &str {
         match self.0.strip_prefix('[') {
@@ -147,6 +151,9 @@ pub struct RepositoryPath(Arc<str>);
 name!(RepositoryPath);
 
 impl RepositoryPath {
+    /// A regular expression for paths of repositories (ECMA-262, as in JSON Schemas). It does not check the length.
+    pub const PATTERN: &str = r"^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$";
+
     /// Appends another path.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ pub use decide::{Verdict, decide};
 pub use error::{Blocked, Conflict, Error};
 pub use event::{Event, Examination, Phase, Promotion, Run, ScannedImage};
 pub use inventory::{Inventory, ListingBuilder, Lookup};
-pub use output::write_plan;
+pub use output::{PlanFile, write_plan};
 pub use phase::{Completion, Confirmed, Copying, Job};
 pub use pipeline::{Prepared, carry_out, prepare};
 pub use report::{

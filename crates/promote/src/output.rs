@@ -2,34 +2,68 @@
 
 use std::io::{self, Write};
 
+use oci::Digest;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::decide::Verdict;
-use crate::phase::{Attached, Missing, Plan};
+use crate::phase::{Attached, Missing, Plan, Summary};
 
 /// The version of the file's schema.
 const SCHEMA: u32 = 1;
 
+/// The plan of a run (`kpromo cip --output-plan FILE`).
+#[derive(JsonSchema)]
+#[schemars(rename = "Plan")]
+#[expect(dead_code, reason = "`write_plan` writes the fields one by one; this describes them")]
+pub struct PlanFile<'a> {
+    /// The version of this schema.
+    #[schemars(extend("const" = SCHEMA))]
+    schema: u32,
+    /// The counts by project and in total.
+    summary: Summary,
+    /// The edges, by destination, tag and digest.
+    edges: Vec<Decision<'a>>,
+    /// The images that lack an attachment, by repository and digest.
+    images: Vec<Image<'a>>,
+}
+
 /// An edge and the action for it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Edge")]
 struct Decision<'a> {
+    /// The project whose manifest lists the edge.
     project: &'a str,
+    /// The repository in staging.
     source: String,
+    /// The destination repository.
     destination: String,
+    /// The tag. Absent if the image is promoted without a tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     tag: Option<&'a str>,
+    /// The digest of the image.
+    #[schemars(regex(pattern = Digest::PATTERN))]
     digest: String,
+    /// The action. `copy`: the image is copied, and its tag, if any, is written. `tag`: only the tag is written. `done`: there is
+    /// nothing to do. `lost`: the image is in neither staging nor production. `conflict`: the edge must not be promoted. `failed`:
+    /// the edge cannot be promoted. `late`: the registry has not answered yet.
+    #[schemars(extend("enum" = ["copy", "tag", "done", "lost", "conflict", "failed", "late"]))]
     action: &'static str,
+    /// An explanation of the action.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    /// The position in the manifest that lists the edge, as `file:line:column`.
     origin: String,
 }
 
-/// An image and the attachments it lacks.
-#[derive(Serialize)]
+/// An image and the attachments that it lacks.
+#[derive(Serialize, JsonSchema)]
 struct Image<'a> {
+    /// The image by digest, in its canonical repository.
     image: String,
+    /// The attachments that the run adds.
     lacks: &'a [Attached],
+    /// Why the run adds nothing: the image or a part of it has not passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<&'a str>,
 }

@@ -5,20 +5,21 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::limit::{Observed, Permit};
 use crate::timeline::{Bucket, Recorder};
 
-/// The statistics of one host.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+/// The requests to one host and their answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HostTally {
     /// Requests sent, including retries and redirects, by kind.
     pub requests: BTreeMap<&'static str, u64>,
-    /// Requests that the host refused for their rate (429, or 503 with `Retry-After`).
+    /// Requests that the host refused because of their rate: answers with 429, or with 503 and `Retry-After`.
     pub refused: u64,
-    /// Requests that failed at the host (any other temporary 5xx), not counting those without an answer.
+    /// Requests that failed at the host: answers with another temporary 5xx. Those without an answer are not among them.
     pub faults: u64,
     /// Requests that were sent because an earlier attempt had failed.
     pub retried: u64,

@@ -3,16 +3,17 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::attach::AttachError;
 
 /// A problem with one subject.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
-    /// The operation, its subject and the result.
+    /// What was tried, on which subject, and the result.
     pub error: String,
-    /// The advice to the reader, if there is any.
+    /// How to resolve it. Absent if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
     /// What went wrong, without the subject, if several subjects can have the same problem.

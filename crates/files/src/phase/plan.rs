@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use manifest::files::{FileEntry, FileManifests};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::readers::Readers;
@@ -37,8 +38,8 @@ pub struct Decision {
     pub error: Option<Arc<Error>>,
 }
 
-/// The numbers of a plan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+/// The counts of a plan: files, each counted once for each destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// Files that destinations have.

@@ -191,6 +191,12 @@ pub(crate) enum ReferenceCommand {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+    /// Write the JSON Schemas of the configuration, the reports and the outputs.
+    Schemas {
+        /// Directory for the schemas. It must exist.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
 }
 
 /// Commands about the embedded registry.

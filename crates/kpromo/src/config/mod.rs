@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use hosts::HostEntry;
 use manifest::Diagnostic;
 use oci::{Host, HostOptions, RepositoryPath};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use signing::{SigningEntry, VerificationEntry};
 use transport::Settings;
@@ -27,30 +28,46 @@ const FILE_MAX: u64 = 1024 * 1024;
 /// The first line of a certificate in a PEM text (RFC 7468, section 5).
 const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// The content of the configuration file.
-#[derive(Debug, Default, Deserialize)]
+/// The configuration of kpromo: the limits and options of registries, the production registries of an organization, who signs,
+/// and whose signatures count (`docs/reference/configuration.md`). Relative paths are relative to the directory of the file.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Config {
+    /// The limits and options of registries, by host, such as `registry.example.com` or `127.0.0.1:5000`.
     #[serde(default)]
+    #[schemars(extend("propertyNames" = { "pattern": Host::PATTERN }))]
     hosts: BTreeMap<String, HostEntry>,
+    /// The limits of all hosts. An entry in `hosts` takes precedence.
     #[serde(default)]
+    #[schemars(extend("properties" = HostEntry::schema_of_other_hosts()))]
     other_hosts: HostEntry,
+    /// PEM files with certificate authorities to trust in addition to those of the system.
     #[serde(default)]
     certificate_authorities: Vec<PathBuf>,
+    /// The production registries of the organization. The default is Kubernetes' production.
     #[serde(default)]
     production: ProductionEntry,
+    /// Who signs, and how.
     #[serde(default)]
     signing: SigningEntry,
+    /// Whose signatures count, and what they are verified against.
     #[serde(default)]
     verification: VerificationEntry,
 }
 
-/// The production settings of an organization. The default is Kubernetes.
-#[derive(Debug, Deserialize)]
+/// The production registries of an organization. The default is Kubernetes' production.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(rename = "Production")]
 struct ProductionEntry {
+    /// The host of the region that holds signatures and attestations.
+    #[schemars(with = "String", regex(pattern = Host::PATTERN))]
     canonical_host: Host,
+    /// The path below which the images are, in each region.
+    #[schemars(with = "String", regex(pattern = RepositoryPath::PATTERN), length(max = 255))]
     path: RepositoryPath,
+    /// The host that users pull the images from.
+    #[schemars(with = "String", regex(pattern = Host::PATTERN))]
     reference: Host,
 }
 
@@ -217,16 +234,36 @@ fn api(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
     use std::time::Duration;
+
+    use boon::{Compiler, SchemaIndex, Schemas};
+    use schemars::generate::SchemaSettings;
+    use serde_json::Value;
 
     use super::*;
     use crate::choice::TokenFile;
 
-    /// Reads a configuration file. Returns the printed form of an error.
+    /// Reads a configuration file. Returns the printed form of an error. Checks that the schema gives the same answer.
     fn parse(text: &str) -> Result<Config, String> {
-        let config: Config =
-            yaml::read(Path::new("kpromo.yaml"), text).map_err(|fault| fault.render(false))?;
-        config.check().map(|()| config)
+        let read = yaml::read(Path::new("kpromo.yaml"), text).map_err(|fault| fault.render(false));
+        let config = read.and_then(|config: Config| config.check().map(|()| config));
+        assert_eq!(is_accepted_by_schema(text), config.is_ok(), "{text}: {:?}", config.err());
+        config
+    }
+
+    fn is_accepted_by_schema(text: &str) -> bool {
+        static SCHEMA: LazyLock<(Schemas, SchemaIndex)> = LazyLock::new(|| {
+            let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+            let schema = generator.into_root_schema_for::<Config>().to_value();
+            let (place, mut schemas, mut compiler) = ("file:///config", Schemas::new(), Compiler::new());
+            compiler.add_resource(place, schema).unwrap();
+            let index = compiler.compile(place, &mut schemas).unwrap();
+            (schemas, index)
+        });
+        let (schemas, index) = &*SCHEMA;
+        let document: Value = serde_saphyr::from_str(text).unwrap();
+        schemas.validate(&document, *index).is_ok()
     }
 
     #[test]
@@ -308,6 +345,44 @@ mod tests {
         let trust = config.trust();
         assert_eq!((trust.signing_config, trust.trusted_root), (beside("s.json"), beside("r.json")));
         assert_eq!(config.signing().token, Some(TokenFile::File("/run/token".into())));
+    }
+
+    #[test]
+    fn fields_without_a_value_are_not_set() {
+        for text in [
+            "hosts: { a.io: { concurrency: null, plainHttp: null } }",
+            "signing: { key: null, account: a@b.c, identityToken: t }",
+            "signing: { key: k, account: '' }",
+            "verification: { identity: null, identityRegexp: b, issuer: i, tufMirror: null }",
+            "verification: { key: k, tufMirror: 'https://x', tufRoot: r }",
+            "otherHosts: { requestsPerSecond: 83, startBurst: 1.5, answerSeconds: 1 }",
+            "hosts: { 'localhost:5000': {}, '[::1]:5000': {}, 'A.io': { tokenHosts: [b.io], absenceCodes: [] } }",
+        ] {
+            parse(text).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_schema_knows_what_names_are() {
+        fn names<T: std::str::FromStr>(of: &str, texts: &[&str]) {
+            for text in texts {
+                let document = format!("production: {{ {of}: '{text}' }}");
+                assert_eq!(is_accepted_by_schema(&document), text.parse::<T>().is_ok(), "{text}");
+            }
+        }
+        let hosts = ["a", "a.io", "A-b.io:1", "127.0.0.1:5000", "[::1]", "[::1]:80", "a.io:080"];
+        names::<Host>("reference", &hosts);
+        names::<Host>(
+            "reference",
+            &["", ".", "a.", "-a", "a-", "a_b", "a/b", "a:", "a:0", "a:b", "https://a", "[::1]a"],
+        );
+        let long = "a".repeat(256);
+        let paths = ["a", "a/b", "a.b", "a_b", "a__b", "a---b", "0/1-2", &long[..255]];
+        names::<RepositoryPath>("path", &paths);
+        names::<RepositoryPath>(
+            "path",
+            &["", "/", "a/", "/a", "A", "a..b", "a___b", "a-", ".a", "a//b", "a b", &long],
+        );
     }
 
     #[test]

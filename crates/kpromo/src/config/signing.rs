@@ -2,40 +2,92 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use trust::SignatureFormat;
 
 use crate::choice::{
     Account, PatternText, SIGNATURE_FORMATS, SigningArgs, TokenFile, TrustArgs, signature_format,
 };
 
-/// `signing`: the signer, and the form of signatures.
-#[derive(Debug, Default, Deserialize)]
+/// Who signs, and how.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Signing", extend("allOf" = [
+    { "if": is_set("key"), "then": { "properties": { "identityToken": false, "account": { "maxLength": 0 } } } },
+]))]
 pub(super) struct SigningEntry {
+    /// The required identity of the signer. An empty text accepts any identity.
     account: Option<String>,
+    /// The file with the private key to sign with. Cannot be combined with `account` and `identityToken`.
+    #[schemars(length(min = 1))]
     key: Option<PathBuf>,
+    /// The file with the ID token to sign with. Default: the first token that is found.
+    #[schemars(length(min = 1))]
     identity_token: Option<PathBuf>,
+    /// The file with the services to sign with (signing config). Default: the services of the public-good instance of Sigstore.
+    #[schemars(length(min = 1))]
     pub(super) config: Option<PathBuf>,
+    /// The format of signatures.
     #[serde(default, deserialize_with = "format")]
+    #[schemars(with = "String", extend("enum" = SIGNATURE_FORMATS, "default" = "auto"))]
     format: Option<SignatureFormat>,
+    /// The maximum number of images that are signed or attested at the same time.
+    #[schemars(range(min = 1, max = 1_000), extend("default" = 50))]
     max_ops: Option<usize>,
+    /// Whether to attach verification summaries (SLSA VSA).
+    #[schemars(extend("default" = false))]
     summaries: Option<bool>,
+    /// The required identity of the signer of verification summaries. Default: the signer of images.
     summary_account: Option<String>,
 }
 
-/// `verification`: the signers whose signatures count, and what to verify the signatures against.
-#[derive(Debug, Default, Deserialize)]
+/// Whose signatures count, and what they are verified against.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "Verification", extend("allOf" = [
+    { "if": is_set("identity"), "then": { "properties": { "identityRegexp": false } } },
+    { "if": is_set("issuer"), "then": { "properties": { "issuerRegexp": false } } },
+    {
+        "if": is_set("key"),
+        "then": {
+            "properties": { "identity": false, "identityRegexp": false, "issuer": false, "issuerRegexp": false }
+        }
+    },
+    { "if": is_set("trustedRoot"), "then": { "properties": { "tufMirror": false, "tufRoot": false } } },
+    { "if": is_set("tufMirror"), "then": is_set("tufRoot") },
+]))]
 pub(super) struct VerificationEntry {
+    /// The identity of the signer: an email address or a URI.
+    #[schemars(length(min = 1))]
     identity: Option<String>,
+    /// A regular expression for the identity of the signer. Cannot be combined with `identity`.
+    #[schemars(length(min = 1))]
     identity_regexp: Option<String>,
+    /// The issuer of the identity.
+    #[schemars(length(min = 1))]
     issuer: Option<String>,
+    /// A regular expression for the issuer of the identity. Cannot be combined with `issuer`.
+    #[schemars(length(min = 1))]
     issuer_regexp: Option<String>,
+    /// The file with the public key of the signer. Cannot be combined with an identity or an issuer.
+    #[schemars(length(min = 1))]
     key: Option<PathBuf>,
+    /// The file with the trusted root of a private Sigstore instance. Cannot be combined with `tufMirror` and `tufRoot`.
+    #[schemars(length(min = 1))]
     trusted_root: Option<PathBuf>,
+    /// The URL of the TUF repository of a private Sigstore instance. Requires `tufRoot`.
+    #[schemars(length(min = 1))]
     tuf_mirror: Option<String>,
+    /// The file with the first `root.json` of the TUF repository.
+    #[schemars(length(min = 1))]
     tuf_root: Option<PathBuf>,
+}
+
+/// Returns the schema of an object with this field. A field without a value is not set.
+fn is_set(field: &str) -> Value {
+    json!({ "required": [field], "properties": { field: { "type": "string" } } })
 }
 
 fn format<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<SignatureFormat>, D::Error> {

@@ -1,11 +1,12 @@
 //! The end of a run: its files, its report and its exit code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use files::{Entry, merge, write_files};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
-use transport::Door;
+use transport::{Door, HostTally};
 
 use super::outcome::{Copy, Done, NotCopied, Outcome};
 use crate::args::GhArgs;
@@ -18,6 +19,10 @@ use crate::terminal::{Stopped, print_error, print_help};
 /// The version of the schema, which is documented in `docs/reference/github-releases.md`.
 const SCHEMA: u32 = 1;
 
+/// The outcomes of a run, each as one word.
+const OUTCOMES: [&str; 8] =
+    ["done", "nothing-to-do", "dry-run", "conflict", "failed", "unavailable", "refused", "interrupted"];
+
 /// How a run has ended.
 pub(super) enum End {
     /// It ended before anything was written.
@@ -28,34 +33,60 @@ pub(super) enum End {
     CutShort(Stopped),
 }
 
-#[derive(Debug, Serialize)]
+/// What a run of `kpromo gh` has done (`--report FILE`).
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+pub(crate) struct Report {
+    /// The version of this schema.
+    #[schemars(extend("const" = SCHEMA))]
     schema: u32,
+    /// The version of kpromo.
     version: &'static str,
+    /// The outcome as one word.
+    #[schemars(extend("enum" = OUTCOMES))]
     outcome: &'static str,
+    /// The exit code of the process (`docs/reference/exit-codes.md`).
     exit_code: u8,
+    /// Whether `--dry-run` was given.
     dry_run: bool,
+    /// When the run started.
     started: Timestamp,
+    /// The duration of the run, in seconds.
+    #[schemars(range(min = 0))]
     elapsed_seconds: f64,
+    /// The counts of what the run has done.
     totals: Totals,
+    /// The objects that this run has written.
     copied: Vec<Copy>,
+    /// The assets whose destination has other content.
     conflicts: Vec<NotCopied>,
+    /// The assets that could not be copied.
     failed: Vec<NotCopied>,
+    /// Why the run stopped early. Null if it did not.
     error: Option<String>,
+    /// How to resolve the error. Absent if there is none, or if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
+    /// The requests and bytes of each host.
+    #[schemars(with = "BTreeMap<String, HostTally>")]
     hosts: serde_json::Value,
 }
 
-#[derive(Debug, Serialize)]
+/// The counts of what the run has done: objects, each counted once for each destination.
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Totals {
+    /// Objects that this run has written.
     copied: usize,
+    /// Objects that were already there.
     there: usize,
+    /// Objects that are there with other content.
     conflicts: usize,
+    /// Objects that could not be copied.
     failed: usize,
+    /// Objects that were not begun, or not completed, because the run was stopped.
     not_begun: usize,
+    /// Bytes of objects that this run has written.
     bytes_sent: u64,
 }
 

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use asset::Assets;
 use carry_out::{Copying, note_plan};
+pub(crate) use end::Report;
 use end::{End, finish};
 use indicatif::MultiProgress;
 use jobs::Jobs;

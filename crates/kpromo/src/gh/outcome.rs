@@ -5,25 +5,34 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use manifest::files::Sha256;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A copy of an asset.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(super) struct Copy {
+    /// The asset.
     pub(super) source: String,
+    /// The URL of the object.
     pub(super) destination: String,
+    /// The SHA-256 of the content, in hexadecimal.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub(super) sha256: String,
+    /// The size in bytes.
     pub(super) bytes: u64,
 }
 
 /// A copy that was not made.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(super) struct NotCopied {
+    /// The asset.
     pub(super) source: String,
-    /// `None` for all destinations.
+    /// The URL of the object. Absent if the entry is about all destinations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) destination: Option<String>,
+    /// The reason.
     pub(super) error: String,
+    /// How to resolve the error. Absent if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) advice: Option<&'static str>,
 }

@@ -11,12 +11,12 @@ mod sheet;
 mod sigcheck;
 mod summary;
 
-pub(crate) use audit::{AuditShape, audit_json, audit_text};
+pub(crate) use audit::{AuditShape, Document as AuditDocument, audit_json, audit_text};
 pub(crate) use human::{bytes, count, counted, duration};
-pub(crate) use lint::{LintResult, lint_github, lint_json, lint_sarif, lint_text};
+pub(crate) use lint::{LintDocument, LintResult, lint_github, lint_json, lint_sarif, lint_text};
 pub(crate) use plan::{PlanShape, plan_edges, plan_missing, plan_open, plan_table};
 pub(crate) use progress::{Lines, Progress};
 pub(crate) use scans::{scan_summary, scan_table};
 pub(crate) use shard::shard_line;
-pub(crate) use sigcheck::{Results, sigcheck_json, sigcheck_text};
+pub(crate) use sigcheck::{Document as SigcheckDocument, Results, sigcheck_json, sigcheck_text};
 pub(crate) use summary::{failures, summary};

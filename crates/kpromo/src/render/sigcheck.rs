@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use oci::{Digest, Tag};
 use promote::sigcheck::{CheckedImage, Findings};
+use schemars::JsonSchema;
 use serde::Serialize;
 use trust::Problem;
 use trust::audit::{RecordVerdict, SignatureVerdict};
@@ -25,38 +26,62 @@ pub(crate) struct Results {
     pub(crate) confirmed: bool,
 }
 
-#[derive(Serialize)]
+/// The results of `kpromo sigcheck --output json`.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub(crate) struct Document<'a> {
+    /// The version of this schema.
+    #[schemars(extend("const" = SCHEMA))]
     schema: u32,
+    /// The version of kpromo.
     version: &'static str,
+    /// The exit code of the process (`docs/reference/exit-codes.md`).
     exit_code: u8,
+    /// Whether `--confirm` was given.
     confirmed: bool,
+    /// The signer whose signatures count.
     signer: &'a str,
+    /// The images: the latest first, or in the order of the command line.
     images: Vec<Entry<'a>>,
+    /// The images and repositories that could not be read.
     unread: Vec<Unread<'a>>,
 }
 
-#[derive(Serialize)]
+/// An image that was checked. It has either findings, with `record` among them, or `error`.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Image", extend("oneOf" = [{ "required": ["record"] }, { "required": ["error"] }]))]
 struct Entry<'a> {
+    /// The name that users pull the image by, without a tag.
     reference: &'a str,
+    /// The repository that holds its signatures and records.
     repository: &'a str,
+    /// Its digest.
+    #[schemars(with = "String", regex(pattern = Digest::PATTERN))]
     digest: Digest,
+    /// Its tags, as far as they are known.
+    #[schemars(with = "Vec<String>")]
     tags: &'a [Tag],
+    /// When it was uploaded. Absent if the registry does not state it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
     uploaded: Option<String>,
+    /// The result as one word.
+    #[schemars(extend("enum" = ["ok", "missing", "repaired", "unavailable"]))]
     outcome: &'static str,
     #[serde(flatten)]
     findings: Option<&'a Findings>,
+    /// The findings before the repair. Absent if the image was not repaired.
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<&'a Findings>,
     #[serde(flatten)]
     problem: Option<&'a Problem>,
 }
 
-#[derive(Serialize)]
+/// An image or a repository that could not be read.
+#[derive(Serialize, JsonSchema)]
 struct Unread<'a> {
+    /// Its name.
     name: &'a str,
     #[serde(flatten)]
     problem: &'a Problem,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use indicatif::MultiProgress;
 use oci::{Digest, Reader, visible};
 use promote::snapshot::{ImageDiff, Snapshot, diff as compare, read_file};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{bounded, connected, of_registry, write};
@@ -123,39 +124,77 @@ fn write_text(differences: impl Iterator<Item = ImageDiff>, to: &mut dyn Write) 
     Ok(())
 }
 
-/// The differences of an image, in JSON.
-#[derive(Serialize)]
+/// The version of the JSON schema.
+const SCHEMA: u32 = 1;
+
+/// The differences between two snapshots (`kpromo snapshot diff A B --output json`).
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "`write_json` writes the fields one by one; this describes them")]
+pub(crate) struct DiffJson<'a> {
+    /// The version of this schema.
+    #[schemars(extend("const" = SCHEMA))]
+    schema: u32,
+    /// The images that differ, by name.
+    images: Vec<ImageJson<'a>>,
+}
+
+/// The differences of one image.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Image")]
 struct ImageJson<'a> {
+    /// The name of the image.
     name: &'a str,
+    /// Tags that both snapshots have, with different digests.
     moved: Vec<MovedJson<'a>>,
+    /// Digests that only `A` has. `B` has none of their tags.
     removed: Vec<DigestJson<'a>>,
+    /// Tags that only `A` has, of digests that both snapshots have.
     removed_tags: Vec<TagJson<'a>>,
+    /// Digests that only `B` has. `A` has none of their tags.
     added: Vec<DigestJson<'a>>,
+    /// Tags that only `B` has, of digests that both snapshots have.
     added_tags: Vec<TagJson<'a>>,
 }
 
-#[derive(Serialize)]
+/// A digest that only one snapshot has.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Digest")]
 struct DigestJson<'a> {
+    /// The digest.
+    #[schemars(with = "String", regex(pattern = Digest::PATTERN))]
     digest: Digest,
+    /// Its tags that the other snapshot does not have.
     tags: &'a [String],
 }
 
-#[derive(Serialize)]
+/// A tag that only one snapshot has.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Tag")]
 struct TagJson<'a> {
+    /// The tag.
     tag: &'a str,
+    /// Its digest.
+    #[schemars(with = "String", regex(pattern = Digest::PATTERN))]
     digest: Digest,
 }
 
-#[derive(Serialize)]
+/// A tag that has another digest in each snapshot.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MovedTag")]
 struct MovedJson<'a> {
+    /// The tag.
     tag: &'a str,
+    /// Its digest in `A`.
+    #[schemars(with = "String", regex(pattern = Digest::PATTERN))]
     from: Digest,
+    /// Its digest in `B`.
+    #[schemars(with = "String", regex(pattern = Digest::PATTERN))]
     to: Digest,
 }
 
 fn write_json(differences: impl Iterator<Item = ImageDiff>, to: &mut dyn Write) -> io::Result<()> {
-    write!(to, "{{\"schema\":1,\"images\":[")?;
+    write!(to, "{{\"schema\":{SCHEMA},\"images\":[")?;
     let mut is_first = true;
     for difference in differences {
         write!(to, "{}\n  ", if is_first { "" } else { "," })?;

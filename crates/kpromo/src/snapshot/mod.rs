@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use diff::diff;
+pub(crate) use diff::{DiffJson, diff};
 use indicatif::MultiProgress;
 use manifest::Edges;
 use oci::{Reader, RegistryRoot, Tag};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::stores::{command, content, manifests, sha256};
-use super::support::{Desk, Ran, run};
+use super::support::{Desk, Ran, run, schema};
 
 fn scene(names: &[(&str, &[u8])]) -> (Desk, Vec<String>) {
     let desk = Desk::new();
@@ -71,6 +71,7 @@ fn a_dry_run_writes_nothing_and_says_what_a_confirmed_run_does() {
         assert_eq!(below(&desk.path(folder)).len(), 3, "nothing else is left");
     }
     let report = desk.json("report.json");
+    schema::is_strict("files-report", &report);
     assert_eq!((report["outcome"].as_str(), report["totals"]["copied"].as_u64()), (Some("done"), Some(6)));
     assert_eq!(report["totals"]["bytesSent"].as_u64(), Some(2 * ((20 << 20) + 5)));
     let metrics = fs::read_to_string(metrics).unwrap();

@@ -6,7 +6,7 @@ use testkit::{GitHubAsset, GitHubRelease};
 
 use super::scene::{Scene, TOKEN, asset, expected, files, old_asset, release};
 use super::stores::sha256;
-use super::support::{kpromo, run};
+use super::support::{kpromo, run, schema};
 
 fn releases() -> Vec<GitHubRelease> {
     vec![
@@ -34,6 +34,7 @@ fn assets_are_copied_byte_for_byte_and_a_second_run_copies_nothing() {
     // A large asset whose hash nobody knows is read once for it, and once more for its content.
     assert_eq!(scene.reads(), 5);
     let report = scene.desk.json("report.json");
+    schema::is_strict("releases-report", &report);
     assert_eq!(report["totals"]["copied"], 4);
     assert_eq!(report["outcome"], "done");
     assert_eq!(report["copied"].as_array().unwrap().len(), 4);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use testkit::GitHubAsset;
 
 use super::scene::{Scene, asset, old_asset, release};
-use super::support::run;
+use super::support::{run, schema};
 
 #[test]
 fn an_asset_of_the_wrong_size_or_content_is_not_written_and_the_others_are() {
@@ -50,6 +50,7 @@ fn an_asset_of_the_wrong_size_or_content_is_not_written_and_the_others_are() {
     }
     assert!(!ran.stderr.contains(['\u{1b}', '\u{202e}']), "{}", ran.stderr);
     let report = scene.desk.json("report.json");
+    schema::is_strict("releases-report", &report);
     assert_eq!(report["totals"]["failed"], 13);
     assert_eq!(report["exitCode"], 30);
     let left: Vec<String> = scene.desk.names();

@@ -2,9 +2,9 @@
 
 use http::StatusCode;
 use registry::{Effect, ErrorCode, Fault, Kind};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{Ran, kpromo_with};
+use crate::support::{Ran, kpromo_with, schema};
 use crate::world::World;
 
 /// Returns the lines of standard error. The last line of a command that fails has its exit code.
@@ -46,6 +46,26 @@ async fn each_failed_image_is_a_line_with_its_fields() {
         assert_eq!(fields["registry"], world.production.host().as_str());
         assert!(fields["error"].as_str().unwrap().contains("403"), "{fields}");
         assert!(fields["advice"].is_string(), "{fields}");
+    }
+}
+
+/// [`crate::support::run`] checks all lines against the schema.
+#[test]
+fn a_line_that_is_none_is_refused_by_the_schema() {
+    let ran = kpromo_with(&["cip", "--log-format", "json", "--manifest", "none.yaml"]);
+    let line = lines(&ran).pop().unwrap();
+    assert_eq!(schema::check("log", &line), Ok(()));
+    for (place, value) in [
+        ("/level", json!("FATAL")),
+        ("/timestamp", json!("today")),
+        ("/fields", json!({ "error": "no message" })),
+        ("/fields/message", json!(1)),
+        ("/fields/exitCode", json!("10")),
+        ("", json!({ "message": "flat" })),
+    ] {
+        let mut other = line.clone();
+        *other.pointer_mut(place).unwrap() = value;
+        assert!(schema::check("log", &other).is_err(), "{other:#}");
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{put, schema};
 use crate::world::World;
 
-/// [`crate::support::Desk::json`] checks each report. Tests of scans and signatures check theirs by it, too.
+/// [`crate::support::Desk::json`] checks each report, and [`crate::support::run`] what is printed. So all tests check theirs.
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_of_all_outcomes_have_a_report_that_satisfies_the_schema() {
     let world = World::new().await;
@@ -68,15 +68,16 @@ async fn a_field_that_the_schema_does_not_know_is_refused_at_every_depth() {
         let mut strange = report.clone();
         let object = strange.pointer_mut(&place).unwrap_or_else(|| panic!("{place}: {report:#}"));
         object.as_object_mut().unwrap().insert("strange".to_owned(), json!(1));
-        let error = schema::check(&strange).expect_err(&place);
+        let error = schema::check("report", &strange).expect_err(&place);
         assert!(error.contains("strange"), "{place}: {error}");
     }
-    let mut without = report.clone();
-    without.as_object_mut().unwrap().remove("totals");
-    assert!(schema::check(&without).unwrap_err().contains("totals"));
-    let mut other = report;
+    let mut other = report.clone();
     other["schema"] = json!(2);
-    assert!(schema::check(&other).is_err());
+    assert!(schema::check("report", &other).is_err());
+    other["schema"] = json!(1);
+    other["outcome"] = json!("perfect");
+    assert!(schema::check("report", &other).is_err());
+    schema::is_strict("report", &report);
 }
 
 /// The numbers of the timeline are those of the totals, so nothing is lost and nothing is counted twice.

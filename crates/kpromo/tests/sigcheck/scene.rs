@@ -8,7 +8,7 @@ use registry::sample::Sample;
 use registry::{Config, Server};
 use serde_json::Value;
 
-use crate::support::{Desk, Ran, kpromo, put, run};
+use crate::support::{Desk, Ran, kpromo, put, run, schema};
 pub(crate) use crate::support::{repository_path as path, sample};
 
 pub(crate) struct Scene {
@@ -79,7 +79,9 @@ impl Scene {
 
     pub(crate) fn json(&self, flags: &[&str]) -> (i32, Value) {
         let ran = self.sigcheck(&[&["--output", "json"], flags].concat());
-        (ran.code, serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{}", ran.stderr)))
+        let document = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{}", ran.stderr));
+        schema::is_strict("sigcheck", &document);
+        (ran.code, document)
     }
 
     pub(crate) fn writes(&self) -> u64 {

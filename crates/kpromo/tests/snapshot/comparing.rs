@@ -1,7 +1,7 @@
 //! `kpromo snapshot diff`.
 
 use crate::scene::{expected, fill, image, index};
-use crate::support::{Desk, google, kpromo_with, put};
+use crate::support::{Desk, google, kpromo_with, put, schema};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_is_compared_with_its_snapshot_in_any_format() {
@@ -37,6 +37,7 @@ async fn a_registry_is_compared_with_its_snapshot_in_any_format() {
     ]);
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    schema::is_strict("snapshot-diff", &json);
     assert_eq!(json["images"][0]["moved"][0]["from"], v9.to_string());
     assert_eq!(json["images"][0]["removedTags"][0]["tag"], "v11");
     assert_eq!(json["images"][1]["removed"].as_array().unwrap().len(), 3);

@@ -85,12 +85,10 @@ impl Desk {
         names
     }
 
-    /// Reads a file of JSON. A report of `kpromo cip` must satisfy its schema.
+    /// Reads a file of JSON. A report or a plan must satisfy its schema.
     pub fn json(&self, name: &str) -> serde_json::Value {
         let document = serde_json::from_slice(&std::fs::read(self.path(name)).unwrap()).unwrap();
-        if schema::is_report(&document) {
-            schema::check(&document).unwrap_or_else(|error| panic!("{error}\n{document:#}"));
-        }
+        schema::check_known(&document);
         document
     }
 }
@@ -114,7 +112,8 @@ pub fn kpromo(docker_config: Option<&Path>) -> Command {
 /// The maximum duration of a run. Runs in tests take seconds, so a longer one hangs.
 const RUN_LIMIT: Duration = Duration::from_secs(120);
 
-/// Runs the binary to its end. If it hangs, it is killed, and the panic message has its output.
+/// Runs the binary to its end. If it hangs, it is killed, and the panic message has its output. What it prints as JSON must satisfy its
+/// schema.
 pub fn run(mut command: Command) -> Ran {
     // Files, because the binary blocks on a full pipe that is not read while it runs.
     let (out, err) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
@@ -134,6 +133,7 @@ pub fn run(mut command: Command) -> Ran {
         let _ = child.wait();
         panic!("{command:?} has not ended within {RUN_LIMIT:?}\n{stdout}\n{stderr}");
     };
+    schema::check_output(&stdout, &stderr);
     Ran { code: status.code().unwrap(), stdout, stderr }
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sigstore::{DSSE_TYPE, SIMPLE_SIGNING_TYPE, Services, Signer, SigningKey, SimpleSigning, Statement};
 use transport::{Door, Settings};
 
-use crate::support::{Desk, Ran, kpromo, put, run};
+use crate::support::{Desk, Ran, kpromo, put, run, schema};
 
 pub(crate) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 pub(crate) const PROMOTION: &str = "https://k8s.io/promo-tools/promotion/v1";
@@ -150,7 +150,9 @@ impl Scene {
 
     pub(crate) fn json(&self, flags: &[&str]) -> (i32, Value) {
         let ran = self.verify(&[&["--output", "json"], flags].concat());
-        (ran.code, serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{}", ran.stderr)))
+        let document = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{}", ran.stderr));
+        schema::is_strict("verify", &document);
+        (ran.code, document)
     }
 }
 

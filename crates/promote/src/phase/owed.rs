@@ -5,6 +5,7 @@ use std::fmt;
 
 use manifest::ImageId;
 use oci::{Descriptor, Digest, Known, Referrer, Repository};
+use schemars::JsonSchema;
 use serde::Serialize;
 use trust::Problem;
 use trust::attach::Stated;
@@ -81,7 +82,7 @@ pub(super) enum Bundle {
 }
 
 /// A kind of attachment to a promoted image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Attached {
     /// A signature of the image or of a part of it.

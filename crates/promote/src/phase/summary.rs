@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use manifest::Edge;
 use oci::{Digest, Host};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::decide::Verdict;
 use crate::phase::plan::Plan;
 use crate::subject::edges_of;
 
-/// The numbers of edges and images by action, and the cost of copying.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Counts of edges and images by action, and the cost of copying.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Count {
     /// All edges.
@@ -35,21 +36,21 @@ pub struct Count {
     pub conflicts: usize,
     /// Edges whose registry or image cannot be read.
     pub failed: usize,
-    /// Edges whose registry has not answered yet. It is asked again after the others.
+    /// Edges that are not decided because their registry has not answered. The run asks it again after the others.
     pub late: usize,
     /// The maximum number of bytes to transfer. Blobs that production already has elsewhere are mounted instead.
     pub bytes: u64,
 }
 
 /// The counts by project and in total.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// The counts by project. Projects without edges are left out.
     pub projects: BTreeMap<String, Count>,
     /// The counts of all projects.
     pub total: Count,
-    /// The number of promoted images that may lack a signature or a record. A dry run looks at these only on request.
+    /// Promoted images that may lack a signature or a record, and were not looked at. `--check-signatures` makes a dry run look at them.
     pub not_looked_at: usize,
 }
 

@@ -1,5 +1,7 @@
 //! The part of reports about what is attached to images in staging.
 
+use manifest::policy::Mode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trust::policy::{Finding, Judgement};
 
@@ -8,8 +10,8 @@ use crate::event::Examination;
 /// The maximum number of attestations to report for one image.
 const TOLD_MAX: usize = 200;
 
-/// The numbers of examined images in staging.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The counts of staging images that were examined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExaminedTotals {
     /// Images that were examined.
@@ -24,24 +26,25 @@ pub struct ExaminedTotals {
     pub blocked: usize,
 }
 
-/// An image that has attestations or signatures, or a policy.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// A staging image that has a policy, or to which something is attached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExaminedImage {
     /// The image in staging, by digest.
     pub image: String,
     /// Whether the image may be promoted.
     pub passes: bool,
-    /// The mode of its policy, if it has one.
+    /// The mode of its policy. Absent if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = [Mode::Warn.to_string(), Mode::Require.to_string()]))]
     pub policy: Option<String>,
-    /// The SLSA build level that it reaches.
+    /// The SLSA build level that it reaches. Absent if it reaches none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<String>,
     /// Why it does not satisfy its policy, or what is wrong with its attestations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
-    /// Its attestations.
+    /// Its attestations, up to 200.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attestations: Vec<ExaminedAttestation>,
     /// The signers of the signatures that count.
@@ -53,17 +56,17 @@ pub struct ExaminedImage {
 }
 
 /// An attestation of an image.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExaminedAttestation {
     /// The digest that the attestation is attached to.
     pub about: String,
     /// Where it is attached.
     pub place: String,
-    /// Its type.
+    /// Its predicate type. Absent if it could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicate_type: Option<String>,
-    /// Its signer.
+    /// Its signer. Absent if no signature verifies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_by: Option<String>,
     /// Whether it counts, with the reason.

@@ -1,6 +1,7 @@
 //! The report of a run. It is built from events, so that it is also correct if the run is interrupted.
 
 mod examined;
+mod images;
 mod merge;
 mod parts;
 mod read;
@@ -11,13 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use examined::{ExaminedAttestation, ExaminedImage, ExaminedTotals};
+pub use images::{FailedImage, PromotedImage, SkippedPhase, UnsignedImage};
 use jiff::Timestamp;
 pub use merge::merge;
-use oci::{Copied, Digest, DigestReference, Repository};
+use oci::{Copied, Digest, Repository};
 pub use parts::{HostTimeline, HostTraffic, PlanCounts, ReportTimeline, ShardRun};
 pub use read::InvalidReport;
 use run::Observer;
 pub use scanned::{ReportedFinding, ReportedPart, ReportedScan, ScanTotals};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trust::Problem;
 
@@ -25,8 +28,21 @@ use crate::event::{Event, Phase, Promotion, ScannedImage};
 use crate::phase::{Failure, Plan};
 use crate::shard::Shard;
 
-/// The version of the schema: `docs/reference/report.schema.json`, which `docs/reference/report.md` explains.
+/// The version of the schema, which `docs/reference/report.md` explains.
 const SCHEMA: u32 = 1;
+
+/// The outcomes of a run, each as one word.
+const OUTCOMES: [&str; 9] = [
+    "done",
+    "nothing-to-do",
+    "dry-run",
+    "failed",
+    "unsigned",
+    "refused",
+    "unavailable",
+    "interrupted",
+    "scanned",
+];
 
 /// Collects the events of a run. It can be read at any time.
 #[derive(Debug)]
@@ -60,15 +76,15 @@ struct Entries {
 }
 
 /// The numbers of what the run has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Totals {
     /// Images that were copied to a repository or tagged there.
     pub promoted: usize,
     /// Tags that were written.
     pub tagged: usize,
-    /// Images that could not be promoted to a repository. An image counts once per repository, however many tags it was to
-    /// receive. In the report, this includes images that the plan could not decide.
+    /// Images that could not be promoted to a repository: the number of entries in `failed`. An image counts once for each
+    /// repository, regardless of the number of tags.
     pub failed: usize,
     /// Images and parts of images that received missing signatures.
     pub signed: usize,
@@ -86,45 +102,52 @@ pub struct Totals {
     pub bytes_sent: u64,
 }
 
-/// The report that `--report` writes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What a run of `kpromo cip` has done (`--report FILE.json`), or several runs (`kpromo report merge`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Report {
+    /// The version of this schema.
+    #[schemars(extend("const" = SCHEMA))]
     schema: u32,
-    /// The version of kpromo. A merged report has all of its parts.
+    /// The version of kpromo. A merged report has all versions of its runs.
     pub version: String,
-    /// The outcome as one word.
+    /// The outcome as one word. `unsigned`: all images are promoted, but not all of them are signed and recorded. `scanned`: the
+    /// run only scans, and all images pass.
+    #[schemars(extend("enum" = OUTCOMES))]
     pub outcome: String,
-    /// The exit code of the process.
+    /// The exit code of the process (`docs/reference/exit-codes.md`).
     pub exit_code: u8,
     /// Whether `--confirm` was given.
     pub confirmed: bool,
-    /// The shard that the run was, such as `0/4`.
+    /// The shard that the run was, such as `0/4`. Absent in a run without shards and in a merged report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]+/[1-9][0-9]*$"))]
     pub shard: Option<String>,
     /// When the run started.
     pub started: Timestamp,
     /// The duration of the run, in seconds.
+    #[schemars(range(min = 0))]
     pub elapsed_seconds: f64,
     /// The duration of each phase that ran, in seconds.
+    #[schemars(extend("additionalProperties" = { "type": "number", "minimum": 0 }))]
     pub phase_seconds: BTreeMap<String, f64>,
     /// Phases that did nothing, with the reason.
     pub skipped_phases: Vec<SkippedPhase>,
-    /// The numbers of the plan, if the run got that far.
+    /// The counts of the plan. Null if the run ended before its plan was complete.
     pub plan: Option<PlanCounts>,
     /// The numbers of what was done.
     pub totals: Totals,
-    /// The numbers of examined images.
+    /// The counts of staging images that were examined.
     pub examined_totals: ExaminedTotals,
-    /// Examined images to which something is attached or that have a policy.
+    /// Staging images that have a policy, or to which something is attached.
     pub examined: Vec<ExaminedImage>,
-    /// The numbers of scanned images.
+    /// The counts of scanned images and of their findings.
     pub scan_totals: ScanTotals,
-    /// The scanned images.
+    /// Staging images that were scanned.
     pub scanned: Vec<ReportedScan>,
-    /// Images that were copied or tagged, once per destination repository.
+    /// Images that were copied or tagged, once for each destination repository.
     pub promoted: Vec<PromotedImage>,
-    /// Images that could not be promoted, once per destination repository.
+    /// Images that could not be promoted, during planning or later, once for each destination repository.
     pub failed: Vec<FailedImage>,
     /// Images that lack their signature.
     pub unsigned: Vec<UnsignedImage>,
@@ -132,13 +155,13 @@ pub struct Report {
     pub unrecorded: Vec<UnsignedImage>,
     /// Destinations of images that are in neither staging nor production.
     pub lost: Vec<String>,
-    /// Invalid entries of the manifests, as `file:line:column: message`.
+    /// Entries and projects of the manifests that are invalid and were left out, as `file:line:column: message`.
     pub rejected: Vec<String>,
-    /// The warnings of the run.
+    /// The warnings of the run, including those about lost images.
     pub warnings: Vec<String>,
-    /// Why the run stopped early.
+    /// Why the run stopped early. Null if it did not.
     pub error: Option<String>,
-    /// How to resolve the error.
+    /// How to resolve the error. Absent if there is none, or if that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
     /// The requests and bytes of each host.
@@ -146,80 +169,9 @@ pub struct Report {
     /// The requests of each host over time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeline: Option<ReportTimeline>,
-    /// The runs that a merged report consists of.
+    /// The runs that a merged report consists of. Absent in the report of one run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shards: Vec<ShardRun>,
-}
-
-/// A phase that did nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SkippedPhase {
-    /// The phase.
-    pub phase: String,
-    /// The reason.
-    pub why: String,
-}
-
-/// An image that was copied to a repository or tagged there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct PromotedImage {
-    /// The project whose manifest asks for it, if the plan is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub project: Option<String>,
-    /// The image in staging, by digest.
-    pub source: String,
-    /// The destination repository.
-    pub destination: String,
-    /// The tags that it received there.
-    pub tags: Vec<String>,
-    /// Blobs that were uploaded.
-    pub blobs_sent: u64,
-    /// Blobs that were already there or were mounted.
-    pub blobs_there: u64,
-    /// Bytes of uploaded blobs.
-    pub bytes_sent: u64,
-}
-
-/// An image that could not be promoted to a repository.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FailedImage {
-    /// The project whose manifest asks for it, if the plan is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub project: Option<String>,
-    /// The image in staging, by digest.
-    pub source: String,
-    /// The destination repository.
-    pub destination: String,
-    /// The tags that it did not receive there.
-    pub tags: Vec<String>,
-    /// The reason.
-    pub error: String,
-    /// What the user can do about the error, if known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub advice: Option<String>,
-}
-
-/// An image, or a part of one, that lacks a signature or a record.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UnsignedImage {
-    /// The image in its canonical repository, by digest.
-    pub image: String,
-    /// The reason why it is missing.
-    pub error: String,
-    /// What the user can do about the error, if known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub advice: Option<String>,
-}
-
-impl UnsignedImage {
-    fn new(image: &DigestReference, problem: &Problem) -> Self {
-        let Problem { error, advice, .. } = problem.clone();
-        Self { image: image.to_string(), error, advice }
-    }
 }
 
 /// The properties of the end of a run that [`ReportBuilder`] cannot derive from events.

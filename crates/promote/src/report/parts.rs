@@ -3,22 +3,25 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::OUTCOMES;
 use crate::phase::{Count, Plan, Summary};
 
-/// The numbers of the plan.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The counts of the plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlanCounts {
     /// The counts by project. Projects without edges are left out.
     pub projects: BTreeMap<String, Count>,
-    /// The counts by the host of the destination.
+    /// The counts by the host of the destination. Absent in reports of earlier versions.
     #[serde(default)]
+    #[schemars(skip_serializing_if = "BTreeMap::is_empty")]
     pub hosts: BTreeMap<String, Count>,
     /// The counts of all projects.
     pub total: Count,
-    /// The number of promoted images that may lack a signature or a record, and were not looked at.
+    /// Promoted images that may lack a signature or a record, and were not looked at.
     pub not_looked_at: usize,
 }
 
@@ -30,18 +33,18 @@ impl From<&Plan> for PlanCounts {
 }
 
 /// The requests to one host and their answers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HostTraffic {
-    /// Requests sent, by kind.
+    /// Requests sent, by kind, including retries and redirects.
     pub requests: BTreeMap<String, u64>,
-    /// Requests that the host refused for their rate.
+    /// Requests that the host refused because of their rate: answers with 429, or with 503 and `Retry-After`.
     pub refused: u64,
-    /// Requests that failed at the host with another temporary 5xx.
+    /// Requests that failed at the host: answers with another temporary 5xx.
     pub faults: u64,
     /// Requests that repeated a failed one.
     pub retried: u64,
-    /// Requests without an answer.
+    /// Requests without an answer, or with one that broke off.
     pub unanswered: u64,
     /// Bytes of received bodies.
     pub received: u64,
@@ -78,31 +81,32 @@ impl HostTraffic {
 }
 
 /// The requests of all hosts over time, in buckets of one width.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReportTimeline {
     /// When the first bucket begins.
     pub started: Timestamp,
-    /// The width of a bucket, in milliseconds.
+    /// The width of a bucket, in milliseconds. It grows with the duration of the run, so that there are at most 120 buckets.
+    #[schemars(range(min = 1))]
     pub bucket_milliseconds: u64,
     /// The buckets by host.
     pub hosts: BTreeMap<String, HostTimeline>,
 }
 
-/// The buckets of one host. Buckets at the end without requests are left out, as are lists without any.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The numbers of one host, by bucket. Zeros at the end of a list are left out, as are lists without other numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HostTimeline {
-    /// Requests sent, by bucket.
+    /// The number of requests sent in each bucket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<u64>,
-    /// Refused requests, by bucket.
+    /// The number of refused requests in each bucket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<u64>,
-    /// Failed requests, by bucket.
+    /// The number of failed requests in each bucket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<u64>,
-    /// Requests without an answer, by bucket.
+    /// The number of requests without an answer in each bucket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unanswered: Vec<u64>,
 }
@@ -156,19 +160,21 @@ fn add_at(list: &mut Vec<u64>, index: usize, number: u64) {
 }
 
 /// One run of a merged report.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ShardRun {
-    /// The name of its report.
+    /// The file of its report.
     pub name: String,
-    /// Its outcome as one word.
+    /// Its outcome as one word, as in the report.
+    #[schemars(extend("enum" = OUTCOMES))]
     pub outcome: String,
-    /// Its exit code.
+    /// The exit code of its process.
     pub exit_code: u8,
     /// Whether `--confirm` was given.
     pub confirmed: bool,
     /// When it started.
     pub started: Timestamp,
     /// Its duration, in seconds.
+    #[schemars(range(min = 0))]
     pub elapsed_seconds: f64,
 }

@@ -1,12 +1,16 @@
 //! The part of reports about vulnerabilities.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trust::scan::{Finding, FindingStatus, Fix, JudgedFinding, PartVerdict, Vulnerabilities};
 
 use crate::event::ScannedImage;
 
-/// The numbers of scanned images and of their vulnerabilities.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The names of the statuses of findings.
+const STATUSES: [&str; 5] = ["violates", "below-threshold", "unfixed", "ignored", "vex"];
+
+/// The counts of scanned images and of their findings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScanTotals {
     /// Images that were scanned or should have been.
@@ -15,7 +19,7 @@ pub struct ScanTotals {
     pub refused: usize,
     /// Images with a part without a finished scan.
     pub unscanned: usize,
-    /// Images of which a scanner or a registry could not tell what it knows.
+    /// Images of which a source cannot tell what it knows.
     pub failed: usize,
     /// Findings that count.
     pub violations: usize,
@@ -52,18 +56,18 @@ impl ScanTotals {
     }
 }
 
-/// A scanned image.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// The vulnerabilities of one staging image.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReportedScan {
     /// The image in staging, by digest.
     pub image: String,
     /// Whether the image passes the vulnerability gate.
     pub passes: bool,
-    /// The threshold, by name.
+    /// The threshold, by name. Absent if a source cannot tell what it knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<String>,
-    /// Why a source cannot tell what it knows of the image.
+    /// Why a source cannot tell what it knows of the image. Absent if all sources can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The image manifests of the image, by platform.
@@ -71,12 +75,12 @@ pub struct ReportedScan {
 }
 
 /// One image manifest of a scanned image.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReportedPart {
     /// The digest of the manifest.
     pub digest: String,
-    /// Its platform, if an index states it.
+    /// Its platform. Absent if no index states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
     /// Whether the part passes the vulnerability gate.
@@ -90,7 +94,7 @@ pub struct ReportedPart {
 }
 
 /// A vulnerability of a part.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReportedFinding {
     /// The vulnerability, such as `CVE-2026-0001`.
@@ -104,15 +108,16 @@ pub struct ReportedFinding {
     pub package: String,
     /// The version of the package in the image.
     pub installed: String,
-    /// The package as a URL.
+    /// The package URL (purl). Absent if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purl: Option<String>,
     /// The versions with a fix. Absent if there are none, or if the report does not state them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fixed: Option<String>,
-    /// Whether it counts: `violates`, `below-threshold`, `unfixed`, `ignored` or `vex`.
+    /// Whether it counts, and if not, why.
+    #[schemars(extend("enum" = STATUSES))]
     pub status: String,
-    /// The rule or the statement that decides it.
+    /// The rule or the statement that decides the status. Absent unless the status is `ignored` or `vex`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// The source of the finding.

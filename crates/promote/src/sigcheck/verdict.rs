@@ -3,6 +3,7 @@
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use oci::{Digest, Reader, Repository, Tag};
+use schemars::JsonSchema;
 use serde::Serialize;
 use trust::attach::ProductionImage;
 use trust::audit::{AuditError, Explanation, RecordVerdict, SignatureVerdict, explain};
@@ -34,10 +35,10 @@ pub struct CheckedImage {
 }
 
 /// What was found about an image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Findings {
-    /// The verdict about its signature. `None` if it has no tag and so needs none.
+    /// The verdict about its signature. Absent if the image has no tag, and needs no signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<SignatureVerdict>,
     /// The verdict about its promotion record.
@@ -54,12 +55,13 @@ pub struct Findings {
 }
 
 /// A part of an index whose signature is not ok.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckedPart {
     /// Its digest.
+    #[schemars(with = "String", regex(pattern = Digest::PATTERN))]
     pub digest: Digest,
-    /// `os/architecture[/variant]`, if the index states it.
+    /// The platform, as `os/architecture[/variant]`. Absent if the index does not state it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
     /// The verdict about its signature.

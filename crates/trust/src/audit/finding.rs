@@ -2,18 +2,20 @@
 
 use jiff::Timestamp;
 use oci::Digest;
+use schemars::JsonSchema;
 use serde::Serialize;
 use sigstore::Signatory;
 
 use super::text::shown;
 
 /// The findings about an image.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Audited {
     /// The digest of the manifest or index.
+    #[schemars(with = "String", regex(pattern = Digest::PATTERN))]
     pub digest: Digest,
-    /// `os/architecture[/variant]` of an image that an index lists.
+    /// The platform, as `os/architecture[/variant]`. Absent unless an index lists the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
     /// Whether one of the signatures counts. An index may be signed while its platforms are not.
@@ -35,7 +37,7 @@ pub struct Audited {
 }
 
 /// The signer of an attachment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Signer {
     /// The holder of a certificate.
@@ -73,25 +75,25 @@ impl std::fmt::Display for Signer {
 }
 
 /// A signature that verifies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Signature {
     /// Whether the signature counts.
     pub standing: SignatureStatus,
     /// The signer.
     pub signer: Signer,
-    /// The name of the image in the signature. `None` if the signature is for the digest under any name.
+    /// The name of the image in the signature. Absent if the signature is for the digest under any name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// The proven time of the signature.
+    /// When it was signed, as a transparency log or a timestamp authority proves. Absent if none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_at: Option<Timestamp>,
-    /// The location.
+    /// Where it is attached: a tag with its layer, or the digest of a referrer.
     pub place: String,
 }
 
 /// Whether a signature that verifies counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SignatureStatus {
     /// It is by the expected signer, and for this image.
@@ -103,7 +105,7 @@ pub enum SignatureStatus {
 }
 
 /// A promotion record, as its signer states it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
     /// Whether it is by the expected signer.
@@ -113,12 +115,12 @@ pub struct Record {
     /// The promotion.
     #[serde(flatten)]
     pub promotion: Promotion,
-    /// The location.
+    /// Where it is attached: a tag with its layer, or the digest of a referrer.
     pub place: String,
 }
 
 /// A promotion as a record describes it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Promotion {
     /// The source of the image.
@@ -133,7 +135,7 @@ pub struct Promotion {
     /// The repositories in which the promoter has seen the image in place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub destinations: Vec<String>,
-    /// The time.
+    /// The time, as its signer states it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
     /// The promoter and its version.
@@ -160,7 +162,7 @@ pub struct Promotion {
 }
 
 /// A verification summary (SLSA *VSA*), as its signer states it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// Whether it is by the expected signer.
@@ -174,27 +176,27 @@ pub struct Summary {
     /// The verifier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verifier: Option<String>,
-    /// The time.
+    /// The time, as its signer states it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
-    /// The location.
+    /// Where it is attached: a tag with its layer, or the digest of a referrer.
     pub place: String,
 }
 
 /// Another attestation of an image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attestation {
     /// The predicate type.
     pub predicate_type: String,
     /// The signer.
     pub signer: Signer,
-    /// The location.
+    /// Where it is attached: a tag with its layer, or the digest of a referrer.
     pub place: String,
 }
 
 /// An attachment that proves nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Refused {
     /// The kind of attachment.
@@ -204,12 +206,12 @@ pub struct Refused {
     pub predicate_type: Option<String>,
     /// The reason.
     pub reason: String,
-    /// The location.
+    /// Where it is attached: a tag with its layer, or the digest of a referrer.
     pub place: String,
 }
 
 /// The kind of a refused attachment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefusedKind {
     /// A signature.

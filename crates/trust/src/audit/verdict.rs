@@ -2,6 +2,7 @@
 //! *`kpromo sigcheck`*).
 
 use oci::{AttachedTag, AttachmentKind, Digest, Found, Known, Reader, Referrer, Repository, Selector};
+use schemars::JsonSchema;
 use serde::Serialize;
 use sigstore::{BUNDLE_MAX, DSSE_TYPE};
 
@@ -22,7 +23,7 @@ const DETAILS_MAX: usize = 5;
 const LAYERS_MAX: usize = 100;
 
 /// The verdict about the signature of a manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SignatureVerdict {
     /// It is signed by the expected signer under the name that users pull it by.
@@ -38,7 +39,7 @@ pub enum SignatureVerdict {
 }
 
 /// The verdict about the promotion record of an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordVerdict {
     /// It has a record by the expected signer.

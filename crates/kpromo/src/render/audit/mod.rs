@@ -3,7 +3,10 @@
 mod text;
 
 use oci::{Digest, Tag};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::Serialize;
+use serde_json::{Value, json};
 pub(crate) use text::{AuditShape, audit_text};
 use trust::audit::Audited;
 
@@ -13,42 +16,72 @@ use crate::image_audit::{ImageAudit, Outcome, WrongTag};
 /// The version of the JSON schema.
 const SCHEMA: u32 = 1;
 
-#[derive(Serialize)]
+/// The results of `kpromo verify --output json`.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub(crate) struct Document<'a> {
+    /// The version of this schema.
+    #[schemars(extend("const" = SCHEMA))]
     schema: u32,
+    /// The version of kpromo.
     version: &'static str,
+    /// The exit code of the process (`docs/reference/exit-codes.md`).
     exit_code: u8,
+    /// The required signer, in human-readable form.
     signer: &'a str,
+    /// The images of the command line, of the manifests and of the repositories, in this order.
     images: Vec<Entry<'a>>,
 }
 
-#[derive(Serialize)]
+/// An image. It has either `error`, or all that was found.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Image", extend("oneOf" = error_or_found()))]
 struct Entry<'a> {
+    /// The name that was given, or the name by digest of an image of a manifest or a repository, or the repository if its images
+    /// could not be listed.
     image: &'a str,
+    /// The result as one word.
+    #[schemars(extend("enum" = ["signed", "refused", "unavailable"]))]
     outcome: &'static str,
+    /// Why the image is unavailable.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(flatten)]
-    tags: Option<Tags<'a>>,
-    #[serde(flatten)]
-    found: Option<&'a Audited>,
+    found: Option<Found<'a>>,
 }
 
-/// The tags of an image that was examined.
-#[derive(Serialize)]
+/// What was found about an image.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Tags<'a> {
+struct Found<'a> {
+    /// The tags that were read and refer to the image. Empty if the image was named by digest.
+    #[schemars(with = "Vec<String>")]
     tags: &'a [Tag],
+    /// The tags that a manifest states and that do not refer to the image.
     wrong_tags: Vec<Wrong<'a>>,
+    #[serde(flatten)]
+    found: &'a Audited,
 }
 
-#[derive(Serialize)]
+/// A tag that a manifest states and that does not refer to the image.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WrongTag")]
 struct Wrong<'a> {
+    /// The tag.
+    #[schemars(with = "String")]
     tag: &'a Tag,
+    /// The digest of the image that it refers to. Absent if the tag does not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", regex(pattern = Digest::PATTERN))]
     digest: Option<Digest>,
+}
+
+/// Returns the schemas of an image that is unavailable, and of one about which something was found.
+fn error_or_found() -> Value {
+    let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let found = generator.into_root_schema_for::<Found<'_>>();
+    json!([{ "required": ["error"] }, { "required": found.get("required") }])
 }
 
 /// Returns all results as JSON.
@@ -61,8 +94,11 @@ pub(crate) fn audit_json(audits: &[ImageAudit], signer: &str, exit: Exit) -> Str
             Outcome::Unavailable => "unavailable",
         },
         error: audit.found.as_ref().err().map(|problem| problem.error.as_str()),
-        tags: audit.found.is_ok().then(|| Tags { tags: &audit.tags, wrong_tags: wrong(&audit.wrong_tags) }),
-        found: audit.found.as_ref().ok(),
+        found: audit.found.as_ref().ok().map(|found| Found {
+            tags: &audit.tags,
+            wrong_tags: wrong(&audit.wrong_tags),
+            found,
+        }),
     });
     let images = images.collect();
     let document = Document {

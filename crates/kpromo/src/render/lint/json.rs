@@ -2,6 +2,7 @@
 
 use manifest::Position;
 use manifest::lint::{Edit, Finding};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::LintResult;
@@ -9,71 +10,114 @@ use super::LintResult;
 /// The version of the JSON schema.
 const SCHEMA: u32 = 1;
 
-#[derive(Serialize)]
+/// The results of `kpromo lint --output json`.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub(crate) struct Document<'a> {
+    /// The version of this schema.
+    #[schemars(extend("const" = SCHEMA))]
     schema: u32,
+    /// The version of kpromo.
     version: &'static str,
+    /// The exit code of the process (`docs/reference/exit-codes.md`).
     exit_code: u8,
+    /// The commits that the manifests were compared with.
     bases: &'a [String],
+    /// The counts of files and findings.
     summary: Summary,
+    /// The findings, in the order of the arguments, by file and position.
     findings: Vec<Entry<'a>>,
+    /// The files that `--fix` has corrected.
     fixed: Vec<FixedEntry<'a>>,
 }
 
-#[derive(Serialize)]
+/// The counts of files and findings.
+#[derive(Serialize, JsonSchema)]
 struct Summary {
+    /// Files that were read.
     files: usize,
+    /// Errors, including those that are not in `findings`.
     errors: usize,
+    /// Warnings, including those that are not in `findings`.
     warnings: usize,
+    /// Findings that `--fix` can correct.
     fixable: usize,
 }
 
-#[derive(Serialize)]
+/// A finding.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Finding", extend("dependentRequired" = { "line": ["column"], "column": ["line"] }))]
 struct Entry<'a> {
+    /// The rule.
     rule: &'static str,
+    /// The severity.
+    #[schemars(extend("enum" = ["error", "warning"]))]
     severity: &'static str,
     #[serde(flatten)]
     place: Location<'a>,
+    /// What is wrong.
     message: &'a str,
+    /// How to resolve it.
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<&'a str>,
+    /// Other places that the finding is about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     related: Vec<RelatedEntry<'a>>,
+    /// The edits that `--fix` makes in the file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     fix: Vec<EditEntry<'a>>,
 }
 
-#[derive(Serialize)]
+/// A place. It has no position if the finding is about a whole file.
+#[derive(Serialize, JsonSchema)]
 struct Location<'a> {
+    /// The file.
     file: &'a str,
     #[serde(flatten)]
     position: Option<Point>,
 }
 
-#[derive(Serialize)]
+/// Another place that a finding is about.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Related", extend("dependentRequired" = { "line": ["column"], "column": ["line"] }))]
 struct RelatedEntry<'a> {
     #[serde(flatten)]
     place: Location<'a>,
+    /// What is there.
     message: &'a str,
 }
 
-#[derive(Serialize)]
+/// A replacement of text.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Edit")]
 struct EditEntry<'a> {
+    /// The start of the replaced text.
     start: Point,
+    /// The end of the replaced text.
     end: Point,
+    /// The new text.
     text: &'a str,
 }
 
-#[derive(Serialize)]
+/// A position in a file.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Position")]
 struct Point {
+    /// The line, from 1.
+    #[schemars(range(min = 1))]
     line: u32,
+    /// The column in characters, from 1.
+    #[schemars(range(min = 1))]
     column: u32,
 }
 
-#[derive(Serialize)]
+/// A file that `--fix` has corrected.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Fixed")]
 struct FixedEntry<'a> {
+    /// The file.
     file: &'a str,
+    /// The number of corrections.
     corrections: usize,
 }
 
