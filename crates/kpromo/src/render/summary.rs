@@ -59,7 +59,10 @@ pub(crate) fn failures(report: &ReportBuilder, plan: Option<&Plan>) -> String {
     let failed = report.all_failures(plan).into_iter();
     let failed = failed.map(|(promotion, problem)| (promotion.to_string(), problem)).collect();
     let lacking = |images: Vec<UnsignedImage>| -> Vec<Failed> {
-        let problem = |UnsignedImage { image, error, advice }| (image, Problem::new(error, advice));
+        let problem = |unsigned| {
+            let UnsignedImage { image, error, advice, cause } = unsigned;
+            (image, Problem { error, advice, cause })
+        };
         images.into_iter().map(problem).collect()
     };
     let lists = [

@@ -54,6 +54,9 @@ pub struct FailedImage {
     /// How to resolve the error. Absent if that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// What went wrong, without the image: equal for all that failed for the same reason. Absent if the error is that of one image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }
 
 /// An image, or a part of one, that lacks its signature or its promotion record.
@@ -67,11 +70,14 @@ pub struct UnsignedImage {
     /// How to resolve the error. Absent if that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// What went wrong, without the image: equal for all that failed for the same reason. Absent if the error is that of one image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }
 
 impl UnsignedImage {
     pub(super) fn new(image: &DigestReference, problem: &Problem) -> Self {
-        let Problem { error, advice } = problem.clone();
-        Self { image: image.to_string(), error, advice }
+        let Problem { error, advice, cause } = problem.clone();
+        Self { image: image.to_string(), error, advice, cause }
     }
 }

@@ -310,6 +310,7 @@ impl ReportBuilder {
             tags: texts(promotion),
             error: problem.error.clone(),
             advice: problem.advice.clone(),
+            cause: problem.cause.clone(),
         });
         Report {
             schema: SCHEMA,

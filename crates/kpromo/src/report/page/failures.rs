@@ -19,6 +19,8 @@ struct Failed {
     item: String,
     error: String,
     advice: Option<String>,
+    /// What went wrong, if it can be the same for several items with different errors.
+    cause: Option<String>,
 }
 
 /// Adds all failures, or a note that there are none.
@@ -33,12 +35,14 @@ pub(super) fn failures(html: &mut Html, report: &Report) {
         item: promotion(&failed.source, &failed.destination, &failed.tags),
         error: failed.error.clone(),
         advice: failed.advice.clone(),
+        cause: failed.cause.clone(),
     });
     let lacking = |list: &[promote::UnsignedImage]| -> Vec<Failed> {
         let item = |unsigned: &promote::UnsignedImage| Failed {
             item: unsigned.image.clone(),
             error: unsigned.error.clone(),
             advice: unsigned.advice.clone(),
+            cause: unsigned.cause.clone(),
         };
         list.iter().map(item).collect()
     };
@@ -46,21 +50,25 @@ pub(super) fn failures(html: &mut Html, report: &Report) {
         item: image.image.clone(),
         error: [&image.faults[..], &image.refused_signatures[..]].concat().join("\n"),
         advice: None,
+        cause: None,
     });
     let vulnerable = report.scanned.iter().filter(|scan| !scan.passes).map(|scan| Failed {
         item: scan.image.clone(),
         error: vulnerabilities(scan),
         advice: None,
+        cause: None,
     });
     let lost = report.lost.iter().map(|lost| Failed {
         item: lost.clone(),
         error: "Neither staging nor production has the image.".to_owned(),
         advice: None,
+        cause: None,
     });
     let rejected = report.rejected.iter().map(|rejected| Failed {
         item: String::new(),
         error: rejected.clone(),
         advice: None,
+        cause: None,
     });
     for (title, all) in [
         ("Not promoted", failed.collect()),
@@ -116,25 +124,36 @@ fn listed(html: &mut Html, title: &'static str, all: &[Failed]) {
     }
     html.element("<h3>", &format!("{title}: {}", count(all.len() as u64)), "</h3>\n");
     let mut places: HashMap<&str, usize> = HashMap::new();
-    let mut reasons: Vec<(&Failed, Vec<&str>)> = Vec::new();
+    let mut reasons: Vec<(&Failed, Vec<&Failed>)> = Vec::new();
     for failed in all {
-        let place = *places.entry(&failed.error).or_insert_with(|| {
+        let cause = failed.cause.as_ref().unwrap_or(&failed.error);
+        let place = *places.entry(cause).or_insert_with(|| {
             reasons.push((failed, Vec::new()));
             reasons.len() - 1
         });
-        reasons[place].1.push(&failed.item);
+        reasons[place].1.push(failed);
     }
     // Reasons that affect the most images come first.
     reasons.sort_by_key(|(_, items)| std::cmp::Reverse(items.len()));
-    for (first, items) in reasons.iter().take(REASONS_MAX) {
-        let items: Vec<&str> = items.iter().copied().filter(|item| !item.is_empty()).collect();
+    for (first, all) in reasons.iter().take(REASONS_MAX) {
+        // One error stands for all: they differ only in the names of images and requests.
+        let is_same = all.iter().all(|failed| failed.error == first.error);
+        let shared = first.cause.as_deref().filter(|_| !is_same);
+        let items: Vec<&str> =
+            all.iter().map(|failed| &*failed.item).filter(|item| !item.is_empty()).collect();
         // A reason without items is found by its own text.
         html.markup(if items.is_empty() {
             "<article class=\"reason\" data-group data-row>"
         } else {
             "<article class=\"reason\" data-group>"
         });
-        reason(html, &first.error, first.advice.as_deref());
+        match shared {
+            None => reason(html, &first.error, first.advice.as_deref()),
+            Some(cause) => {
+                reason(html, cause, first.advice.as_deref());
+                html.element("<p class=\"first\"><strong>First error:</strong> ", &first.error, "</p>");
+            }
+        }
         if items.len() > FOLDED {
             html.element(
                 "<details><summary>",
