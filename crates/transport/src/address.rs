@@ -128,7 +128,7 @@ pub(crate) struct NotAllowed(pub(crate) &'static str);
 impl Allowed {
     /// Allows public addresses only.
     pub(crate) const PUBLIC: Self =
-        Self { allows: is_public, refusal: "an answer named this host, and its address is not public" };
+        Self { allows: is_public, refusal: "an answer named this host, but its address is not public" };
     /// Allows all addresses except those of metadata services.
     pub(crate) const NO_METADATA: Self = Self {
         allows: |address| !is_metadata(address),
