@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use manifest::{Diagnostic, Position};
-use oci_types::text::counted;
+use oci_types::text::{counted, nearest};
 use serde::de::DeserializeOwned;
 use serde_saphyr::{Error, MessageFormatter as _, UserMessageFormatter};
 
@@ -24,10 +24,13 @@ pub(crate) fn read<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, Di
 fn message(error: &Error) -> String {
     match error {
         Error::SerdeUnknownField { field, expected, .. } => {
-            format!("unknown field `{}`; expected one of {}", shown(field), names(expected))
+            format!("unknown field `{}`; {}", shown(field), meant(field, expected))
         }
         Error::SerdeUnknownVariant { variant, expected, .. } => {
-            format!("`{}` is not one of {}", shown(variant), names(expected))
+            match nearest(variant, expected.iter().copied()) {
+                Some(name) => format!("`{}` is not a known value; did you mean `{name}`?", shown(variant)),
+                None => format!("`{}` is not one of {}", shown(variant), names(expected)),
+            }
         }
         Error::SerdeMissingField { field, .. } => format!("the field `{field}` is missing"),
         Error::SerdeInvalidType { unexpected, expected, .. }
@@ -72,6 +75,14 @@ fn described(expected: &str) -> String {
     }
 }
 
+/// Returns which field was probably meant, or else all.
+fn meant(field: &str, expected: &[&str]) -> String {
+    match nearest(field, expected.iter().copied()) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => format!("expected one of {}", names(expected)),
+    }
+}
+
 fn names(expected: &[&str]) -> String {
     expected.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
@@ -110,7 +121,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_place_and_without_the_words_of_the_parser() {
         for (text, expected) in [
-            ("name: a\nnmae: b", "kpromo.yaml:2:1: unknown field `nmae`; expected one of `name`, `number`"),
+            ("name: a\nnmae: b", "kpromo.yaml:2:1: unknown field `nmae`; did you mean `name`?"),
+            ("other: b", "kpromo.yaml:1:1: unknown field `other`; expected one of `name`, `number`"),
             ("number: many", "kpromo.yaml:1:9: expected a whole number"),
             ("number: -1", "kpromo.yaml:1:9: "),
             ("flag: perhaps", "kpromo.yaml:1:7: expected true or false"),

@@ -68,6 +68,22 @@ pub fn counted(number: impl TryInto<u64>, one: &str) -> String {
     format!("{} {plural}", thousands(number))
 }
 
+/// Returns the name that was probably meant by an unknown word: the most similar one, if it differs by at most two letters that are
+/// missing, added, replaced or swapped, and by at most one in a word of up to four letters.
+pub fn nearest<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    /// Longer words are no misspelled names. The time to compare grows with the length.
+    const LONGEST: usize = 100;
+    let length = word.chars().take(LONGEST + 1).count();
+    let most = match length {
+        0..=1 => return None,
+        2..=4 => 1,
+        5..=LONGEST => 2,
+        _ => return None,
+    };
+    let near = names.into_iter().map(|name| (strsim::osa_distance(word, name), name));
+    near.filter(|(distance, _)| *distance <= most).min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+}
+
 /// Returns a number with thousands separators: `987,000`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -92,6 +108,15 @@ mod tests {
         assert_eq!([counted(1_usize, "entry"), counted(3_usize, "day")], ["1 entry", "3 days"]);
         assert_eq!(counted(2_usize, "known vulnerability"), "2 known vulnerabilities");
         assert_eq!(thousands(987_654_321), "987,654,321");
+    }
+
+    #[test]
+    fn a_misspelled_name_is_found_and_another_word_is_not() {
+        let near = |word: &str| nearest(word, ["name", "image", "images", "cip", "run", "registries"]);
+        assert_eq!([near("nmae"), near("cpi"), near("imags")], [Some("name"), Some("cip"), Some("image")]);
+        assert_eq!([near("regitsries"), near("registry")], [Some("registries"), None]);
+        assert_eq!([near("vuln"), near(""), near("r"), near("nme")], [None, None, None, Some("name")]);
+        assert_eq!(near(&"registries".repeat(1000)), None);
     }
 
     #[test]

@@ -123,7 +123,9 @@ impl Reader<'_> {
             Some(tags)
         };
         self.entry((name, first.digest, first.written, second.written), |reader| {
-            reader.wrong(second.position, format!("the digest {} is listed twice", second.digest));
+            let help = reader.first_place(first.position);
+            let message = format!("the digest {} is listed twice", second.digest);
+            reader.wrong_with_help(second.position, &message, &help);
         });
         // An entry with an invalid tag agrees with no other entry, because the intended tag is unknown.
         let is_whole = |row: &Row<'_>| match (&row.written.value, &row.tags) {

@@ -5,6 +5,8 @@ use std::hash::Hash;
 use std::rc::Rc;
 use std::str::FromStr;
 
+use oci_types::text::nearest;
+
 use super::super::contents::Contents;
 use super::super::diagnostic::Diagnostic;
 use super::super::diagnostics::Diagnostics;
@@ -123,6 +125,11 @@ impl<'a> Reader<'a> {
         self.wrong.push_with(|| Diagnostic::at(source, position, message).help(help));
     }
 
+    /// Says where something is listed that is listed again.
+    pub(super) fn first_place(&self, Position { line, column }: Position) -> String {
+        format!("it is first listed at {}:{line}:{column}: keep one of the two", self.source.file())
+    }
+
     /// Returns the pairs of a mapping. Null counts as an empty mapping.
     pub(super) fn pairs<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [(Node, Node)]> {
         match &node.value {
@@ -149,10 +156,16 @@ impl<'a> Reader<'a> {
             if !known.contains(&&**name) {
                 self.hides_block |= matches!(value.value, Value::Map(_));
                 let name: String = name.chars().take(NAME_SHOWN).collect();
-                let help = format!("known here: `{}`", known.join("`, `"));
+                let help = match nearest(&name, known.iter().copied()) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("known here: `{}`", known.join("`, `")),
+                };
                 self.wrong_with_help(key.position, &format!("unknown field `{name}`"), &help);
             } else if fields.iter().any(|(other, _)| *other == &**name) {
-                self.wrong(key.position, format!("the field `{name}` is listed twice"));
+                let is_same = |pair: &&(Node, Node)| matches!(&pair.0.value, Value::Text(other) if other == name);
+                let first = pairs.iter().find(is_same).map_or(key.position, |(first, _)| first.position);
+                let help = self.first_place(first);
+                self.wrong_with_help(key.position, &format!("the field `{name}` is listed twice"), &help);
                 self.hides_block = true;
             } else {
                 fields.push((name, value));
