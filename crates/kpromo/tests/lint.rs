@@ -8,8 +8,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
+use registry::sample::Recipe;
 use serde_json::{Value, json};
-use support::{Desk, Ran, kpromo, run, schema};
+use support::{Desk, Ran, google, kpromo, kpromo_with, put, run, schema};
 
 const REGISTRIES: &str =
     "registries:\n- name: gcr.io/s\n  src: true\n- name: gcr.io/p\n- name: eu.gcr.io/p\n";
@@ -412,4 +413,41 @@ fn a_run_is_limited_to_what_was_added_since_a_revision() {
     assert!(ran.code == 10 && ran.stderr.contains("has no commit `no-such`"), "{}", ran.stderr);
     assert_eq!(edges(&["--diff-base", "HEAD", "--manifest-diff-since", "7 days"]).code, 2);
     assert_eq!(edges(&["--diff-base", "HEAD", "--use-prow-manifest-diff"]).code, 2);
+}
+
+/// What kpromo itself writes has no findings: a snapshot, whose digests are sorted as text, and additions to a sorted list.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_kpromo_writes_is_clean() {
+    let (server, desk) = (google().await, Desk::new());
+    for name in ["pause", "app"] {
+        for seed in 1..=4 {
+            let (version, image) = (format!("v1.{seed}"), Recipe { seed, ..Recipe::default() }.image());
+            let tags = [version.as_str(), &*format!("{version}.0")];
+            put(&server, &format!("prod/{name}"), &image, &tags).await;
+        }
+    }
+    let snapshot = kpromo_with(&["snapshot", &format!("{}/prod", server.host())]);
+    assert_eq!(snapshot.code, 0, "{}", snapshot.stderr);
+    let digests: Vec<&str> = snapshot.stdout.lines().filter(|line| line.contains("sha256:")).collect();
+    let manifest = desk.write("manifest.yaml", &format!("{REGISTRIES}images:\n{}", snapshot.stdout));
+    let sorted = desk.write("sorted.yaml", &format!("{REGISTRIES}images:\n{}", images(&[('c', "v1"), ('a', "v2")])));
+    let clean = |file: &std::path::Path| {
+        let ran = kpromo_with(&["lint", "--strict", file.to_str().unwrap()]);
+        assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, fs::read_to_string(file).unwrap());
+    };
+    clean(&manifest);
+    let pause = digests[6].split('"').nth(1).unwrap();
+    let (a, b) = (digest('a'), digest('b'));
+    for (file, image, tag, digest) in [
+        (&manifest, "pause", "latest", pause),
+        (&manifest, "pause", "v0.1", &b),
+        (&manifest, "app", "v9", &a),
+        (&sorted, "app", "latest", &a),
+        (&sorted, "app", "v1.5", &b),
+        (&sorted, "app", "beta", &b),
+    ] {
+        let ran = kpromo_with(&["manifest", "add", image, tag, digest, file.to_str().unwrap()]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        clean(file);
+    }
 }

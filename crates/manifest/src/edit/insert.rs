@@ -5,7 +5,7 @@ use oci_types::Digest;
 use super::addition::{Addition, FileKind};
 use super::flow;
 use super::lines::{Entries, LONG_SCALARS, insertion};
-use super::place::{compare_digests, digest_key, order_of_digests, order_of_tags, place};
+use super::place::{place, place_of_digest, place_of_tag};
 use super::style::{Style, TagsStyle, column, name, quote, separator};
 use crate::lint::flaw::{Change, Reason};
 use crate::lint::layout::{Layout, Node, Value, layout};
@@ -186,13 +186,13 @@ impl Editor<'_, '_> {
         match &dmap.value {
             Value::Alias => Err(ALIAS),
             Value::Map { pairs, is_flow: true } if !pairs.is_empty() => {
-                let at = self.digest_place(items, pairs);
+                let at = self.digest_place(items, dmap);
                 let ranges = Entries::of_map(self.text, pairs).ranges;
                 let item = format!("{}: [{}]", style.digest(digest), style.tag(tag));
                 Ok(vec![flow::insert(self.text, &dmap.range, &ranges, at, &item, ", ")?])
             }
             Value::Map { pairs, .. } if !pairs.is_empty() => {
-                let at = self.digest_place(items, pairs);
+                let at = self.digest_place(items, dmap);
                 let entries = Entries::of_map(self.text, pairs);
                 let indentation = entries.prefix(at.min(pairs.len() - 1))?;
                 let row = style.row(digest, tag, &indentation, self.text.line_break());
@@ -234,12 +234,8 @@ impl Editor<'_, '_> {
         dmap.pairs().iter().find(|(key, _)| is_ours(key))
     }
 
-    fn digest_place(&self, items: &[Node<'_>], pairs: &[(Node<'_>, Node<'_>)]) -> usize {
-        let order = order_of_digests(items);
-        let digest = self.addition.digest.to_string();
-        let new = (self.addition.tag.as_str(), digest.as_str());
-        let keys: Vec<_> = pairs.iter().map(|(key, tags)| digest_key(key, tags, order)).collect();
-        place(&keys, |key| compare_digests(order, *key, new))
+    fn digest_place(&self, items: &[Node<'_>], dmap: &Node<'_>) -> usize {
+        place_of_digest(items, dmap, &self.addition.digest.to_string(), self.addition.tag.as_str())
     }
 
     /// Adds to the tags of a digest.
@@ -262,9 +258,8 @@ impl Editor<'_, '_> {
         if let Some(first) = tags.first() {
             style.tag_quote = quote(self.text, first);
         }
-        let order = order_of_tags(items);
         let words: Vec<&str> = tags.iter().map(|tag| tag.text().unwrap_or_default()).collect();
-        let at = place(&words, |word| order.compare(word, tag.as_str()));
+        let at = place_of_tag(items, &words, tag.as_str());
         if is_flow {
             let ranges: Vec<_> = tags.iter().map(|tag| tag.range.clone()).collect();
             let separator = separator(self.text, tags).unwrap_or(style.separator);

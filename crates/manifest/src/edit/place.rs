@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::lint::layout::Node;
-use crate::lint::order::Order;
+use crate::lint::order::{Order, is_by_digest, placed};
 
 /// Returns the index at which a new value is out of order with the fewest values. In a sorted list this is its sorted place; at a
 /// tie, the last such index. `compare` compares a value with the new one.
@@ -25,7 +25,7 @@ pub(super) fn place<T>(values: &[T], compare: impl Fn(&T) -> Ordering) -> usize 
 }
 
 /// Returns the order in which the lists of tags of a file are sorted: the one with the fewest exceptions, or else text.
-pub(super) fn order_of_tags(images: &[Node<'_>]) -> Order {
+fn order_of_tags(images: &[Node<'_>]) -> Order {
     best(|order| {
         let lists = images.iter().filter_map(|image| image.field("dmap")).flat_map(Node::pairs);
         let tags = lists.map(|(_, tags)| tags.items().iter().filter_map(Node::text).collect::<Vec<_>>());
@@ -33,27 +33,55 @@ pub(super) fn order_of_tags(images: &[Node<'_>]) -> Order {
     })
 }
 
+/// A digest with its tags.
+type Row<'n> = (&'n str, Vec<&'n str>);
+
+/// Returns the rows of a `dmap`.
+fn rows<'n>(dmap: &'n Node<'_>) -> Vec<Row<'n>> {
+    let row = |(key, tags): &'n (Node<'_>, Node<'_>)| {
+        (key.text().unwrap_or_default(), tags.items().iter().filter_map(Node::text).collect())
+    };
+    dmap.pairs().iter().map(row).collect()
+}
+
+/// Returns the index at which a new digest with one tag belongs in a `dmap` of a file, so that a sorted `dmap` stays sorted for lint.
+pub(super) fn place_of_digest(images: &[Node<'_>], dmap: &Node<'_>, digest: &str, tag: &str) -> usize {
+    let all: Vec<Vec<Row<'_>>> = images.iter().filter_map(|image| image.field("dmap")).map(rows).collect();
+    let own = rows(dmap);
+    if is_by_digest(&all) {
+        return place(&own, |row| row.0.cmp(digest));
+    }
+    let usual = order_of_digests(&all);
+    let sorted = [usual].into_iter().chain(Order::ALL);
+    let sorted = sorted.filter_map(|order| Some((order, placed(&own, order).ok()?))).next();
+    let (order, keys) = sorted.unwrap_or_else(|| (usual, own.iter().map(|row| smallest(row, usual)).collect()));
+    let keys: Vec<(&str, &str)> = keys.into_iter().zip(own.iter().map(|row| row.0)).collect();
+    place(&keys, |key| compare_digests(order, *key, (tag, digest)))
+}
+
 /// Returns the order in which the digests of a file are sorted by their smallest tags.
-pub(super) fn order_of_digests(images: &[Node<'_>]) -> Order {
+fn order_of_digests(images: &[Vec<Row<'_>>]) -> Order {
     best(|order| {
-        let rows = images.iter().filter_map(|image| image.field("dmap")).map(|dmap| {
-            dmap.pairs().iter().map(|(key, tags)| digest_key(key, tags, order)).collect::<Vec<_>>()
-        });
-        rows.map(|keys| descents(&keys, |a, b| compare_digests(order, *a, *b))).sum()
+        let keys = images.iter().map(|rows| rows.iter().map(|row| (smallest(row, order), row.0)).collect());
+        keys.map(|keys: Vec<_>| descents(&keys, |a, b| compare_digests(order, *a, *b))).sum()
     })
 }
 
-/// The key by which a digest is sorted: its smallest tag, then the digest.
-pub(super) type DigestKey<'n> = (&'n str, &'n str);
-
-pub(super) fn digest_key<'n>(key: &'n Node<'_>, tags: &'n Node<'_>, order: Order) -> DigestKey<'n> {
-    let tags = tags.items().iter().filter_map(Node::text);
-    let smallest = tags.min_by(|a, b| order.compare(a, b)).unwrap_or_default();
-    (smallest, key.text().unwrap_or_default())
+fn smallest<'n>(row: &Row<'n>, order: Order) -> &'n str {
+    row.1.iter().copied().min_by(|a, b| order.compare(a, b)).unwrap_or_default()
 }
 
-pub(super) fn compare_digests(order: Order, a: DigestKey<'_>, b: DigestKey<'_>) -> Ordering {
+/// Compares digests by a tag, and then by themselves.
+fn compare_digests(order: Order, a: (&str, &str), b: (&str, &str)) -> Ordering {
     order.compare(a.0, b.0).then_with(|| a.1.cmp(b.1))
+}
+
+/// Returns the index at which a new tag belongs in a list of tags of a file, so that a sorted list stays sorted for lint.
+pub(super) fn place_of_tag(images: &[Node<'_>], tags: &[&str], tag: &str) -> usize {
+    let usual = order_of_tags(images);
+    let is_sorted = |order: &Order| descents(tags, |a, b| order.compare(a, b)) == 0;
+    let order = [usual].into_iter().chain(Order::ALL).find(is_sorted).unwrap_or(usual);
+    place(tags, |other| order.compare(other, tag))
 }
 
 fn best(exceptions: impl Fn(Order) -> usize) -> Order {

@@ -26,6 +26,37 @@ impl Order {
     }
 }
 
+/// Places rows in an order, each by one of its tags and then its digest. A row goes by its smallest tag that does not precede the row
+/// before, so that a tag such as `latest`, which a row has beside its version, does not tell where the row belongs. A row without
+/// tags goes by the empty text. Returns the tag of each row.
+///
+/// # Errors
+/// Returns the index of the first row of which all tags precede the row before.
+pub(crate) fn placed<'n>(rows: &[(&'n str, Vec<&'n str>)], order: Order) -> Result<Vec<&'n str>, (usize, &'n str)> {
+    let mut keys: Vec<&str> = Vec::with_capacity(rows.len());
+    let mut before: Option<(&str, &str)> = None;
+    for (index, (digest, tags)) in rows.iter().enumerate() {
+        let follows = |tag: &&str| {
+            before.is_none_or(|(key, other)| order.compare(key, tag).then_with(|| other.cmp(digest)).is_le())
+        };
+        let none = [""];
+        let tags = if tags.is_empty() { &none[..] } else { tags };
+        let key = tags.iter().copied().filter(follows).min_by(|a, b| order.compare(a, b));
+        let Some(key) = key else { return Err((index, before.map_or("", |(key, _)| key))) };
+        keys.push(key);
+        before = Some((key, digest));
+    }
+    Ok(keys)
+}
+
+/// Returns whether the digests of all images are sorted as text, as in a snapshot, and those of an image are not sorted by tag.
+/// Each image has its rows.
+pub(crate) fn is_by_digest(images: &[Vec<(&str, Vec<&str>)>]) -> bool {
+    let is_sorted = |rows: &Vec<(&str, Vec<&str>)>| rows.is_sorted_by(|a, b| a.0 <= b.0);
+    let has_order = |rows: &Vec<(&str, Vec<&str>)>| Order::ALL.iter().any(|order| placed(rows, *order).is_ok());
+    images.iter().all(is_sorted) && !images.iter().all(has_order)
+}
+
 /// Compares texts piece by piece. A piece is a number or a single other character.
 fn natural(a: &str, b: &str, dash_is_less: bool) -> Ordering {
     let (mut left, mut right) = (a, b);
@@ -132,6 +163,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_row_is_placed_by_one_of_its_tags() {
+        let rows = |text: &'static str| -> Vec<(&str, Vec<&str>)> {
+            let row = |row: &'static str| row.split_once('=').unwrap();
+            text.split(' ').map(row).map(|(digest, tags)| (digest, tags.split_terminator(',').collect())).collect()
+        };
+        for (text, expected) in [
+            ("a= b=latest,v1 c=v2", Ok(vec!["", "latest", "v2"])),
+            ("a=v1 b=latest,v2 c=v3", Ok(vec!["v1", "v2", "v3"])),
+            ("a=v1 b=latest,v2 c=beta,v1.5", Err((2, "v2"))),
+            ("a=v1 b=", Err((1, "v1"))),
+            ("a= b=", Ok(vec!["", ""])),
+            ("b= a=", Err((1, ""))),
+        ] {
+            assert_eq!(placed(&rows(text), Order::Text), expected, "{text}");
+        }
+        assert!(is_by_digest(&[rows("a=v2 b=v1"), rows("a=v1 b=v2")]));
+        assert!(!is_by_digest(&[rows("a=v1 b=v2")]), "sorted by tag too");
+        assert!(!is_by_digest(&[rows("a=v2 b=v1"), rows("b=v1 a=v2")]));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use oci_types::{Digest, RepositoryPath, Tag};
 use super::blocks::{reorder, reorder_flow};
 use super::flaw::{Change, Flaw, Reason};
 use super::layout::{Layout, Node, Value, layout};
-use super::order::{Order, first_unsorted, moves, sorted};
+use super::order::{Order, first_unsorted, is_by_digest, moves, placed, sorted};
 use super::rule::Rule;
 use super::text::Text;
 
@@ -27,7 +27,7 @@ pub(super) enum FileKind {
 pub(super) fn flaws(kind: FileKind, text: &str) -> Vec<Flaw> {
     let Some(layout) = layout(text) else { return Vec::new() };
     let Some(root) = &layout.root else { return Vec::new() };
-    let mut file = File { text: Text::new(text), layout: &layout, flaws: Vec::new() };
+    let mut file = File { text: Text::new(text), layout: &layout, by_digest: false, flaws: Vec::new() };
     let images = match kind {
         FileKind::Images => Some(root),
         FileKind::Plain => root.field("images"),
@@ -47,12 +47,13 @@ pub(super) fn flaws(kind: FileKind, text: &str) -> Vec<Flaw> {
 struct File<'a> {
     text: Text<'a>,
     layout: &'a Layout<'a>,
+    /// Whether all digests of the file are sorted as text.
+    by_digest: bool,
     flaws: Vec<Flaw>,
 }
 
-/// The key by which a digest is sorted: its smallest tag in the given order, then the digest. A digest without tags precedes all
-/// others, as the empty text does.
-type DigestKey<'n> = ([&'n str; Order::ALL.len()], &'n str);
+/// A digest with its tags.
+type Row<'n> = (&'n str, Vec<&'n str>);
 
 impl File<'_> {
     fn images(&mut self, list: &Node<'_>) {
@@ -77,10 +78,11 @@ impl File<'_> {
                 fix.map(|change| vec![change]),
             );
         }
-        for item in items {
-            if let Some(dmap) = item.field("dmap") {
-                self.digests(dmap);
-            }
+        let dmaps: Vec<&Node<'_>> = items.iter().filter_map(|item| item.field("dmap")).collect();
+        let rows: Vec<Vec<Row<'_>>> = dmaps.iter().filter_map(|dmap| rows(dmap)).collect();
+        self.by_digest = is_by_digest(&rows);
+        for dmap in dmaps {
+            self.digests(dmap);
         }
     }
 
@@ -91,20 +93,30 @@ impl File<'_> {
             self.tags(tags);
         }
         // If a digest or a tag is wrong, it is not known where the entry belongs.
-        let Some(keys) = pairs.iter().map(digest_key).collect::<Option<Vec<DigestKey<'_>>>>() else { return };
-        let by = |order: usize| {
-            move |a: &DigestKey<'_>, b: &DigestKey<'_>| {
-                Order::ALL[order].compare(a.0[order], b.0[order]).then_with(|| a.1.cmp(b.1))
-            }
+        let Some(rows) = rows(dmap) else { return };
+        if self.by_digest {
+            return;
+        }
+        let failed = Order::ALL.iter().map(|order| placed(&rows, *order).err()).collect::<Option<Vec<_>>>();
+        let Some(failed) = failed else { return };
+        // A row that is moved goes by its smallest tag.
+        let by = |order: Order| {
+            let smallest = move |row: &Row<'_>| {
+                row.1.iter().copied().min_by(|a, b| order.compare(a, b)).unwrap_or_default().to_owned()
+            };
+            let keys: Vec<(String, &str)> = rows.iter().map(|row| (smallest(row), row.0)).collect();
+            sorted(&keys, |a, b| order.compare(&a.0, &b.0).then_with(|| a.1.cmp(b.1)))
         };
-        let Some(Unsorted { by: sorting, order, at }) = unsorted(&keys, by) else { return };
+        let orders = Order::ALL.into_iter().zip(failed).map(|(order, failed)| (by(order), order, failed));
+        let Some((order, sorting, (at, before))) = orders.min_by_key(|(order, ..)| moves(order)) else { return };
         let entries: Vec<Range<usize>> =
             pairs.iter().map(|(key, value)| key.range.start..key.range.end.max(value.range.end)).collect();
         let fix = reorder(&self.text, self.layout, &entries, &order, "");
+        let smallest = rows[at].1.iter().copied().min_by(|a, b| sorting.compare(a, b)).unwrap_or_default();
         let message = format!(
             "the digests are not sorted by tag: {} comes after {}",
-            shown(&keys[at], sorting),
-            shown(&keys[at - 1], sorting)
+            shown(rows[at].0, smallest),
+            shown(rows[at - 1].0, before)
         );
         self.found(Rule::UnsortedDigests, pairs[at].0.range.start, message, fix.map(|change| vec![change]));
     }
@@ -113,7 +125,7 @@ impl File<'_> {
         let Value::List { items, is_flow } = &list.value else { return };
         let Some(tags) = items.iter().map(tag).collect::<Option<Vec<&str>>>() else { return };
         let by = |order: usize| move |a: &&str, b: &&str| Order::ALL[order].compare(a, b);
-        let Some(Unsorted { order, at, .. }) = unsorted(&tags, by) else { return };
+        let Some(Unsorted { order, at }) = unsorted(&tags, by) else { return };
         let fix = if *is_flow {
             reorder_flow(&self.text, self.layout, list, &order)
         } else {
@@ -180,7 +192,12 @@ fn tag<'n>(node: &'n Node<'_>) -> Option<&'n str> {
     node.text().filter(|text| text.parse::<Tag>().is_ok())
 }
 
-fn digest_key<'n>((key, tags): &'n (Node<'_>, Node<'_>)) -> Option<DigestKey<'n>> {
+/// Returns the rows of a `dmap`. `None` if any of them is invalid.
+fn rows<'n>(dmap: &'n Node<'_>) -> Option<Vec<Row<'n>>> {
+    dmap.pairs().iter().map(row).collect()
+}
+
+fn row<'n>((key, tags): &'n (Node<'_>, Node<'_>)) -> Option<Row<'n>> {
     let digest = key.text().filter(|text| matches!(text.parse(), Ok(Digest::Sha256(_))))?;
     let tags = match &tags.value {
         Value::List { items, .. } => items.iter().map(tag).collect::<Option<Vec<&str>>>()?,
@@ -190,22 +207,19 @@ fn digest_key<'n>((key, tags): &'n (Node<'_>, Node<'_>)) -> Option<DigestKey<'n>
         }
         _ => return None,
     };
-    let smallest = |order: Order| tags.iter().copied().min_by(|a, b| order.compare(a, b)).unwrap_or_default();
-    Some((Order::ALL.map(smallest), digest))
+    Some((digest, tags))
 }
 
-/// Describes a digest by its smallest tag in an order.
-fn shown(key: &DigestKey<'_>, order: usize) -> String {
-    match key.0[order] {
-        "" => format!("{} without a tag", key.1),
+/// Describes a digest by one of its tags.
+fn shown(digest: &str, tag: &str) -> String {
+    match tag {
+        "" => format!("{digest} without a tag"),
         tag => format!("`{tag}`"),
     }
 }
 
 /// How a list that is not sorted is to be sorted.
 struct Unsorted {
-    /// The index of the order.
-    by: usize,
     /// The indices of the values in that order.
     order: Vec<usize>,
     /// The index of the first value that is out of place.
@@ -218,6 +232,6 @@ fn unsorted<T, F: Fn(&T, &T) -> Ordering>(values: &[T], compare: impl Fn(usize) 
     let first = |by: usize| first_unsorted(values, compare(by));
     let firsts: Vec<usize> = (0..Order::ALL.len()).map(first).collect::<Option<_>>()?;
     let orders = firsts.into_iter().enumerate();
-    let orders = orders.map(|(by, at)| Unsorted { by, order: sorted(values, compare(by)), at });
+    let orders = orders.map(|(by, at)| Unsorted { order: sorted(values, compare(by)), at });
     orders.min_by_key(|unsorted| moves(&unsorted.order))
 }

@@ -120,6 +120,23 @@ fn written(images: &Written, n: &Notation) -> String {
     if n.has_last_break { text + n.line_break } else { text }
 }
 
+/// Writes images sorted by name, each with its tags sorted, and with digests that are sorted as text or in any order.
+fn sorted(mut images: Written, by_digest: bool) -> String {
+    images.sort();
+    for (_, rows) in &mut images {
+        rows.iter_mut().for_each(|(_, tags)| tags.sort());
+        if by_digest {
+            rows.sort();
+        }
+    }
+    let mut text = String::new();
+    for (name, rows) in &images {
+        text.push_str(&format!("- name: {name}\n  dmap:\n"));
+        rows.iter().for_each(|(digest, tags)| text.push_str(&format!("    \"{digest}\": {tags:?}\n")));
+    }
+    if images.is_empty() { "[]\n".to_owned() } else { text }
+}
+
 fn model(images: &Written) -> Model {
     let rows = images.iter().flat_map(|(name, rows)| rows.iter().map(move |row| (name, row)));
     rows.map(|(name, (digest, tags))| ((name.clone(), digest.clone()), tags.iter().cloned().collect()))
@@ -190,6 +207,33 @@ proptest! {
                     }
                 }
             }
+        }
+    }
+
+    /// Whatever is added to a list that lint accepts, lint accepts the result.
+    #[test]
+    fn a_clean_list_stays_clean(
+        images in images(),
+        by_digest in any::<bool>(),
+        additions in prop::collection::vec((prop::sample::select(NAMES.to_vec()), "[0-6]", prop::sample::select(TAGS.to_vec())), 1..6),
+    ) {
+        let mut file = ImagesFile::parse("images.yaml", sorted(images, by_digest).into_bytes(), None).unwrap();
+        if !by_digest {
+            file = file.format().unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("manifest.yaml");
+        for (name, fill, tag) in additions {
+            let addition = addition(name, &digest(fill.chars().next().unwrap()), tag);
+            let before = String::from_utf8(file.bytes().to_vec()).unwrap();
+            let Ok(edited) = file.add(&[addition]) else { continue };
+            file = edited.file;
+            let after = String::from_utf8(file.bytes().to_vec()).unwrap();
+            std::fs::write(&path, format!("registries:\n- {{name: r.example/s, src: true}}\n- {{name: r.example/p}}\nimages:\n{after}")).unwrap();
+            let target = manifest::lint::Target::Plain(path.clone());
+            let linted = manifest::lint::lint(&target, None, &[]).unwrap();
+            let unsorted: Vec<String> = linted.findings.iter().map(|finding| finding.render(100, false)).filter(|text| text.contains("sorted")).collect();
+            prop_assert!(unsorted.is_empty(), "{}\n{before}---\n{after}", unsorted.join("\n"));
         }
     }
 
