@@ -11,7 +11,10 @@ use crate::color;
 use crate::exit::Exit;
 use crate::output::{check_file, write_file};
 use crate::render::{LintResult, lint_github, lint_json, lint_sarif, lint_text};
-use crate::terminal::{print, print_error};
+use crate::terminal::{print, print_error, result_width};
+
+/// The width of findings where they are not read on a terminal, in columns.
+const WIDTH: usize = 100;
 
 /// Checks manifests.
 pub(crate) fn run(args: &LintArgs) -> Exit {
@@ -113,7 +116,7 @@ fn tell(result: &LintResult, args: &LintArgs) -> Result<(), String> {
     let folder = std::env::current_dir().ok();
     let color = args.output_file.is_none() && color::on_stdout();
     let text = match args.output {
-        LintForm::Text => lint_text(result, color),
+        LintForm::Text => lint_text(result, result_width().unwrap_or(WIDTH), color),
         LintForm::Json => lint_json(result),
         LintForm::Sarif => lint_sarif(result, folder.as_deref()),
         LintForm::Github => lint_github(result, folder.as_deref()),

@@ -27,7 +27,8 @@ impl Contents {
         let file = shown(path);
         match bounded(path) {
             Ok(bytes) => Ok(Self { file, bytes }),
-            Err(problem) => Err(Diagnostic::of_file(&file, problem)),
+            Err(Unread::Wrong(problem)) => Err(Diagnostic::of_file(&file, problem)),
+            Err(Unread::Failed(error)) => Err(cannot_read(&file, &error)),
         }
     }
 
@@ -64,25 +65,42 @@ fn too_large() -> String {
     format!("larger than {} MiB, the limit for a manifest", FILE_MAX >> 20)
 }
 
-fn bounded(path: &Path) -> Result<Vec<u8>, String> {
-    // The file type is checked before opening: opening a pipe would block until another process writes to it.
-    let metadata = fs::metadata(path).map_err(|error| cannot_read(&error))?;
-    if !metadata.is_file() {
-        return Err("not a regular file".to_owned());
-    }
-    if metadata.len() > FILE_MAX {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| cannot_read(&error))?;
-    // The file may have grown since its size was read.
-    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|error| cannot_read(&error))?;
-    if bytes.len() as u64 > FILE_MAX { Err(too_large()) } else { Ok(bytes) }
+/// Why a file is not read.
+enum Unread {
+    /// It cannot be read.
+    Failed(io::Error),
+    /// It is not what may be read.
+    Wrong(String),
 }
 
-/// The message for a failed read.
-pub(super) fn cannot_read(error: &io::Error) -> String {
-    format!("cannot be read: {error}")
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+fn bounded(path: &Path) -> Result<Vec<u8>, Unread> {
+    // The file type is checked before opening: opening a pipe would block until another process writes to it.
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(Unread::Wrong("not a regular file".to_owned()));
+    }
+    if metadata.len() > FILE_MAX {
+        return Err(Unread::Wrong(too_large()));
+    }
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path)?;
+    // The file may have grown since its size was read.
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_MAX { Err(Unread::Wrong(too_large())) } else { Ok(bytes) }
+}
+
+/// The error for a file or a folder that cannot be read.
+pub(super) fn cannot_read(file: &Arc<str>, error: &io::Error) -> Diagnostic {
+    let text = error.to_string();
+    // The number of the error says no more than its text.
+    let text = text.split(" (os error ").next().unwrap_or(&text);
+    Diagnostic::about(file, format!("cannot read {file}: {text}"))
 }
 
 /// The name of a path in messages, with control characters escaped.

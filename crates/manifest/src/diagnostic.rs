@@ -15,6 +15,9 @@ const EXCERPT_MAX: usize = 160;
 /// The maximum length of an excerpt before the position, in characters.
 const EXCERPT_BEFORE: usize = 100;
 
+/// The width of a rendered diagnostic where none is given, in columns.
+const WIDTH: usize = 100;
+
 /// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -32,6 +35,8 @@ pub struct Diagnostic {
     /// `None` if the diagnostic is about the whole file.
     place: Option<Box<Place>>,
     message: String,
+    /// Whether the message names the file.
+    names_file: bool,
     help: Option<String>,
     /// Identifies the fault in another commit: see [`Diagnostic::identify`].
     identity: Option<u64>,
@@ -148,6 +153,7 @@ impl Diagnostic {
             file: Arc::clone(file),
             place,
             message: visible(message),
+            names_file: false,
             help: None,
             identity: None,
         }
@@ -156,6 +162,11 @@ impl Diagnostic {
     /// Creates a diagnostic about a whole file.
     pub(super) fn of_file(file: &Arc<str>, message: impl AsRef<str>) -> Self {
         Self::new(file, None, message.as_ref())
+    }
+
+    /// Creates a diagnostic about a whole file whose message names the file.
+    pub(super) fn about(file: &Arc<str>, message: impl AsRef<str>) -> Self {
+        Self { names_file: true, ..Self::of_file(file, message) }
     }
 
     /// Creates a diagnostic about a file of another format than a manifest's, with the text that was read from it. `None` is the
@@ -245,11 +256,16 @@ impl Diagnostic {
     /// Formats the diagnostic with its line, in colour if `color` is set. The text has several lines, without a trailing line
     /// feed.
     pub fn render(&self, color: bool) -> String {
-        self.render_as(None, color)
+        self.render_as(None, WIDTH, color)
+    }
+
+    /// Formats the diagnostic like [`Self::render`], and cuts its line around the position so that it fits into `width` columns.
+    pub fn render_within(&self, width: usize, color: bool) -> String {
+        self.render_as(None, width, color)
     }
 
     /// Formats the diagnostic like [`Self::render`], with the name of a rule before the message.
-    pub(super) fn render_as(&self, rule: Option<&str>, color: bool) -> String {
+    pub(super) fn render_as(&self, rule: Option<&str>, width: usize, color: bool) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
@@ -261,12 +277,13 @@ impl Diagnostic {
         });
         let mut group = match &self.place {
             Some(place) => place.show(group, &self.file),
+            None if self.names_file => group,
             None => group.element(Origin::path(&*self.file)),
         };
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
-        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() }.term_width(width);
         renderer.render(&[group])
     }
 
@@ -280,11 +297,12 @@ impl Diagnostic {
     }
 }
 
-/// Writes `file:line:column: message` on one line.
+/// Writes `file:line:column: message` on one line, or the message alone if it names the file.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.position() {
             Some(Position { line, column }) => write!(f, "{}:{line}:{column}: {}", self.file, self.message),
+            None if self.names_file => f.write_str(&self.message),
             None => write!(f, "{}: {}", self.file, self.message),
         }
     }

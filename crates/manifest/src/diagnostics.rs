@@ -97,8 +97,16 @@ impl Diagnostics {
     /// Formats the diagnostics with their lines, in colour if `color` is set. The first hundred are formatted, and the rest
     /// is counted.
     pub fn render(&self, color: bool) -> String {
-        let mut parts: Vec<String> =
-            self.found.iter().take(SHOWN).map(|diagnostic| diagnostic.render(color)).collect();
+        self.rendered(|diagnostic| diagnostic.render(color))
+    }
+
+    /// Formats the diagnostics like [`Self::render`], with lines of at most `width` columns.
+    pub fn render_within(&self, width: usize, color: bool) -> String {
+        self.rendered(|diagnostic| diagnostic.render_within(width, color))
+    }
+
+    fn rendered(&self, render: impl Fn(&Diagnostic) -> String) -> String {
+        let mut parts: Vec<String> = self.found.iter().take(SHOWN).map(render).collect();
         let hidden = self.count() - parts.len();
         if hidden > 0 {
             parts.push(format!("and {hidden} more"));

@@ -91,8 +91,15 @@ pub struct Overlap {
 
 impl fmt::Display for Overlap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reference, first, second } = self;
-        write!(f, "{reference} would be both {} ({}) and {} ({})", first.0, first.1, second.0, second.1)
+        write!(f, "{} {}", self.reference, self.reason())
+    }
+}
+
+impl Overlap {
+    /// Returns what is wrong with the reference, as the rest of a sentence.
+    pub fn reason(&self) -> String {
+        let Self { first, second, .. } = self;
+        format!("would be both {} ({}) and {} ({})", first.0, first.1, second.0, second.1)
     }
 }
 

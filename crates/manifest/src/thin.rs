@@ -104,7 +104,7 @@ pub(super) fn read_tree(directory: &Path, keeps_files: bool) -> Tree {
     let root = match directory.canonicalize() {
         Ok(root) => root,
         Err(error) => {
-            let fatal = Diagnostic::of_file(&shown(directory), cannot_read(&error)).into();
+            let fatal = cannot_read(&shown(directory), &error).into();
             return Tree { fatal, assembled: Assembled::default(), files: Vec::new() };
         }
     };
@@ -139,6 +139,10 @@ struct Loader {
 impl Loader {
     fn load(&mut self, images: &Path) {
         let manifests = self.manifests.clone();
+        if is_missing(&manifests) && is_missing(images) {
+            self.fatal.push(no_tree(manifests.parent().unwrap_or(&manifests)));
+            return;
+        }
         // Both folders are checked first, so that the faults of both are reported.
         let problems = [&manifests, images].map(|folder| self.folder(folder).err());
         if problems.iter().any(Option::is_some) {
@@ -252,12 +256,11 @@ impl Loader {
 
     /// Checks that a path, with its links resolved, is below the root.
     fn inside(&self, path: &Path) -> Result<(), Diagnostic> {
-        let problem = match path.canonicalize() {
-            Ok(real) if real.starts_with(&self.root) => return Ok(()),
-            Ok(_) => LEADS_OUT.to_owned(),
-            Err(error) => cannot_read(&error),
-        };
-        Err(Diagnostic::of_file(&shown(path), problem))
+        match path.canonicalize() {
+            Ok(real) if real.starts_with(&self.root) => Ok(()),
+            Ok(_) => Err(Diagnostic::of_file(&shown(path), LEADS_OUT)),
+            Err(error) => Err(cannot_read(&shown(path), &error)),
+        }
     }
 
     /// Returns the entries of a folder of the tree. If it cannot be listed, the whole tree fails.
@@ -274,7 +277,7 @@ impl Loader {
         let listed = fs::read_dir(folder).and_then(|entries| {
             entries.take(left + 1).map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()
         });
-        let mut paths = listed.map_err(|error| Diagnostic::of_file(&shown(folder), cannot_read(&error)))?;
+        let mut paths = listed.map_err(|error| cannot_read(&shown(folder), &error))?;
         if paths.len() > left {
             let problem = format!("there are more than {ENTRIES_MAX} files and directories up to here");
             self.fatal.push(Diagnostic::of_file(&shown(folder), problem));
@@ -297,6 +300,14 @@ fn is_registries_file(path: &Path) -> bool {
 fn is_missing(path: &Path) -> bool {
     fs::symlink_metadata(path)
         .is_err_and(|error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
+}
+
+/// The fault of a directory that has none of the two directories of thin manifests.
+fn no_tree(folder: &Path) -> Diagnostic {
+    let folder = shown(folder);
+    let message =
+        format!("{folder} is not a directory of thin manifests: it has neither `{MANIFESTS}/` nor `{IMAGES}/`");
+    Diagnostic::about(&folder, message).help("if a plain manifest is meant, name its file")
 }
 
 /// The fault of a project without an images file.

@@ -8,7 +8,7 @@ pub enum DiffError {
     /// The type of the job has no known base.
     #[error(
         "JOB_TYPE is {0}: the base is known only for `presubmit`, `batch` and `postsubmit` jobs; \
-         otherwise use --diff-base or --manifest-diff-since"
+         otherwise use --diff-base"
     )]
     JobType(String),
     /// The job names no base commit.

@@ -126,7 +126,7 @@ impl Loader {
             }
             Ok(_) => vec![path.to_owned()],
             Err(error) => {
-                self.rejected.push(Diagnostic::of_file(&shown(path), cannot_read(&error)));
+                self.rejected.push(cannot_read(&shown(path), &error));
                 Vec::new()
             }
         }
@@ -168,7 +168,7 @@ impl Loader {
                 Vec::new()
             }
             Err(error) => {
-                self.rejected.push(Diagnostic::of_file(&shown(folder), cannot_read(&error)));
+                self.rejected.push(cannot_read(&shown(folder), &error));
                 Vec::new()
             }
         }

@@ -26,7 +26,7 @@ const DEPTH_MAX: usize = 16;
 /// If the manifests have any fault: returns all faults of all files.
 pub fn load_file_tree(directory: &Path) -> Result<FileManifests, Diagnostics> {
     let root = directory.canonicalize();
-    let root = root.map_err(|error| Diagnostic::of_file(&shown(directory), cannot_read(&error)))?;
+    let root = root.map_err(|error| cannot_read(&shown(directory), &error))?;
     let mut tree = Tree { root, manifests: directory.join(MANIFESTS), loader: Loader::default() };
     tree.read(&directory.join(FILESTORES));
     tree.loader.finish()
@@ -136,11 +136,9 @@ impl Tree {
     fn inside(&self, path: &Path) -> Result<(), Diagnostic> {
         let problem = match path.canonicalize() {
             Ok(real) if real.starts_with(&self.root) => return Ok(()),
-            Ok(_) => "a link that leads out of the directory of manifests".to_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                "there is no such file or directory".to_owned()
-            }
-            Err(error) => cannot_read(&error),
+            Ok(_) => "a link that leads out of the directory of manifests",
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "there is no such file or directory",
+            Err(error) => return Err(cannot_read(&shown(path), &error)),
         };
         Err(Diagnostic::of_file(&shown(path), problem))
     }

@@ -58,9 +58,9 @@ impl Finding {
         self.diagnostic.severity() == Severity::Error
     }
 
-    /// Formats the finding with its line, in colour if `color` is set. The text has several lines, without a trailing line
-    /// feed.
-    pub fn render(&self, color: bool) -> String {
-        self.diagnostic.render_as(Some(self.rule.name()), color)
+    /// Formats the finding with its line, which is cut to `width` columns around the position, in colour if `color` is set. The
+    /// text has several lines, without a trailing line feed.
+    pub fn render(&self, width: usize, color: bool) -> String {
+        self.diagnostic.render_as(Some(self.rule.name()), width, color)
     }
 }

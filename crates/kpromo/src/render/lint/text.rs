@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use super::super::human::{count, counted};
 use super::LintResult;
 
-/// Returns the findings with their lines, and a summary.
-pub(crate) fn lint_text(result: &LintResult, color: bool) -> String {
+/// Returns the findings with their lines of at most `width` columns, and a summary.
+pub(crate) fn lint_text(result: &LintResult, width: usize, color: bool) -> String {
     let mut text = String::new();
     for finding in &result.findings {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{}\n", finding.render(color));
+        let _ = writeln!(text, "{}\n", finding.render(width, color));
     }
     let hidden = (result.errors + result.warnings).saturating_sub(result.findings.len());
     if hidden > 0 {
