@@ -59,13 +59,8 @@ pub(crate) fn on_stderr() -> bool {
     COLORED.get().is_some_and(|colored| colored.stderr)
 }
 
-/// Returns the choice for the errors of the parser, on standard error.
-pub(crate) fn choice() -> ColorChoice {
-    if on_stderr() { ColorChoice::Always } else { ColorChoice::Never }
-}
-
-/// Returns whether a stream has colors, by the flag, NO_COLOR, CLICOLOR_FORCE, or whether it is a terminal that can show them
-/// (<https://no-color.org>, <https://bixense.com/clicolors>).
+/// Returns whether a stream has colors: what the flag says, else NO_COLOR, else CLICOLOR_FORCE, else whether it is a terminal that
+/// can show them (<https://no-color.org>, <https://bixense.com/clicolors>).
 fn is_used(when: ColorWhen, variables: ColorVariables, is_terminal: bool) -> bool {
     match when {
         ColorWhen::Always => true,
@@ -76,9 +71,19 @@ fn is_used(when: ColorWhen, variables: ColorVariables, is_terminal: bool) -> boo
     }
 }
 
-/// Returns the choice of a command line before it is parsed, for the errors of the parser.
-pub(crate) fn of_words(words: &[OsString]) -> ColorChoice {
-    let mut choice = ColorChoice::Auto;
+impl From<ColorWhen> for ColorChoice {
+    fn from(when: ColorWhen) -> Self {
+        match when {
+            ColorWhen::Auto => Self::Auto,
+            ColorWhen::Always => Self::Always,
+            ColorWhen::Never => Self::Never,
+        }
+    }
+}
+
+/// Returns what a command line says about colors before it is parsed, for help and for errors of the command line.
+pub(crate) fn of_words(words: &[OsString]) -> ColorWhen {
+    let mut choice = ColorWhen::Auto;
     let mut words = words.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--");
     while let Some(word) = words.next() {
         let value = match word.strip_prefix("--color") {
@@ -87,11 +92,7 @@ pub(crate) fn of_words(words: &[OsString]) -> ColorChoice {
             None => None,
         };
         if let Some(value) = value.and_then(|value| ColorWhen::from_str(value, true).ok()) {
-            choice = match value {
-                ColorWhen::Auto => ColorChoice::Auto,
-                ColorWhen::Always => ColorChoice::Always,
-                ColorWhen::Never => ColorChoice::Never,
-            };
+            choice = value;
         }
     }
     choice
@@ -159,10 +160,10 @@ mod tests {
     #[test]
     fn the_flag_is_found_before_the_command_line_is_parsed() {
         let of = |line: &str| of_words(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
-        assert_eq!(of("kpromo cip --color never --wrong"), ColorChoice::Never);
-        assert_eq!(of("kpromo --color=ALWAYS --color=never cip"), ColorChoice::Never, "the last one counts");
+        assert_eq!(of("kpromo cip --color never --wrong"), ColorWhen::Never);
+        assert_eq!(of("kpromo --color=ALWAYS --color=never cip"), ColorWhen::Never, "the last one counts");
         for line in ["kpromo cip", "kpromo --color", "kpromo --color=blue", "kpromo -- --color=never"] {
-            assert_eq!(of(line), ColorChoice::Auto, "{line}");
+            assert_eq!(of(line), ColorWhen::Auto, "{line}");
         }
     }
 

@@ -5,8 +5,8 @@ use manifest::Diagnostics;
 use manifest::files::{FileManifests, load_file_entries, load_file_manifests, load_file_tree};
 
 use crate::args::{Cli, FileManifestSource, ManifestFilesArgs, ManifestValidateArgs};
-use crate::color;
 use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::output::{check_file, write_file};
 use crate::render::counted;
 use crate::terminal::{print, print_error, print_help};
@@ -37,7 +37,7 @@ pub(crate) fn describe(args: &ManifestFilesArgs) -> Exit {
     }
     let existing = match args.merge.as_deref().map(load_file_entries).transpose() {
         Ok(existing) => existing,
-        Err(faults) => return invalid(&faults.render(color::on_stderr())),
+        Err(faults) => return Failure::invalid(faults).print(),
     };
     let described = match describe_folder(&args.src, &args.prefix) {
         Ok(described) => described,
@@ -77,12 +77,8 @@ pub(crate) fn describe(args: &ManifestFilesArgs) -> Exit {
 pub(crate) fn validate(args: &ManifestValidateArgs) -> Exit {
     let source = match args.paths.as_slice() {
         [] => {
-            let mut grammar = Cli::grammar();
-            let manifest = grammar.find_subcommand_mut("manifest");
-            let validate = manifest.and_then(|manifest| manifest.find_subcommand_mut("validate"));
-            if let Some(validate) = validate {
-                print(&validate.render_help().to_string());
-            }
+            let help = Cli::command_of(&["manifest", "validate"]).render_help();
+            print(&help.to_string());
             return Exit::Success;
         }
         [folder] => FileManifestSource::Tree(folder.clone()),
@@ -96,9 +92,6 @@ pub(crate) fn validate(args: &ManifestValidateArgs) -> Exit {
             tracing::info!("valid: {}, {}", counted(projects, "project"), counted(files, "file"));
             Exit::Success
         }
-        Err(faults) => {
-            print_error(&faults.render(color::on_stderr()));
-            Exit::Invalid
-        }
+        Err(faults) => Failure::invalid(faults).print(),
     }
 }

@@ -13,6 +13,7 @@ mod demo;
 mod environment;
 mod exit;
 mod failure;
+mod faults;
 mod file_manifests;
 mod file_promotion;
 mod gh;
@@ -41,12 +42,14 @@ mod version;
 mod watchdog;
 mod yaml;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 #[cfg(feature = "embedded-registry")]
 use args::RegistryCommand;
-use args::{Cli, Command, ManifestCommand, ReportCommand, RunCommand, SnapshotTask};
+use args::{
+    Cli, Command, ManifestCommand, NoCommand, ReportCommand, RunCommand, SnapshotTask, UsageError,
+};
 use environment::Environment;
 use exit::Exit;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -58,11 +61,16 @@ fn main() -> ExitCode {
     let (cli, matches) = match Cli::read(words) {
         Ok(read) => read,
         Err(error) => {
-            // The command line with the error may also request JSON.
-            if args::asks_for_json(std::env::args_os()) {
+            // The error is in the command line, and so are the requests for JSON and for colors.
+            let words: Vec<_> = std::env::args_os().collect();
+            if args::asks_for_json(&words) {
                 terminal::use_json();
             }
-            return usage(&error);
+            color::decide(color::of_words(&words), Environment::read().color);
+            return match error {
+                NoCommand::Text(text) => show(&text),
+                NoCommand::Invalid(error) => usage(&error),
+            };
         }
     };
     let environment = Environment::read();
@@ -173,20 +181,23 @@ fn has_log_level(matches: &clap::ArgMatches) -> bool {
     matches.value_source("log_level") == Some(clap::parser::ValueSource::CommandLine)
 }
 
-/// Prints the help, or the error of the command line.
-fn usage(error: &clap::Error) -> ExitCode {
-    if error.use_stderr() {
-        // If printing fails, only the exit code reports it.
-        if terminal::is_json() {
-            let text = error.render().to_string();
-            let text = text.trim().trim_start_matches("error: ");
-            ErrorLine { exit_code: Some(Exit::Usage.code()), ..ErrorLine::new(text) }.print();
-        } else {
-            let _ = error.print();
-        }
-        return Exit::Usage.into();
+/// Says what is wrong with the command line.
+fn usage(error: &UsageError) -> ExitCode {
+    if terminal::is_json() {
+        let (line, advice) = (error.line(), error.advice());
+        let exit_code = Some(Exit::Usage.code());
+        ErrorLine { exit_code, advice: advice.as_deref(), ..ErrorLine::new(&line) }.print();
+    } else {
+        // Where even this cannot be printed, the exit code says it.
+        let _ = std::io::stderr().lock().write_all(error.render(color::on_stderr()).as_bytes());
     }
-    match error.print() {
+    Exit::Usage.into()
+}
+
+/// Shows help or the version. Without a command, help goes to standard error.
+fn show(text: &clap::Error) -> ExitCode {
+    match text.print() {
+        _ if text.use_stderr() => Exit::Usage.into(),
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::Failure.into(),
         Ok(()) | Err(_) => Exit::Success.into(),
     }

@@ -54,7 +54,7 @@ fn a_fault_of_the_configuration_is_shown_with_its_line_and_in_words_of_the_refer
     let config = desk.write("kpromo.yaml", "signing:\n  acount: a@b.c\n");
     let ran = kpromo_with(&["snapshot", "--config", config.to_str().unwrap(), "r.example"]);
     assert!(
-        ran.stderr.contains("error: unknown field `acount`; expected one of `account`"),
+        ran.stderr.contains("error: unknown field `acount`; did you mean `account`?"),
         "{}",
         ran.stderr
     );
@@ -92,6 +92,11 @@ fn a_usage_error_shows_the_usage_of_its_command() {
         (&["snapshot", "diff", "--tag", "x", "./no.yaml", "r.example"], "Usage: kpromo snapshot diff "),
         (&["cip", "--threads=10"], "Usage: kpromo cip [OPTIONS]"),
         (&["cip", "--quiet", "--verbose", "--manifest", "a"], "Usage: kpromo cip [OPTIONS]"),
+        (&["cip", "--confirm=maybe"], "Usage: kpromo cip [OPTIONS]"),
+        (&["cip", "--manifest"], "Usage: kpromo cip [OPTIONS]"),
+        (&["cip", "--timeout", "abc"], "Usage: kpromo cip [OPTIONS]"),
+        (&["verify", ":::"], "Usage: kpromo verify [OPTIONS] [IMAGE]..."),
+        (&["completion", "tcsh"], "Usage: kpromo completion [OPTIONS] <SHELL>"),
     ] {
         let ran = kpromo_with(words);
         assert_eq!(ran.code, 2, "{words:?}: {}", ran.stderr);
@@ -128,6 +133,39 @@ fn help_is_a_command_too_and_ends_with_the_options_of_every_command() {
     assert!(root.stdout.contains("Commands:") && root.stdout.contains("Global options:"), "{}", root.stdout);
     assert_eq!(kpromo_with(&["--version"]).code, 0);
     assert!(kpromo_with(&["help", "run", "files"]).stdout.contains("--filestores"));
+}
+
+/// Help is wrapped at the width of the terminal. Examples and exit codes fit into 80 columns, so that they stay as they are written.
+#[test]
+fn examples_and_exit_codes_fit_into_eighty_columns() {
+    let commands = [
+        &["cip"][..],
+        &["verify"],
+        &["snapshot"],
+        &["snapshot", "diff"],
+        &["lint"],
+        &["sigcheck"],
+        &["pr"],
+        &["run", "files"],
+        &["gh"],
+        &["manifest", "add"],
+        &["manifest", "validate"],
+        &["report", "merge"],
+    ];
+    for words in commands {
+        let help = kpromo_with(&[words, &["--help"]].concat()).stdout;
+        let (before, codes) = help.split_once("\nExit codes:\n").unwrap_or_else(|| panic!("{words:?}: {help}"));
+        for code in codes.lines() {
+            let (number, meaning) = code.trim_start().split_once(' ').unwrap();
+            assert!(number.parse::<u8>().is_ok() && !meaning.trim().is_empty(), "{words:?}: {code}");
+        }
+        let examples = before.split_once("\nExamples:\n").map_or("", |(_, examples)| examples);
+        for line in examples.lines().chain(codes.lines()) {
+            assert!(line.chars().count() <= 78, "{words:?}: {line}");
+        }
+    }
+    let usage = kpromo_with(&["manifest", "validate"]).stdout;
+    assert!(usage.contains("Usage: kpromo manifest validate [OPTIONS] [PATH]..."), "{usage}");
 }
 
 #[test]

@@ -23,22 +23,31 @@ use super::report::ReportArgs;
 use super::shard::{ShardFlags, ShardVariables};
 use super::signatures::{SigningFlags, TrustFlags};
 use super::snapshot::{Beside, CipSnapshotFlags, SnapshotArgs};
-use super::value::{BOOL, duration, go_bool, is_standard};
+use super::value::{BOOL, duration, go_bool, integer, is_standard};
 use super::vulnerabilities::{VulnArgs, VulnFlags};
 use crate::choice::{SigningArgs, TrustArgs};
 
 const EXAMPLES: &str = "\
 Examples:
-  kpromo cip --config kpromo.yaml --manifest manifest.yaml             show the plan
-  kpromo cip --config kpromo.yaml --manifest manifest.yaml --confirm   promote
+  kpromo cip --config kpromo.yaml --manifest manifest.yaml             # plan
+  kpromo cip --config kpromo.yaml --manifest manifest.yaml --confirm   # promote
   kpromo cip --manifest manifest.yaml --confirm --signing-key cosign.key
-  kpromo cip --thin-manifest-dir registry.k8s.io --confirm --use-prow-manifest-diff
+  kpromo cip --thin-manifest-dir registry.k8s.io --confirm \\
+    --use-prow-manifest-diff
   kpromo cip --thin-manifest-dir registry.k8s.io --parse-only
-  kpromo cip --snapshot us-west2-docker.pkg.dev/k8s-artifacts-prod/images --output csv
+  kpromo cip --snapshot registry.example.com/team --output csv
 
-Exit codes: 0 done · 2 usage · 10 invalid manifest or configuration · 11 conflict ·
-12 policy · 20 unavailable · 30 some failed · 31 not all signed ·
-32 interrupted while writing · 130 interrupted before writing";
+Exit codes:
+  0    done, or a dry run
+  2    usage
+  10   invalid manifest or configuration
+  11   conflict
+  12   a policy is not satisfied
+  20   a registry or credentials are unavailable
+  30   some images were not promoted
+  31   some images are not signed or recorded
+  32   interrupted while writing
+  130  interrupted before writing";
 
 /// The flags of `kpromo cip`.
 #[derive(Clone, Debug, Args)]
@@ -114,7 +123,7 @@ pub(crate) struct CipFlags {
     #[command(flatten)]
     snapshots: CipSnapshotFlags,
     /// Ignored, as it is in the Go tool.
-    #[arg(long, hide = true, default_value_t = 2048)]
+    #[arg(long, hide = true, default_value_t = 2048, value_parser = integer)]
     max_image_size: i64,
 }
 

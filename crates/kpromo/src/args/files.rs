@@ -15,10 +15,18 @@ const EXAMPLES: &str = "\
 Examples:
   kpromo run files --filestores filepromoter-manifest.yaml --files files/
   kpromo run files --manifests artifacts/ --confirm
-  AWS_ENDPOINT_URL=https://s3.example.com kpromo run files --filestores s.yaml --files f.yaml --confirm
+  AWS_ENDPOINT_URL=https://s3.example.com kpromo run files \\
+    --filestores s.yaml --files f.yaml --confirm
 
-Exit codes: 0 done · 2 usage · 10 invalid manifest · 11 conflict · 20 a filestore is unavailable ·
-30 some files failed · 32 or 130 interrupted";
+Exit codes:
+  0    done, or a dry run
+  2    usage
+  10   invalid manifest or configuration
+  11   conflict
+  20   a filestore is unavailable
+  30   some files failed
+  32   interrupted while writing
+  130  interrupted before writing";
 
 /// Commands that promote content other than images.
 #[derive(Debug, Subcommand)]
@@ -175,7 +183,12 @@ One path is a directory of projects:
   DIR/manifests/PROJECT/*.yaml
 With more paths, the first is a file with `filestores`. The others are files with `files`, or directories of such files.
 
-All errors in all files are reported at once. Exit codes: 0 valid · 2 usage · 10 invalid";
+All errors of all files are reported at once.
+
+Exit codes:
+  0    valid
+  2    usage
+  10   invalid";
 
 #[cfg(test)]
 mod tests {

@@ -14,12 +14,20 @@ use super::value::{BOOL, duration, go_bool, path};
 
 const EXAMPLES: &str = "\
 Examples:
-  kpromo gh --org kubernetes --repo release --bucket k8s-staging-release-test --release-dir release --tags v0.0.0,v0.0.1
-  kpromo gh --org acme --repo tool --bucket s3://mirror/releases --files-manifest files.yaml --dry-run
+  kpromo gh --org kubernetes --repo release --tags v0.0.0,v0.0.1 \\
+    --bucket k8s-staging-release-test --release-dir release
+  kpromo gh --org acme --repo tool --bucket s3://mirror/releases --dry-run
   kpromo gh --config releases.yaml
 
-Exit codes: 0 done · 2 usage · 10 invalid configuration, or no such repository or tag · 11 conflict ·
-20 GitHub or a bucket is unavailable · 30 some files failed · 32 or 130 interrupted";
+Exit codes:
+  0    done, or a dry run
+  2    usage
+  10   invalid configuration, or no such repository or tag
+  11   conflict
+  20   GitHub or a bucket is unavailable
+  30   some files failed
+  32   interrupted while writing
+  130  interrupted before writing";
 
 /// The flags of `kpromo gh`.
 #[derive(Clone, Debug, Args)]

@@ -10,13 +10,16 @@ use super::value::path;
 
 const EXAMPLES: &str = "\
 Examples:
-  kpromo lint registry.k8s.io                                     check all thin manifests in a directory
-  kpromo lint --base \"$PULL_BASE_SHA\" registry.k8s.io             also compare with a commit
-  kpromo lint --fix registry.k8s.io/images/coredns/images.yaml    correct the style of one project
+  kpromo lint registry.k8s.io                          # all thin manifests
+  kpromo lint --base \"$PULL_BASE_SHA\" registry.k8s.io  # and what has changed
+  kpromo lint --fix images/coredns/images.yaml         # correct one project
   kpromo lint --output sarif --output-file lint.sarif manifest.yaml
 
-Exit codes: 0 no error · 1 a file cannot be written · 2 usage · 10 errors (with --strict also warnings),
-or the base cannot be determined";
+Exit codes:
+  0    no errors; with --strict, no warnings either
+  1    a file cannot be written
+  2    usage
+  10   errors, or the base cannot be determined; with --strict also warnings";
 
 /// The flags of `kpromo lint`.
 #[derive(Clone, Debug, Args)]

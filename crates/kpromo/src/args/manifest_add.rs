@@ -8,12 +8,17 @@ use oci::{Digest, RegistryRoot, RepositoryPath, Tag};
 
 const EXAMPLES: &str = "\
 Examples:
-  kpromo manifest add coredns v1.12.0 sha256:4020… images/k8s-staging-coredns/images.yaml
-  kpromo manifest add coredns v1.12.0 sha256:4020… --dir registry.k8s.io --dry-run
-  kpromo manifest add gcr.io/k8s-staging-coredns/coredns v1.12.0 sha256:4020… --dir registry.k8s.io
+  kpromo manifest add coredns v1.12.0 sha256:4020… images/coredns/images.yaml
+  kpromo manifest add coredns v1.12.0 sha256:4020… --dir registry.k8s.io
+  kpromo manifest add gcr.io/k8s-staging-coredns/coredns v1.12.0 \\
+    sha256:4020… --dir registry.k8s.io --dry-run
 
-Exit codes: 0 added, or already there · 1 the file cannot be written · 2 usage · 10 invalid manifest ·
-11 the tag has another digest";
+Exit codes:
+  0    added, or it is there already
+  1    the file cannot be written
+  2    usage
+  10   invalid manifest
+  11   the tag has another digest";
 
 /// The flags of `kpromo manifest add`.
 #[derive(Clone, Debug, Args)]

@@ -15,6 +15,7 @@ mod side;
 mod sigcheck;
 mod signatures;
 mod snapshot;
+mod usage;
 mod value;
 mod verify;
 mod vulnerabilities;
@@ -26,7 +27,6 @@ use std::path::PathBuf;
 
 pub(crate) use cip::{CacheArgs, CipArgs, CipFlags};
 use clap::ArgAction::Set;
-use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 pub(crate) use files::{
@@ -42,7 +42,8 @@ pub(crate) use shard::ShardVariables;
 pub(crate) use side::Side;
 pub(crate) use sigcheck::{CheckedNames, Listed, OutputForm, SigcheckArgs, SigcheckFlags};
 pub(crate) use snapshot::{DiffArgs, DiffFormat, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask};
-use value::{BOOL, go_bool};
+pub(crate) use usage::{NoCommand, UsageError};
+use value::{BOOL, go_bool, listen_address};
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
 pub(crate) use vulnerabilities::VulnArgs;
 
@@ -215,7 +216,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) storage: Option<PathBuf>,
     /// Address to listen on. TLS is not supported: use a loopback address, or put a proxy in front.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
     /// Include all manifests in tag lists, as Google's registries do.
     #[arg(long)]
@@ -237,9 +238,8 @@ pub(crate) struct DemoArgs {
     pub(crate) directory: Option<PathBuf>,
 }
 
-/// Returns whether an invalid command line requests JSON on standard error.
-pub(crate) fn asks_for_json(words: impl IntoIterator<Item = OsString>) -> bool {
-    let words: Vec<OsString> = words.into_iter().collect();
+/// Returns whether a command line that cannot be read asks for JSON on standard error.
+pub(crate) fn asks_for_json(words: &[OsString]) -> bool {
     let is_one = words.iter().any(|word| word == "--log-format=json");
     is_one || words.windows(2).any(|pair| pair[0] == "--log-format" && pair[1] == "json")
 }
@@ -271,15 +271,19 @@ impl Cli {
     }
 
     /// The usage error for flags that contradict one another, with the usage of the command that was read.
-    pub(crate) fn conflict(matches: &ArgMatches, text: String) -> clap::Error {
+    pub(crate) fn conflict(matches: &ArgMatches, text: String) -> UsageError {
         let mut names = Vec::new();
         let mut level = matches;
         while let Some((name, next)) = level.subcommand() {
             names.push(name);
             level = next;
         }
-        obsolete::descend(Self::grammar().color(color::choice()), names.into_iter())
-            .error(ErrorKind::ArgumentConflict, text)
+        UsageError::new(Self::grammar(), names.into_iter(), text)
+    }
+
+    /// Returns the command with these names below `kpromo`, as far as there is one. Its usage and its help have the names above it.
+    pub(crate) fn command_of(names: &[&str]) -> clap::Command {
+        obsolete::descend(Self::grammar(), names.iter().copied())
     }
 
     /// Reads a command line.
@@ -288,12 +292,11 @@ impl Cli {
     /// Returns an error if it is invalid, or requests help.
     pub(crate) fn read(
         words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-    ) -> Result<(Self, ArgMatches), clap::Error> {
+    ) -> Result<(Self, ArgMatches), NoCommand> {
         let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
-        let grammar = || Self::grammar().color(color::of_words(&words));
-        let matches = grammar()
-            .try_get_matches_from(&words)
-            .map_err(|error| obsolete::explain(error, &grammar(), &words))?;
-        Ok((Self::from_arg_matches(&matches)?, matches))
+        let grammar = || Self::grammar().color(color::of_words(&words).into());
+        let explain = |error| usage::explain(error, &Self::grammar(), &words);
+        let matches = grammar().try_get_matches_from(&words).map_err(explain)?;
+        Ok((Self::from_arg_matches(&matches).map_err(explain)?, matches))
     }
 }

@@ -26,6 +26,7 @@ const CONCURRENCY: &str = "The number of concurrent requests follows from what e
 const AUDIT: &str = "To check images that were promoted, use `kpromo verify IMAGE` or `kpromo sigcheck`.";
 const ADD: &str =
     "To add images to a manifest, use `kpromo manifest add`, or `kpromo pr` to propose the change too.";
+const DRY_RUN: &str = "Use `--confirm` to promote. A run without it is a dry run.";
 const IMAGES: &str = "To promote images, use `kpromo cip`.";
 
 const GONE: &[Gone] = &[
@@ -44,13 +45,19 @@ const GONE: &[Gone] = &[
         "Signatures are written to the canonical registry only and are not copied: remove the flag. `--max-signature-ops` \
          limits the images that are signed at the same time.",
     ),
-    gone(&["cip"], "--dry-run", "A run without `--confirm` is a dry run: remove the flag."),
+    gone(&["cip"], "--dry-run", DRY_RUN),
+    gone(
+        &["cip"],
+        "--snapshot-service-account",
+        "`--snapshot` reads the registry with the credentials that are found for its host: remove the flag, and see the \
+         credentials of Docker's config.json and of Google (GOOGLE_APPLICATION_CREDENTIALS).",
+    ),
     gone(&["cip"], "--version", "Use `kpromo version`."),
     gone(&["cip"], "audit", AUDIT),
     gone(&["cip"], "mm", ADD),
     gone(&["cip"], "run", "`kpromo cip` promotes by itself: remove the word."),
     gone(&["cip"], "version", "Use `kpromo version`."),
-    gone(&["run", "files"], "--dry-run", "A run without `--confirm` is a dry run: remove the flag."),
+    gone(&["run", "files"], "--dry-run", DRY_RUN),
     gone(&["run", "files"], "--threads", CONCURRENCY),
     gone(&["run"], "imagepromotion", IMAGES),
     gone(&["run"], "images", IMAGES),
@@ -79,29 +86,25 @@ pub(super) fn descend<'a>(mut root: Command, names: impl Iterator<Item = &'a str
     names.fold(&root, |command, name| command.find_subcommand(name).unwrap_or(command)).clone()
 }
 
-/// Returns the error of a command line, or if it is about a command or a flag that is gone, the error that says what to use
-/// instead.
-pub(super) fn explain(error: Error, grammar: &Command, words: &[OsString]) -> Error {
+/// Returns what is wrong and what to use instead, if an error is about a command or a flag that is gone. `path` has the names of the
+/// command that was called.
+pub(super) fn find(error: &Error, path: &[&str]) -> Option<(String, String)> {
     let unknown = match error.kind() {
         ErrorKind::UnknownArgument => error.get(ContextKind::InvalidArg),
         ErrorKind::InvalidSubcommand => error.get(ContextKind::InvalidSubcommand),
         _ => None,
     };
-    let Some(ContextValue::String(unknown)) = unknown else { return error };
+    let Some(ContextValue::String(unknown)) = unknown else { return None };
     let name = unknown.split('=').next().unwrap_or_default();
-    let path = path(grammar, words);
-    let Some(gone) = GONE.iter().find(|gone| gone.name == name && gone.at == path.as_slice()) else {
-        return error;
-    };
+    let gone = GONE.iter().find(|gone| gone.name == name && gone.at == path)?;
     let what = if name.starts_with('-') { "flag" } else { "command" };
     let command = ["kpromo"].into_iter().chain(path.iter().copied()).collect::<Vec<_>>().join(" ");
-    let text = format!("`{command}` has no {what} `{name}` any more\n\n  tip: {}", gone.instead);
-    descend(grammar.clone(), path.iter().copied()).error(error.kind(), text)
+    Some((format!("`{command}` has no {what} `{name}` any more"), gone.instead.to_owned()))
 }
 
 /// Returns the names of the command that is called. Flags before the command may have values, which are passed over as long as no
 /// command has their name.
-fn path<'a>(grammar: &'a Command, words: &[OsString]) -> Vec<&'a str> {
+pub(super) fn path<'a>(grammar: &'a Command, words: &[OsString]) -> Vec<&'a str> {
     let mut path = Vec::new();
     let mut command = grammar;
     for word in words.iter().skip(1).take_while(|word| *word != "--") {
@@ -130,7 +133,9 @@ mod tests {
             ("kpromo --log-level info cip --threads 10", "`concurrency` of a host"),
             ("kpromo cip --max-signature-copies 5", "--max-signature-ops"),
             ("kpromo cip --use-service-account", "Docker's config.json"),
+            ("kpromo cip --dry-run=false", "help: Use `--confirm` to promote."),
             ("kpromo run files --dry-run=false", "--confirm"),
+            ("kpromo cip --snapshot-service-account=a.json", "GOOGLE_APPLICATION_CREDENTIALS"),
         ] {
             let text = error(line);
             assert!(text.contains("any more") && text.contains(expected), "{line}: {text}");

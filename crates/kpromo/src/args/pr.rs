@@ -16,13 +16,19 @@ use super::value::{BOOL, go_bool, path};
 
 const EXAMPLES: &str = "\
 Examples:
-  kpromo pr --fork me --project coredns --tag v1.12.0 --image coredns --dry-run
+  kpromo pr --project coredns --tag v1.12.0 --image coredns --dry-run
   GITHUB_TOKEN=… kpromo pr --fork me --tag v1.31.0 --use-ssh=false
-  kpromo pr --fork me --upstream org/promotions --manifest-root images --staging-repo registry.example.com/staging \\
-    --git-url https://git.example.com --api-url https://git.example.com/api/v1 --project app --tag v2.0.0
+  kpromo pr --fork me --upstream org/promotions --manifest-root images \\
+    --staging-repo registry.example.com/staging --project app --tag v2.0.0 \\
+    --git-url https://git.example.com --api-url https://git.example.com/api/v1
 
-Exit codes: 0 proposed, or nothing to propose · 2 usage · 10 invalid manifest, not a fork, or a commit that git
-refuses · 11 conflict, or a branch that is not a proposal of yours · 20 registry, git or the forge unavailable · 130 interrupted";
+Exit codes:
+  0    proposed, or nothing to propose
+  2    usage
+  10   invalid manifest, not a fork, or a commit that git refuses
+  11   conflict, or a branch that is not a proposal of yours
+  20   a registry, git or the forge is unavailable
+  130  interrupted";
 
 /// The git server of GitHub.
 const GIT_URL: &str = "https://github.com";

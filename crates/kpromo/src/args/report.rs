@@ -61,10 +61,14 @@ pub(crate) enum ReportCommand {
 const EXAMPLES: &str = "\
 Examples:
   kpromo report merge report.json shard-*.json
-  kpromo report merge report.html shard-*.json     an HTML page
-  kpromo report merge report.html report.json      an HTML page of one report
+  kpromo report merge report.html shard-*.json     # one page for people
+  kpromo report merge report.html report.json      # a page of one report
 
-Exit codes: 0 merged · 1 the result cannot be written · 2 usage · 10 an input cannot be read or is not a report";
+Exit codes:
+  0    merged
+  1    the result cannot be written
+  2    usage
+  10   an input cannot be read or is not a report";
 
 /// Flags of `kpromo report merge`.
 #[derive(Clone, Debug, Args)]

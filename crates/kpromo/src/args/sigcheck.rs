@@ -10,7 +10,7 @@ use trust::audit::ImageName;
 
 use super::config::ConfigFlags;
 use super::signatures::{SignerFlags, TrustFlags};
-use super::value::{BOOL, go_bool, path};
+use super::value::{BOOL, go_bool, integer, path};
 use crate::choice::{SigningArgs, TrustArgs};
 
 /// The default of `--from-days`.
@@ -20,14 +20,19 @@ const DAYS_MAX: i64 = 36_525;
 
 const EXAMPLES: &str = "\
 Examples:
-  kpromo sigcheck                                     images promoted in the last five days
+  kpromo sigcheck                        # images of the last five days
   kpromo sigcheck --from-days 10 --to-days 5
   kpromo sigcheck registry.k8s.io/pause:3.10
   kpromo sigcheck --thin-manifest-dir registry.k8s.io --confirm
 
-Exit codes: 0 nothing is missing · 2 usage · 10 invalid configuration or manifest ·
-20 registry, identity or trusted root unavailable · 31 signatures or records are missing ·
-32 interrupted while writing · 130 interrupted before writing";
+Exit codes:
+  0    nothing is missing
+  2    usage
+  10   invalid manifest or configuration
+  20   a registry, an identity or the trusted root is unavailable
+  31   signatures or records are missing
+  32   interrupted while writing
+  130  interrupted before writing";
 
 /// The flags of `kpromo sigcheck`.
 #[derive(Clone, Debug, Args)]
@@ -41,13 +46,13 @@ pub(crate) struct SigcheckFlags {
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     confirm: bool,
     /// Check images uploaded at most this many days ago. Default: 5.
-    #[arg(long, help_heading = "What to do", value_name = "DAYS", allow_negative_numbers = true)]
+    #[arg(long, help_heading = "What to do", value_name = "DAYS", value_parser = integer, allow_negative_numbers = true)]
     from_days: Option<i64>,
     /// Check images uploaded at least this many days ago. Default: 0.
-    #[arg(long, help_heading = "What to do", value_name = "DAYS", allow_negative_numbers = true)]
+    #[arg(long, help_heading = "What to do", value_name = "DAYS", value_parser = integer, allow_negative_numbers = true)]
     to_days: Option<i64>,
     /// Check only this many of the latest images; 0 checks all. Default: 0.
-    #[arg(long, help_heading = "What to do", value_name = "NUMBER", allow_negative_numbers = true)]
+    #[arg(long, help_heading = "What to do", value_name = "NUMBER", value_parser = integer, allow_negative_numbers = true)]
     limit: Option<i64>,
     /// Directory with thin manifests. With it, kpromo repairs only images in the manifests, and also adds missing records.
     /// Without it, kpromo signs all checked images and adds no records.

@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use trust::SignatureFormat;
 
-use super::value::{BOOL, go_bool, path, text};
+use super::value::{BOOL, go_bool, path, text, whole};
 use crate::choice::{
     Account, PatternText, SIGNATURE_FORMATS, SigningArgs, TokenFile, TrustArgs, signature_format,
 };
@@ -85,7 +85,7 @@ pub(crate) struct SignerFlags {
     #[arg(long, help_heading = SIGNING, value_parser = format(), value_name = "FORM")]
     signature_format: Option<SignatureFormat>,
     /// Number of images signed or attested at the same time, 1 to 1000. Default: 50.
-    #[arg(long, help_heading = SIGNING, value_parser = clap::value_parser!(u16).range(1..=1000), value_name = "NUMBER")]
+    #[arg(long, help_heading = SIGNING, value_parser = whole(1_u16, 1000), value_name = "NUMBER")]
     max_signature_ops: Option<u16>,
 }
 
@@ -271,8 +271,8 @@ mod tests {
             ("--verification-key k --certificate-identity a", "--verification-key"),
             ("--trusted-root r --signing-config s --tuf-mirror https://x --tuf-root y", "--trusted-root"),
             ("--tuf-mirror https://x", "--tuf-mirror needs --tuf-root"),
-            ("--max-signature-ops 0", "1..=1000"),
-            ("--max-signature-ops 1001", "1..=1000"),
+            ("--max-signature-ops 0", "from 1 to 1000"),
+            ("--max-signature-ops 1001", "from 1 to 1000"),
             ("--signature-format x", "auto, tag, bundle, both"),
         ] {
             let error = with(flags).unwrap_err();

@@ -17,22 +17,34 @@ use super::value::{BOOL, duration, go_bool};
 
 const EXAMPLES: &str = "\
 Examples:
-  kpromo snapshot us-west2-docker.pkg.dev/k8s-artifacts-prod/images > prod.yaml
+  kpromo snapshot us-west2-docker.pkg.dev/k8s-artifacts-prod > prod.yaml
   kpromo snapshot --minimal --output csv registry.example.com/team
-  kpromo snapshot --thin-manifest-dir registry.k8s.io us-west2-docker.pkg.dev/k8s-artifacts-prod
-  kpromo snapshot diff prod.yaml us-west2-docker.pkg.dev/k8s-artifacts-prod/images
+  kpromo snapshot --thin-manifest-dir k8s.io registry.example.com/prod
+  kpromo snapshot diff prod.yaml registry.example.com/prod
 
-Exit codes: 0 done · 1 output cannot be written · 2 usage · 10 invalid manifest or configuration ·
-11 manifests overlap · 20 registry unavailable or unknown · 30 entries of manifests left out · 130 interrupted";
+Exit codes:
+  0    done
+  1    output cannot be written
+  2    usage
+  10   invalid manifest or configuration
+  11   manifests overlap
+  20   a registry is unavailable or unknown
+  30   invalid entries of manifests were left out
+  130  interrupted";
 
 const DIFF_EXAMPLES: &str = "\
 Examples:
   kpromo snapshot diff monday.yaml tuesday.yaml
-  kpromo snapshot diff prod.yaml us-west2-docker.pkg.dev/k8s-artifacts-prod/images
-  kpromo snapshot diff --exit-code us-west1-docker.pkg.dev/p/images us-west2-docker.pkg.dev/p/images
+  kpromo snapshot diff prod.yaml registry.example.com/prod
+  kpromo snapshot diff --exit-code us.example.com/prod eu.example.com/prod
 
-Exit codes: 0 compared · 1 with --exit-code, they differ · 2 usage · 10 invalid file or configuration ·
-20 registry unavailable or unknown · 130 interrupted";
+Exit codes:
+  0    compared
+  1    with --exit-code, they differ
+  2    usage
+  10   invalid file or configuration
+  20   a registry is unavailable or unknown
+  130  interrupted";
 
 /// The flags of `kpromo snapshot`.
 #[derive(Clone, Debug, Args)]

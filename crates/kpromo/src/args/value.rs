@@ -1,10 +1,15 @@
 //! Parsers of values.
 
 use std::ffi::OsString;
+use std::fmt::Display;
+#[cfg(feature = "embedded-registry")]
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use jiff::SignedDuration;
 
 /// The value name of boolean flags, which are parsed like those of Go.
 pub(super) const BOOL: &str = "BOOL";
@@ -56,20 +61,45 @@ pub(super) fn percent(text: &str) -> Result<f64, String> {
     percent.ok_or_else(|| "expected a number from 0 to 100".to_owned())
 }
 
+/// Parses a whole number in a range.
+pub(super) fn whole<N>(from: N, to: N) -> impl Fn(&str) -> Result<N, String> + Clone
+where
+    N: Copy + PartialOrd + Display + FromStr + Send + Sync,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| (from..=to).contains(number));
+        number.ok_or_else(|| format!("expected a whole number from {from} to {to}"))
+    }
+}
+
+/// Parses a whole number, which may be negative.
+pub(super) fn integer(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| "expected a whole number".to_owned())
+}
+
+/// Parses an address to listen on.
+#[cfg(feature = "embedded-registry")]
+pub(super) fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:5000".to_owned())
+}
+
 /// Parses a duration such as `2h 30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let duration: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    match Duration::try_from(duration) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        Ok(_) | Err(_) => Err("expected a duration greater than zero".to_owned()),
-    }
+    time(text).ok_or_else(|| "expected a duration with its unit, such as 90s or 2h 30m".to_owned()).and_then(positive)
 }
 
 /// Parses a number of seconds, or a duration such as `2m 30s`.
 pub(super) fn seconds_or_duration(text: &str) -> Result<Duration, String> {
-    match text.parse::<u64>() {
-        Ok(0) => Err("expected a duration greater than zero".to_owned()),
-        Ok(seconds) => Ok(Duration::from_secs(seconds)),
-        Err(_) => duration(text),
-    }
+    let seconds = text.parse().map(SignedDuration::from_secs).ok();
+    let time = seconds.or_else(|| time(text));
+    time.ok_or_else(|| "expected a duration in seconds or with its unit, such as 90 or 2m".to_owned()).and_then(positive)
+}
+
+fn time(text: &str) -> Option<SignedDuration> {
+    text.parse().ok()
+}
+
+fn positive(time: SignedDuration) -> Result<Duration, String> {
+    let time = Duration::try_from(time).ok().filter(|time| !time.is_zero());
+    time.ok_or_else(|| "expected a duration greater than zero".to_owned())
 }

@@ -16,13 +16,18 @@ use crate::choice::TrustArgs;
 const EXAMPLES: &str = "\
 Examples:
   kpromo verify registry.k8s.io/pause:3.10
-  kpromo verify --output json registry.k8s.io/pause:3.10 registry.k8s.io/pause:3.9
+  kpromo verify --output json registry.k8s.io/pause:3.10
   kpromo verify --verification-key cosign.pub registry.example.com/app:v1
   kpromo verify --verification-key cosign.pub --manifest manifest.yaml
-  kpromo verify --verification-key cosign.pub --repository registry.example.com/app
+  kpromo verify --verification-key cosign.pub --repository example.com/app
 
-Exit codes: 0 all signed · 2 usage · 10 invalid configuration · 12 some not signed ·
-20 registry or trusted root unavailable";
+Exit codes:
+  0    all images are signed
+  2    usage
+  10   invalid manifest or configuration
+  12   some images are not signed
+  20   a registry or the trusted root is unavailable
+  130  interrupted";
 
 /// The flags of `kpromo verify`.
 #[derive(Clone, Debug, Args)]

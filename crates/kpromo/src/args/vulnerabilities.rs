@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::OsStringValueParser;
 use trust::scan::Threshold;
 
-use super::value::{BOOL, go_bool, path};
+use super::value::{BOOL, go_bool, integer, path};
 
 const VULNERABILITIES: &str = "Vulnerabilities";
 
@@ -17,7 +17,7 @@ const VULNERABILITIES: &str = "Vulnerabilities";
 pub(super) struct VulnFlags {
     /// Only scan the images in the manifests: report fixable vulnerabilities of this severity or higher, and promote nothing.
     /// -1 off, 0 any, 1 minimal, 2 low, 3 medium, 4 high, 5 critical.
-    #[arg(long, help_heading = VULNERABILITIES, value_name = "SEVERITY", default_value_t = -1, allow_negative_numbers = true)]
+    #[arg(long, help_heading = VULNERABILITIES, value_name = "SEVERITY", default_value_t = -1, value_parser = integer, allow_negative_numbers = true)]
     vuln_severity_threshold: i64,
     /// Vulnerability policy (YAML) that images must pass to be promoted. With --vuln-severity-threshold, the scan uses this
     /// policy with the threshold of the flag.
