@@ -3,7 +3,7 @@
 use std::panic;
 use std::process::ExitCode;
 
-use crate::terminal::{ErrorLine, is_incomplete, is_json, print_error};
+use crate::terminal::{ErrorLine, is_incomplete, is_json, last_words, print_error};
 
 /// The result of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,18 +62,26 @@ impl Exit {
             Self::Conflict => "the plan conflicts with production or with itself; production is unchanged",
             Self::Policy => "images do not satisfy a policy; production is unchanged",
             Self::Unavailable => "a registry or credentials are unavailable; production is unchanged",
-            Self::Partial => "some images were not promoted",
+            Self::Partial => "some images or files were not promoted",
             Self::Unsigned => "some images lack a signature or a promotion record",
             Self::InterruptedWriting => "interrupted while writing; the next run completes the rest",
             Self::Interrupted => "interrupted; production is unchanged",
         }
     }
 
-    /// Logs the end of a command that does not succeed, where programs read the log. Text is for people, who see the errors.
+    /// Logs the end of a command that does not succeed, where programs read the log: the error that ended it, or what the exit
+    /// code means. Text is for people, who see the errors.
     pub(crate) fn log_for_programs(self) {
-        if is_json() && self != Self::Success {
-            ErrorLine { exit_code: Some(self.code()), ..ErrorLine::new(self.meaning()) }.print();
+        if !is_json() || self == Self::Success {
+            return;
         }
+        let last = std::mem::take(&mut *last_words());
+        // These are about many images or files, whose errors precede.
+        let is_sum = matches!(self, Self::Partial | Self::Unsigned);
+        let error = last.error.filter(|_| !is_sum).unwrap_or_else(|| self.meaning().to_owned());
+        let advice = (!last.advice.is_empty()).then(|| last.advice.join("; "));
+        let exit_code = Some(self.code());
+        ErrorLine { advice: advice.as_deref(), exit_code, is_part: true, ..ErrorLine::new(&error) }.print();
     }
 }
 

@@ -3,8 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
+use manifest::Diagnostics;
+
+use crate::config::InvalidConfig;
 use crate::exit::Exit;
-use crate::terminal::ErrorLine;
+use crate::faults::{print_faults_within, total};
+use crate::terminal::{ErrorLine, last_words, print_help};
 
 /// A failure, with its message, advice and exit code.
 #[derive(Debug)]
@@ -12,11 +16,21 @@ pub(crate) struct Failure {
     text: String,
     help: Option<String>,
     exit: Exit,
+    /// The faults of files that are the reason, if they are.
+    faults: Option<Diagnostics>,
+    /// The beginning of the names of files that is not shown.
+    folder: String,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Self { text: text.into(), help: None, exit }
+        Self { text: text.into(), help: None, exit, faults: None, folder: String::new() }
+    }
+
+    /// The failure of a command whose files have these faults.
+    pub(crate) fn invalid(faults: Diagnostics) -> Self {
+        let text = faults.render(false).trim_end().to_owned();
+        Self { faults: Some(faults), ..Self::new(Exit::Invalid, text) }
     }
 
     /// Adds advice.
@@ -31,7 +45,8 @@ impl Failure {
 
     /// Removes a temporary directory from file names.
     pub(crate) fn within(self, folder: &Path) -> Self {
-        Self { text: self.text.replace(&format!("{}/", folder.display()), ""), ..self }
+        let folder = format!("{}/", folder.display());
+        Self { text: self.text.replace(&folder, ""), folder, ..self }
     }
 
     /// Returns the exit code.
@@ -46,8 +61,24 @@ impl Failure {
 
     /// Prints the failure and returns its exit code.
     pub(crate) fn print(&self) -> Exit {
-        ErrorLine { advice: self.help.as_deref(), ..ErrorLine::new(&self.text) }.print();
+        match &self.faults {
+            Some(faults) => {
+                print_faults_within(faults, &self.folder);
+                last_words().error.get_or_insert_with(|| total(faults));
+                self.help.iter().for_each(|help| print_help(help));
+            }
+            None => ErrorLine { advice: self.help.as_deref(), ..ErrorLine::new(&self.text) }.print(),
+        }
         self.exit
+    }
+}
+
+impl From<InvalidConfig> for Failure {
+    fn from(error: InvalidConfig) -> Self {
+        match error {
+            InvalidConfig::Fault(fault) => Self::invalid((*fault).into()),
+            InvalidConfig::Value { .. } => Self::new(Exit::Invalid, error.to_string()),
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use manifest::edit::{Addition, EditError, Edited, FileKind, ImagesFile, new_over
 use manifest::{Manifest, Manifests, Severity, load_thin};
 use similar::TextDiff;
 
-use crate::color;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -28,9 +27,7 @@ pub(crate) struct Project {
 
 /// Reads a directory of thin manifests. Errors in single entries are warnings here.
 pub(crate) fn read_folder(folder: &Path) -> Result<Manifests, Failure> {
-    let color = color::on_stderr();
-    let manifests =
-        load_thin(folder).map_err(|faults| Failure::new(Exit::Invalid, faults.render(color).trim_end()))?;
+    let manifests = load_thin(folder).map_err(Failure::invalid)?;
     for fault in manifests.rejected.iter().filter(|fault| fault.severity() == Severity::Error) {
         tracing::warn!("{}: {}", place(fault), fault.message());
     }
@@ -120,9 +117,7 @@ pub(crate) fn edit(file: &ImagesFile, additions: &[Addition], format: bool) -> R
 pub(crate) fn failure(error: &EditError) -> Failure {
     match error {
         EditError::Invalid(faults) => {
-            let color = color::on_stderr();
-            Failure::new(Exit::Invalid, faults.render(color).trim_end())
-                .help("correct the file first: what it promotes is ambiguous")
+            Failure::invalid(faults.clone()).help("correct the file first: what it promotes is ambiguous")
         }
         EditError::Moves(_) => Failure::new(Exit::Conflict, error.to_string())
             .help("production tags never move: use another tag"),

@@ -18,22 +18,21 @@ use trust::TrustConfig;
 use crate::args::{CheckedNames, Listed, OutputForm, SigcheckArgs};
 use crate::choice::Defaults;
 use crate::cip::{observers, until_abandoned};
-use crate::color;
 use crate::config::Config;
 use crate::connect::{Connection, connect};
 use crate::defaults::{of_production, of_repositories};
 use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::faults::print_faults;
 use crate::identities::{Checking, NoConfig, checking_config};
 use crate::render::{Progress, Results, sigcheck_json, sigcheck_text};
-use crate::terminal::{ErrorLine, Interrupts, is_json, print, print_error};
+use crate::terminal::{ErrorLine, Interrupts, is_json, print};
 use crate::watchdog;
 
 /// Checks images and, with `--confirm`, repairs them.
 pub(crate) async fn run(args: &SigcheckArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
-    let color = color::on_stderr();
-    let Prepared { connection, checking, naming } = match prepare(args, environment, color) {
+    let Prepared { connection, checking, naming } = match prepare(args, environment) {
         Ok(prepared) => prepared,
         Err(failed) => return failed.print(),
     };
@@ -113,17 +112,15 @@ struct Prepared {
 }
 
 /// Reads the manifests and the configuration.
-fn prepare(args: &SigcheckArgs, environment: &Environment, color: bool) -> Result<Prepared, Failure> {
-    let invalid = |problem: String| Failure::new(Exit::Invalid, problem);
+fn prepare(args: &SigcheckArgs, environment: &Environment) -> Result<Prepared, Failure> {
     let manifests = args.manifests.as_deref().map(load_thin).transpose();
-    let manifests = manifests.map_err(|diagnostics| invalid(diagnostics.render(color)))?;
+    let manifests = manifests.map_err(Failure::invalid)?;
     if let Some(rejected) = manifests.as_ref().map(|all| &all.rejected).filter(|all| all.count() > 0) {
-        print_error(&rejected.render(color));
+        print_faults(rejected);
         tracing::warn!("the images in these entries count as not listed by any manifest");
     }
-    let config =
-        Config::of(args.config.as_deref(), environment).map_err(|problem| invalid(problem.to_string()))?;
-    let connection = connect(&config, environment).map_err(|problem| invalid(problem.to_string()))?;
+    let config = Config::of(args.config.as_deref(), environment)?;
+    let connection = connect(&config, environment)?;
     let defaults = match &args.names {
         CheckedNames::Named(images) => {
             of_repositories(&config, images.iter().map(|image| &image.repository)).0
@@ -132,7 +129,7 @@ fn prepare(args: &SigcheckArgs, environment: &Environment, color: bool) -> Resul
     };
     let checking = match checking_config(args, &config, defaults, environment, &connection) {
         Ok(checking) => checking,
-        Err(NoConfig::Invalid(problem)) => return Err(invalid(problem.to_string())),
+        Err(NoConfig::Invalid(problem)) => return Err(problem.into()),
         Err(NoConfig::Usage(problem)) => return Err(Failure::new(Exit::Usage, problem)),
     };
     tracing::debug!(

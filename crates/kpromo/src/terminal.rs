@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -43,6 +43,13 @@ pub(crate) fn result_width() -> Option<usize> {
     };
     let (_, columns) = terminal.size_checked()?;
     Some(usize::from(columns)).filter(|_| is_result_on_terminal())
+}
+
+/// Returns the width for errors, in columns: that of the terminal, or a width that suits a log.
+pub(crate) fn error_width() -> usize {
+    const OF_A_LOG: usize = 100;
+    let size = console::Term::stderr().size_checked().filter(|_| io::stderr().is_terminal());
+    size.map_or(OF_A_LOG, |(_, columns)| usize::from(columns))
 }
 
 /// Whether a result could not be printed.
@@ -96,9 +103,21 @@ pub(crate) struct ErrorLine<'a> {
     /// The host of the affected registry. Text output omits it, because the error already contains it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) registry: Option<&'a str>,
+    /// The file that the error is about, such as a manifest. As text it precedes the error, with the position.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<&'a str>,
+    /// The line in the file, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) line: Option<u32>,
+    /// The column in the line, in characters from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) column: Option<u32>,
     /// How to resolve the error. Absent if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) advice: Option<&'a str>,
+    /// Whether the error is one of many, so that it does not say how the command ended. Errors about an image or a file are.
+    #[serde(skip)]
+    pub(crate) is_part: bool,
     /// The exit code of the process, if the error decides it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) exit_code: Option<u8>,
@@ -137,12 +156,10 @@ impl<'a> ErrorLine<'a> {
 
     /// Prints the error: as text with its advice on a second line, or as one line of JSON.
     pub(crate) fn print(self) {
-        let message = match self.image {
-            Some(image) => format!("{image}: {}", self.error),
-            None => self.error.to_owned(),
-        };
+        let message = self.message();
         let mut stderr = io::stderr().lock();
         if is_json() {
+            self.remember();
             let timestamp = format!("{:.6}", Timestamp::now());
             let line = LogLine { timestamp, level: "ERROR", fields: Fields { message, error: self } };
             // Texts and numbers become JSON in any case. A closed standard error ends no run.
@@ -154,6 +171,43 @@ impl<'a> ErrorLine<'a> {
             let _ = writeln!(stderr, "{}", titled("help", Paint::Help, advice));
         }
     }
+
+    /// Returns the error after what it is about.
+    fn message(&self) -> String {
+        let at = |number: Option<u32>| number.map_or_else(String::new, |number| format!(":{number}"));
+        match (self.image, self.file) {
+            (Some(image), _) => format!("{image}: {}", self.error),
+            (None, Some(file)) => format!("{file}{}{}: {}", at(self.line), at(self.column), self.error),
+            (None, None) => self.error.to_owned(),
+        }
+    }
+
+    /// Remembers the first error that says how the command ends.
+    fn remember(&self) {
+        if self.is_part || self.image.is_some() || self.file.is_some() {
+            return;
+        }
+        let mut last = last_words();
+        if last.error.is_none() {
+            last.error = Some(self.error.to_owned());
+            last.advice.extend(self.advice.map(str::to_owned));
+        }
+    }
+}
+
+/// What the last line of the log says, if it is for programs.
+#[derive(Debug, Default)]
+pub(crate) struct LastWords {
+    /// The error that ends the command.
+    pub(crate) error: Option<String>,
+    /// What the user can do, each as a sentence.
+    pub(crate) advice: Vec<String>,
+}
+
+/// Returns what the last line of the log is to say.
+pub(crate) fn last_words() -> std::sync::MutexGuard<'static, LastWords> {
+    static LAST: Mutex<LastWords> = Mutex::new(LastWords { error: None, advice: Vec::new() });
+    LAST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Prints an error. A text that begins with its level, such as a rendered diagnostic, is printed as it is.
@@ -161,10 +215,10 @@ pub(crate) fn print_error(text: &str) {
     ErrorLine::new(text).print();
 }
 
-/// Prints advice about printed errors, on a separate line.
+/// Prints advice about printed errors, on a separate line. In a log for programs, the last line has it.
 pub(crate) fn print_help(advice: &str) {
     if is_json() {
-        tracing::error!(advice, "{advice}");
+        last_words().advice.push(advice.to_owned());
     } else {
         let _ = writeln!(io::stderr().lock(), "{}", titled("help", Paint::Help, advice));
     }
@@ -249,25 +303,18 @@ fn is_ignored(kind: SignalKind) -> bool {
 }
 
 impl Interrupts {
-    /// Starts to listen. If a handler cannot be installed, the signal's default action remains.
+    /// Starts to listen to SIGINT, SIGTERM, SIGQUIT, and to SIGHUP unless the process was told to ignore it, as by `nohup`. If a
+    /// handler cannot be installed, the signal's default action remains.
     pub(crate) fn new() -> Self {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
-        let signals = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+        let always = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit()];
+        let hangup = Some(SignalKind::hangup()).filter(|kind| !is_ignored(*kind));
+        let signals = always.into_iter().chain(hangup).filter_map(|kind| signal(kind).ok()).collect();
         Self { signals, why: Why::default() }
     }
 
     /// Returns the shared reason for the run.
     pub(crate) fn why(&self) -> Why {
         self.why.clone()
-    }
-
-    /// Starts to listen, also to SIGQUIT, and to SIGHUP unless the process was told to ignore it, as by `nohup`.
-    pub(crate) fn with_hangups() -> Self {
-        let mut this = Self::new();
-        let more = [SignalKind::quit(), SignalKind::hangup()];
-        let more = more.into_iter().filter(|kind| !is_ignored(*kind));
-        this.signals.extend(more.filter_map(|kind| signal(kind).ok()));
-        this
     }
 
     /// Completes at the next interrupt.

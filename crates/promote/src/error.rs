@@ -1,11 +1,12 @@
 //! The reasons why a run ends before it writes anything.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use manifest::Overlap;
 use oci::DigestReference;
-use sigstore::{SignError, TrustError};
+use sigstore::{IdentityError, SignError, TrustError};
 use trust::Problem;
 
 use crate::event::Phase;
@@ -44,7 +45,22 @@ pub struct Conflict {
     pub origin: String,
     /// What is wrong, in a form for people.
     pub reason: String,
+    /// Whether neither staging nor production has the image.
+    pub is_lost: bool,
 }
+
+impl Conflict {
+    /// Returns what to do.
+    fn advice(&self) -> &'static str {
+        match self.is_lost {
+            true => "push the image to staging again, or remove its entry from the manifest",
+            false => "correct the manifests at these places; production tags never move, so new content needs a new tag",
+        }
+    }
+}
+
+/// What to do about an overlap.
+const OVERLAP: &str = "remove one of the two entries, or give it another tag";
 
 /// An image that must not be promoted because of what is attached to it or is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,45 +85,76 @@ impl fmt::Display for Conflict {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, head: &str, items: &[T]) -> fmt::Result {
-            write!(f, "{head}; nothing was promoted")?;
+        fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T]) -> fmt::Result {
             items.iter().try_for_each(|item| write!(f, "\n  {item}"))
         }
+        f.write_str(&self.head())?;
+        match self {
+            Self::Overlaps(overlaps) => list(f, overlaps),
+            Self::Conflicts(conflicts, _) => list(f, conflicts),
+            Self::Unavailable(error, _) => write!(f, "\n  {error}"),
+            Self::Blocked(_, images, _) | Self::ScansUnavailable(images, _) => list(f, images),
+            Self::NoTrust(error) | Self::TrustUnavailable(error, _) => write!(f, "\n  {error}"),
+            Self::CannotSign(error, _) => {
+                let cause = error.to_string().replace('\n', "\n  ");
+                let cause = cause.strip_prefix("there is no identity to sign with. ").unwrap_or(&cause);
+                write!(f, "\n  {cause}\n  or promote without signatures: --sign=false")
+            }
+            Self::Interrupted => Ok(()),
+        }
+    }
+}
+
+impl Error {
+    /// Returns what happened, on one line, without the images and without causes.
+    pub fn head(&self) -> String {
+        let what = match self {
+            Self::Overlaps(_) => "the manifests give different digests the same tag",
+            Self::Conflicts(..) => "the plan cannot be carried out",
+            Self::Unavailable(..) => "no registry can be read",
+            Self::Blocked(Phase::Validate, ..) => "signatures of images in staging do not verify",
+            Self::Blocked(Phase::Scan, ..) => "images do not pass the vulnerability check",
+            Self::Blocked(..) => "images do not pass the provenance check",
+            Self::ScansUnavailable(..) => "cannot determine whether images have vulnerabilities",
+            Self::NoTrust(_) => return "the attachments of images cannot be verified".to_owned(),
+            Self::TrustUnavailable(..) => "the attachments of images cannot be verified",
+            Self::CannotSign(error, _) => match **error {
+                SignError::Identity(IdentityError::Nobody { .. }) => "no identity to sign with was found",
+                _ => "images cannot be signed",
+            },
+            Self::Interrupted => "interrupted",
+        };
+        format!("{what}; nothing was promoted")
+    }
+
+    /// Returns the images that are the reason, each with what is wrong with it.
+    pub fn images(&self) -> Vec<(String, Problem)> {
         match self {
             Self::Overlaps(overlaps) => {
-                list(f, "the manifests give different digests the same tag", overlaps)
-            }
-            Self::Conflicts(conflicts, _) => list(f, "the plan cannot be carried out", conflicts),
-            Self::Unavailable(error, _) => {
-                write!(f, "no registry can be read; nothing was promoted\n  {error}")
-            }
-            Self::Blocked(phase, blocked, _) => {
-                let what = match phase {
-                    Phase::Validate => "signatures of images in staging do not verify",
-                    Phase::Scan => "images do not pass the vulnerability check",
-                    Phase::Setup
-                    | Phase::Plan
-                    | Phase::Provenance
-                    | Phase::Promote
-                    | Phase::Sign
-                    | Phase::Attest => "images do not pass the provenance check",
+                let pair = |overlap: &Overlap| {
+                    let problem = Problem::new(overlap.reason(), Some(OVERLAP.to_owned()));
+                    (overlap.reference.clone(), problem)
                 };
-                list(f, what, blocked)
+                overlaps.iter().map(pair).collect()
             }
-            Self::ScansUnavailable(images, _) => {
-                list(f, "cannot determine whether images have vulnerabilities", images)
+            Self::Conflicts(conflicts, _) => {
+                let pair = |conflict: &Conflict| {
+                    let text = format!("{} ({})", conflict.reason, conflict.origin);
+                    (conflict.reference.clone(), Problem::new(text, Some(conflict.advice().to_owned())))
+                };
+                conflicts.iter().map(pair).collect()
             }
-            Self::NoTrust(error) => write!(f, "the attachments of images cannot be verified\n  {error}"),
-            Self::TrustUnavailable(error, _) => {
-                write!(f, "the attachments of images cannot be verified; nothing was promoted\n  {error}")
+            Self::Blocked(_, images, _) | Self::ScansUnavailable(images, _) => {
+                let pair = |blocked: &Blocked| {
+                    (blocked.image.to_string(), Problem::without_advice(blocked.reason.clone()))
+                };
+                images.iter().map(pair).collect()
             }
-            Self::CannotSign(error, _) => write!(
-                f,
-                "images cannot be signed; nothing was promoted\n  {}\n  \
-                 or promote without signatures: --sign=false",
-                error.to_string().replace('\n', "\n  ")
-            ),
-            Self::Interrupted => f.write_str("interrupted; nothing was promoted"),
+            Self::Unavailable(..)
+            | Self::NoTrust(_)
+            | Self::TrustUnavailable(..)
+            | Self::CannotSign(..)
+            | Self::Interrupted => Vec::new(),
         }
     }
 }
@@ -117,12 +164,12 @@ impl Error {
     pub fn problem(&self) -> Problem {
         let advice = match self {
             Self::Unavailable(error, _) => Problem::from(&**error).advice,
-            Self::Conflicts(..) => Some(
-                "correct the manifests at these places; production tags never move, so new content \
-                 needs a new tag"
-                    .to_owned(),
-            ),
-            Self::Overlaps(_) => Some("remove one of the two entries, or give it another tag".to_owned()),
+            Self::Conflicts(conflicts, _) => {
+                // Advice that holds for many conflicts is given once.
+                let advice: BTreeSet<&str> = conflicts.iter().map(Conflict::advice).collect();
+                Some(advice.into_iter().collect::<Vec<_>>().join("; "))
+            }
+            Self::Overlaps(_) => Some(OVERLAP.to_owned()),
             _ => None,
         };
         Problem::new(self.to_string(), advice)

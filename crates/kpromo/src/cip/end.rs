@@ -83,7 +83,7 @@ pub(super) fn finish(
         End::Surveyed(_) => print("Nothing was promoted: this run only scans.\n"),
         End::GivenUp(Error::Interrupted) => print_error(&format!("{stopped}; nothing was promoted")),
         End::GivenUp(error) => {
-            print_problem(&error.problem());
+            print_given_up(error);
             let plan = plan.filter(|plan| !plan.edges().all().is_empty());
             plan.iter().for_each(|plan| print(&plan_table(&plan.summary())));
         }
@@ -207,9 +207,26 @@ fn print_not_begun(end: &End) {
     }
 }
 
-/// Prints an error and its advice.
-pub(super) fn print_problem(problem: &Problem) {
-    ErrorLine { advice: problem.advice.as_deref(), ..ErrorLine::new(&problem.error) }.print();
+/// Prints why a run is given up, and what to do. Programs get a line for each image.
+pub(super) fn print_given_up(error: &Error) {
+    let Problem { error: text, advice, .. } = error.problem();
+    let advice = advice.as_deref();
+    if !is_json() {
+        ErrorLine { advice, ..ErrorLine::new(&text) }.print();
+        return;
+    }
+    let images = error.images();
+    for (image, Problem { error, advice, .. }) in &images {
+        let advice = advice.as_deref();
+        ErrorLine { image: Some(image), advice, ..ErrorLine::new(&one_line(error)) }.print();
+    }
+    let text = if images.is_empty() { one_line(&text) } else { error.head() };
+    ErrorLine { advice, ..ErrorLine::new(&text) }.print();
+}
+
+/// Returns a text of several lines on one.
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// Logs what failed in the plan, for programs: the events of a run do not include it.

@@ -13,22 +13,23 @@ use promote::{Completion, Job, ReportBuilder, Run, ShardHosts};
 use tokio_util::sync::CancellationToken;
 use trust::Production;
 
-use super::end::{End, outcome, print_problem};
+use super::end::{End, outcome, print_given_up};
 use crate::args::{CipArgs, Limit, ManifestSource};
 use crate::environment::Environment;
 use crate::exit::Exit;
+use crate::faults::{print_faults, total};
 use crate::input::standard_input;
 use crate::render::{Lines, count, counted};
 use crate::terminal::{print, print_error};
 
-/// Reads the manifests and limits them to the requested change.
+/// Reads the manifests and limits them to the requested change. `undone` says what is not done if they are invalid.
 pub(crate) fn load(
     source: &ManifestSource,
     limit: &Limit,
     environment: &Environment,
-    color: bool,
+    undone: &str,
 ) -> Result<Manifests, Exit> {
-    let (path, manifests) = read(source, color)?;
+    let (path, manifests) = read(source, undone)?;
     limited(path, manifests, limit, environment)
 }
 
@@ -61,12 +62,8 @@ impl Loaded {
 }
 
 /// Reads the manifests and limits them to the requested change.
-pub(super) fn load_to_complete(
-    args: &CipArgs,
-    environment: &Environment,
-    color: bool,
-) -> Result<Loaded, Exit> {
-    let (path, manifests) = read(&args.manifests, color)?;
+pub(super) fn load_to_complete(args: &CipArgs, environment: &Environment) -> Result<Loaded, Exit> {
+    let (path, manifests) = read(&args.manifests, "nothing was promoted")?;
     let is_limited = args.limit != Limit::None;
     let whole = (args.shard.is_some() && is_limited).then(|| manifests.manifests.clone());
     let completion = match (&args.limit, args.repair) {
@@ -78,7 +75,7 @@ pub(super) fn load_to_complete(
     Ok(Loaded { manifests, completion, whole })
 }
 
-fn read(source: &ManifestSource, color: bool) -> Result<(&Path, Manifests), Exit> {
+fn read<'a>(source: &'a ManifestSource, undone: &str) -> Result<(&'a Path, Manifests), Exit> {
     let (path, loaded) = match source {
         ManifestSource::Plain(file) if file.as_os_str() == "-" => {
             let bytes = standard_input(PLAIN_MAX).map_err(|problem| {
@@ -90,8 +87,9 @@ fn read(source: &ManifestSource, color: bool) -> Result<(&Path, Manifests), Exit
         ManifestSource::Plain(file) => (file, load_plain(file)),
         ManifestSource::Thin(folder) => (folder, load_thin(folder)),
     };
-    let manifests = loaded.map_err(|diagnostics| {
-        print_error(&diagnostics.render(color));
+    let manifests = loaded.map_err(|faults| {
+        print_faults(&faults);
+        print_error(&format!("{}; {undone}", total(&faults)));
         Exit::Invalid
     })?;
     Ok((path, manifests))
@@ -159,7 +157,7 @@ pub(super) async fn parse_only(args: &CipArgs, manifests: Manifests, shard: Opti
             Exit::Success
         }
         Err(error) => {
-            print_problem(&error.problem());
+            print_given_up(&error);
             outcome(&End::GivenUp(error), &ReportBuilder::default(), 0).1
         }
     }

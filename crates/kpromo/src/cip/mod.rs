@@ -24,11 +24,12 @@ use tokio_util::sync::CancellationToken;
 use trust::TrustConfig;
 
 use crate::args::CipArgs;
-use crate::color;
 use crate::config::{Config, InvalidConfig};
 use crate::connect::{Connection, connect, connect_sharing};
 use crate::environment::Environment;
 use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::faults::print_faults;
 use crate::identities::trust_config;
 use crate::output::write_file;
 use crate::render::{
@@ -49,15 +50,14 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
 /// Reads the manifests and the configuration, checks what can be checked offline, runs the phases and prints the summary. An
 /// error is the exit code of a run that ends before its first request.
 async fn attempt(args: &CipArgs, environment: &Environment, screen: &MultiProgress) -> Result<Exit, Exit> {
-    let color = color::on_stderr();
-    let loaded = load_to_complete(args, environment, color)?;
+    let loaded = load_to_complete(args, environment)?;
     let rejected = loaded.manifests.rejected.clone();
     if rejected.count() > 0 {
-        print_error(&rejected.render(color));
+        print_faults(&rejected);
     }
     // An invalid configuration is also an error with `--parse-only`, which does not need it.
     let configured = configure(args, &loaded, environment);
-    let (trust_config, connection, scans) = configured.map_err(|problem| invalid(&problem.to_string()))?;
+    let (trust_config, connection, scans) = configured.map_err(|problem| Failure::from(problem).print())?;
     let shard = loaded.shard(args, &trust_config.production);
     let tell_shard = || shard.iter().for_each(|shard| print(&shard_line(shard)));
     let Loaded { manifests, completion, .. } = loaded;

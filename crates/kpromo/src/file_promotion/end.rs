@@ -36,7 +36,7 @@ pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, doo
         // Failures in the plan are not events.
         let of_plan = failures.len().saturating_sub(report.failures().len());
         for (error, advice) in &failures[..of_plan] {
-            ErrorLine { advice: *advice, ..ErrorLine::new(error) }.print();
+            ErrorLine { advice: *advice, is_part: true, ..ErrorLine::new(error) }.print();
         }
     }
     if let Some(plan) = plan {

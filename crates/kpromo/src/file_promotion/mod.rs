@@ -18,13 +18,13 @@ use progress::{Bars, Lines};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RunFilesArgs;
-use crate::color;
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::file_manifests::{load, warn};
 use crate::output::check_file;
-use crate::terminal::{Interrupts, print, print_error};
+use crate::terminal::{Interrupts, print};
 use crate::watchdog;
 
 /// The work that a run finishes after a first interrupt.
@@ -34,25 +34,20 @@ const FINISHING: &str = "small files are completed, and uploads in parts are abo
 pub(crate) async fn run(args: &RunFilesArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
     let manifests = match load(&args.manifests) {
         Ok(manifests) => manifests,
-        Err(faults) => {
-            print_error(&faults.render(color::on_stderr()));
-            return Exit::Invalid;
-        }
+        Err(faults) => return Failure::invalid(faults).print(),
     };
     warn(&manifests);
     let checked = check_accounts(args, &manifests)
         .and_then(|()| args.report.as_deref().map_or(Ok(()), |path| check_file(path, "report")))
         .and_then(|()| args.metrics.as_deref().map_or(Ok(()), |path| check_file(path, "metrics")));
-    let connected = checked.and_then(|()| {
-        let config = Config::of(args.config.as_deref(), environment).map_err(|error| error.to_string())?;
-        Connected::new(&config, environment)
+    let invalid = |problem: String| Failure::new(Exit::Invalid, problem);
+    let connected = checked.map_err(invalid).and_then(|()| {
+        let config = Config::of(args.config.as_deref(), environment)?;
+        Connected::new(&config, environment).map_err(invalid)
     });
     let connected = match connected {
         Ok(connected) => connected,
-        Err(problem) => {
-            print_error(&problem);
-            return Exit::Invalid;
-        }
+        Err(failure) => return failure.print(),
     };
     let report = Arc::new(ReportBuilder::default());
     let stop = CancellationToken::new();

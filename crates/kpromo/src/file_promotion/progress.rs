@@ -73,7 +73,7 @@ impl Observer<Event> for Lines {
             Event::Copied { operation, .. } => tracing::info!("already there: {}", operation.destination),
             Event::Failed(operation, error) if is_json() => {
                 let (error, advice) = (format!("{operation}: {error}"), error.advice());
-                ErrorLine { advice, ..ErrorLine::new(&error) }.print();
+                ErrorLine { advice, is_part: true, ..ErrorLine::new(&error) }.print();
             }
             Event::Failed(operation, error) => {
                 let new = |advice: &&'static str| {

@@ -7,7 +7,6 @@ use manifest::files::{Scheme, StoreUrl};
 use manifest::releases::{ReleaseBucket, ReleaseEntry, ReleaseFolder, load_releases};
 
 use crate::args::{GhArgs, ReleaseSource};
-use crate::color;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::check_file;
@@ -47,8 +46,7 @@ impl Jobs {
                 if !ignored.is_empty() {
                     tracing::warn!("--config is given, so these flags are ignored: {}", ignored.join(", "));
                 }
-                load_releases(file, !args.download_only)
-                    .map_err(|faults| invalid(faults.render(color::on_stderr())))?
+                load_releases(file, !args.download_only).map_err(Failure::invalid)?
             }
         };
         let output = args.output_dir.as_deref().map(folder_url).transpose().map_err(invalid)?;

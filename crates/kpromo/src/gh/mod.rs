@@ -51,8 +51,7 @@ const QUOTA_WAIT: Duration = Duration::from_secs(24 * 3_600);
 pub(crate) async fn run(args: &GhArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
     let prepared = Jobs::checked(args).and_then(|jobs| {
         let invalid = |text: String| Failure::new(Exit::Invalid, text);
-        let config =
-            Config::of(args.config.as_deref(), environment).map_err(|error| invalid(error.to_string()))?;
+        let config = Config::of(args.config.as_deref(), environment)?;
         let connected = Connected::with(&config, environment, |settings| wait_for_quota(settings, args));
         Ok((jobs, connected.map_err(invalid)?))
     });

@@ -38,7 +38,7 @@ use crate::watchdog;
 
 /// Proposes a promotion.
 pub(crate) async fn run(args: &PrArgs, environment: &Environment) -> Exit {
-    let mut interrupts = Interrupts::with_hangups();
+    let mut interrupts = Interrupts::new();
     tokio::select! {
         ended = propose(args, environment) => match ended {
             Ok(()) => Exit::Success,

@@ -18,11 +18,12 @@ use transport::Door;
 
 use crate::args::{Limit, SnapshotArgs, SnapshotSource};
 use crate::cip;
-use crate::color;
 use crate::config::Config;
 use crate::connect::{Connection, connect};
 use crate::environment::Environment;
 use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::faults::print_faults;
 use crate::render::{Lines, Progress, counted};
 use crate::terminal::{ErrorLine, Interrupts, Stopped, print_error};
 use crate::watchdog;
@@ -73,11 +74,10 @@ async fn take(
         let snapshot = of_registry(reader, registry, tag.as_ref(), *minimal, progress).await?;
         return Ok((snapshot, Exit::Success));
     };
-    let color = color::on_stderr();
-    let manifests = cip::load(manifests, limit, environment, color)?;
+    let manifests = cip::load(manifests, limit, environment, "no snapshot was printed")?;
     let rejected = &manifests.rejected;
     if rejected.count() > 0 {
-        print_error(&rejected.render(color));
+        print_faults(rejected);
     }
     if *strict && rejected.count() > 0 {
         print_error(&format!("{}; no snapshot was printed", cip::invalid_entries(rejected)));
@@ -142,10 +142,7 @@ fn unavailable(error: &SnapshotError) -> Exit {
 /// Reads the configuration and connects to registries.
 fn connected(config: Option<&Path>, environment: &Environment) -> Result<Connection, Exit> {
     let connection = Config::of(config, environment).and_then(|config| connect(&config, environment));
-    connection.map_err(|problem| {
-        print_error(&problem.to_string());
-        Exit::Invalid
-    })
+    connection.map_err(|problem| Failure::from(problem).print())
 }
 
 /// Runs the work until it completes, is interrupted or times out.

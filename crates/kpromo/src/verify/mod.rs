@@ -10,6 +10,7 @@ use indicatif::MultiProgress;
 use manifest::Manifests;
 use oci::{Reader, Repository, Tag};
 use promote::{Event, Observer, Run};
+use sigstore::TrustError;
 use target::{Target, promoted, read_tag, tagged};
 use tokio_util::sync::CancellationToken;
 use trust::audit::{AuditError, ImageName, audit};
@@ -19,16 +20,17 @@ use trust::{Problem, Production, Verification};
 use crate::args::{Form, Limit, VerifyArgs};
 use crate::choice::TrustArgs;
 use crate::cip::{invalid_entries, load};
-use crate::color;
 use crate::config::{Config, InvalidConfig};
 use crate::connect::{Connection, connect};
 use crate::defaults::of_repositories;
 use crate::environment::Environment;
 use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::faults::print_faults;
 use crate::identities::{signer_pattern, trust};
 use crate::image_audit::{ImageAudit, Outcome, WrongTag};
 use crate::render::{AuditShape, Progress, audit_json, audit_text};
-use crate::terminal::{ErrorLine, has_result_color, is_json, print, print_error, result_width};
+use crate::terminal::{ErrorLine, Interrupts, has_result_color, is_json, print, print_error, result_width};
 use crate::watchdog;
 
 /// The number of images to examine concurrently. The door determines how many requests each registry sustains.
@@ -42,22 +44,37 @@ pub(crate) async fn run(args: &VerifyArgs, environment: &Environment, screen: &M
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    // Checked once instead of per image, because it takes time to determine that a trusted root is not available.
-    if let Err(error) = verification.trust.verifier().await {
-        print_error(&error.to_string());
-        return Exit::Unavailable;
-    }
     let Connection { client, door, production, .. } = &connection;
     let progress = Progress::new(screen);
     let observers: Vec<Arc<dyn Observer<Event>>> = vec![Arc::<Progress>::clone(&progress)];
-    let run = Run::new(observers, CancellationToken::new());
+    let stop = CancellationToken::new();
+    let run = Run::new(observers, stop.clone());
     let examiner = Examiner { reader: client.reader(), verification: &verification, production, run: &run };
+    let examined = async {
+        // Checked once instead of per image, because it takes time to determine that a trusted root is not available.
+        verification.trust.verifier().await?;
+        Ok::<_, TrustError>(examiner.examine(targets, &args.repositories).await)
+    };
+    let interrupts = Interrupts::new();
     let audits = tokio::select! {
-        audits = examiner.examine(targets, &args.repositories) => audits,
+        audits = examined => Some(audits),
+        // Nothing is written, so nothing has to be completed.
+        () = interrupts.until_abandoned(None, &stop, || false, "") => None,
         never = watchdog::watch(door) => match never {},
         never = progress.show(door) => match never {},
     };
     progress.clear();
+    let audits = match audits {
+        Some(Ok(audits)) => audits,
+        Some(Err(error)) => {
+            print_error(&error.to_string());
+            return Exit::Unavailable;
+        }
+        None => {
+            print_error("interrupted; not all images were verified");
+            return Exit::Interrupted;
+        }
+    };
     let exit = judge(&audits);
     match args.output {
         Form::Table => {
@@ -182,7 +199,7 @@ fn prepare(args: &VerifyArgs, environment: &Environment) -> Result<Prepared, Exi
         print_error(problem);
         exit
     };
-    let invalid = |problem: InvalidConfig| fail(&problem.to_string(), Exit::Invalid);
+    let invalid = |problem: InvalidConfig| Failure::from(problem).print();
     let manifests = manifests(args, environment)?;
     let config = Config::of(args.config.as_deref(), environment).map_err(invalid)?;
     let choice = args.trust.clone().or(config.trust());
@@ -208,10 +225,9 @@ fn prepare(args: &VerifyArgs, environment: &Environment) -> Result<Prepared, Exi
 /// verified.
 fn manifests(args: &VerifyArgs, environment: &Environment) -> Result<Manifests, Exit> {
     let Some(source) = &args.manifests else { return Ok(Manifests::default()) };
-    let color = color::on_stderr();
-    let manifests = load(source, &Limit::None, environment, color)?;
+    let manifests = load(source, &Limit::None, environment, "nothing was verified")?;
     if manifests.rejected.count() > 0 {
-        print_error(&manifests.rejected.render(color));
+        print_faults(&manifests.rejected);
         print_error(&format!("{}; nothing was verified", invalid_entries(&manifests.rejected)));
         return Err(Exit::Invalid);
     }

@@ -1,10 +1,15 @@
 //! `--log-format json`: every line of standard error is a JSON object, errors included.
 
-use http::StatusCode;
-use registry::{Effect, ErrorCode, Fault, Kind};
-use serde_json::{Value, json};
+use std::process::Command;
+use std::time::Duration;
 
-use crate::support::{Ran, kpromo_with, schema};
+use http::StatusCode;
+use registry::sample::Recipe;
+use registry::{Effect, ErrorCode, Fault, Kind, Server};
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
+use crate::support::{Desk, Ran, kpromo, kpromo_with, put, schema};
 use crate::world::World;
 
 /// Returns the lines of standard error. The last line of a command that fails has its exit code.
@@ -109,6 +114,154 @@ async fn whatever_ends_a_command_is_a_line() {
         assert_eq!(ran.code, code, "{words:?}: {}", ran.stderr);
         assert!(!lines(&ran).is_empty(), "{words:?}");
     }
+}
+
+/// Returns the `error` of the line with the exit code.
+fn last(ran: &Ran) -> String {
+    let lines = lines(ran);
+    for line in &lines {
+        let fields = &line["fields"];
+        assert!(line["level"] != "ERROR" || fields["error"].is_string(), "no error: {line}");
+        for text in [&fields["error"], &fields["message"]].into_iter().filter_map(Value::as_str) {
+            assert!(!text.contains('\n') && !text.contains("error: "), "{line}");
+        }
+    }
+    lines.last().unwrap()["fields"]["error"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn each_fault_of_a_file_is_a_line_with_its_place() {
+    let desk = Desk::new();
+    let manifest = "registries:\n- nmae: r.example/s\n  src: true\n- name: r.example/p\nimages: 3\n";
+    let manifest = desk.write("manifest.yaml", manifest).display().to_string();
+    let config = desk.write("kpromo.yaml", "signing:\n  acount: a@b.c\n").display().to_string();
+    let good = "registries:\n- {name: r.example/s, src: true}\n- {name: r.example/p}\nimages: []\n";
+    let good = desk.write("good.yaml", good).display().to_string();
+    for (words, file, at, advice) in [
+        (&["cip", "--manifest", &manifest][..], &manifest, (2, 3), "did you mean `name`?"),
+        (&["verify", "--manifest", &manifest], &manifest, (2, 3), "did you mean `name`?"),
+        (&["snapshot", "--manifest", &manifest, "r.example"], &manifest, (2, 3), "did you mean `name`?"),
+        (&["manifest", "add", "app", "v1", &format!("sha256:{}", "a".repeat(64)), &manifest], &manifest, (2, 3), ""),
+        (&["cip", "--manifest", &good, "--config", &config], &config, (2, 3), ""),
+        (&["sigcheck", "--config", &config], &config, (2, 3), ""),
+        (&["gh", "--config", &config], &config, (1, 1), ""),
+    ] {
+        let ran = kpromo_with(&[&["--log-format", "json"], words].concat());
+        assert_eq!(ran.code, 10, "{words:?}: {}", ran.stderr);
+        last(&ran);
+        let lines = lines(&ran);
+        let faults = with(&lines, "file");
+        let fault = faults.first().unwrap_or_else(|| panic!("{words:?}: {}", ran.stderr));
+        assert_eq!(fault["file"], file.as_str(), "{words:?}");
+        assert_eq!((&fault["line"], &fault["column"]), (&at.0.into(), &at.1.into()), "{fault}");
+        assert!(fault["advice"].as_str().unwrap_or_default().contains(advice), "{fault}");
+    }
+    let ran = kpromo_with(&["cip", "--log-format", "json", "--manifest", &manifest]);
+    assert_eq!(last(&ran), "3 errors in 1 file; nothing was promoted", "{}", ran.stderr);
+    let ran = kpromo_with(&["cip", "--manifest", &manifest]);
+    assert!(ran.stderr.ends_with("error: 3 errors in 1 file; nothing was promoted\n"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_last_line_says_what_happened() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = port.local_addr().unwrap().to_string();
+    let desk = Desk::new();
+    let out = desk.path("out.json").display().to_string();
+    for (words, code, expected) in [
+        (&["registry", "serve", "--listen", &address][..], 1, "in use"),
+        (&["report", "merge", &out, "nope"], 10, "nope cannot be read"),
+        (&["manifest", "files", "--src", "/nope"], 10, "/nope"),
+        (&["cip", "--manifest", "nope.yaml"], 10, "1 error in 1 file; nothing was promoted"),
+    ] {
+        let ran = kpromo_with(&[&["--log-format", "json"], words].concat());
+        assert_eq!(ran.code, code, "{words:?}: {}", ran.stderr);
+        assert!(last(&ran).contains(expected), "{words:?}: {}", ran.stderr);
+    }
+    for (words, error, advice) in [
+        (&["cip", "--mainfest", "x"][..], "unexpected argument '--mainfest' found", "did you mean `--manifest`?"),
+        (&["cip", "--dry-run=false"], "`kpromo cip` has no flag `--dry-run` any more", "Use `--confirm` to promote"),
+        (&["cip", "--timeout", "x"], "a time with its unit is expected", ""),
+        (&[], "a command is missing", ""),
+        (&["run"], "requires a subcommand", ""),
+    ] {
+        let ran = kpromo_with(&[&["--log-format=json"], words].concat());
+        assert_eq!(ran.code, 2, "{words:?}: {}", ran.stderr);
+        let lines = lines(&ran);
+        let fields = &lines[0]["fields"];
+        let error_is = fields["error"].as_str().unwrap();
+        assert!(error_is.contains(error) || error.contains("missing") || error.contains("requires"), "{fields}");
+        assert!(!error_is.contains("Usage") && !error_is.contains("help") && !error_is.contains("reference"), "{fields}");
+        assert!(fields["advice"].as_str().unwrap_or_default().contains(advice), "{fields}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_image_in_conflict_is_a_line_with_its_image() {
+    let world = World::new().await;
+    assert_eq!(world.cip(&["--confirm"]).code, 0);
+    let other = Recipe { seed: 7, ..Recipe::default() }.image();
+    for name in ["one", "two"] {
+        put(&world.production, &format!("prod/{name}"), &other, &["v1", "latest"]).await;
+    }
+    let ran = world.cip(&["--log-format", "json"]);
+    assert_eq!(ran.code, 11, "{}", ran.stderr);
+    assert_eq!(last(&ran), "the plan cannot be carried out; nothing was promoted");
+    let all = lines(&ran);
+    let images = with(&all, "image");
+    assert_eq!(images.len(), 2, "v1 and latest of one: {}", ran.stderr);
+    for fields in images {
+        assert!(fields["image"].as_str().unwrap().contains("/prod/one:"), "{fields}");
+        assert!(fields["advice"].as_str().unwrap().contains("never moves"), "{fields}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_image_is_to_be_pushed_again() {
+    let world = World::new().await;
+    let lost = Recipe { seed: 8, ..Recipe::default() }.image().digest();
+    let text = std::fs::read_to_string(world.desk.path("manifest.yaml")).unwrap();
+    world.desk.write("manifest.yaml", &format!("{text}- name: gone\n  dmap:\n    \"{lost}\": [v1]\n"));
+    let ran = world.cip(&["--strict"]);
+    assert_eq!(ran.code, 11, "{}", ran.stderr);
+    assert!(ran.stderr.contains("push the image to staging again, or remove its entry"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("never moves"), "{}", ran.stderr);
+}
+
+/// Sends a signal to a run that waits for a registry, and returns how the run ends.
+async fn signalled(signal: &str, words: &[&str], server: &Server) -> Ran {
+    let hanging = server.faults().add(Fault::new(Effect::Hang));
+    let mut command = kpromo(None);
+    command.args(words);
+    let (out, err) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
+    let mut child = command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap()).spawn().unwrap();
+    while hanging.struck() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let code = child.wait().unwrap().code();
+    let read = |file: &NamedTempFile| std::fs::read_to_string(file.path()).unwrap();
+    Ran { code: code.unwrap_or(-1), stdout: read(&out), stderr: read(&err) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_a_command_with_its_line() {
+    let world = World::new().await;
+    let (manifest, key) = (world.path("manifest.yaml"), world.desk.key_pair());
+    let key = key.with_extension("pub").display().to_string();
+    let image = format!("{}/staging/one:v1", world.staging.host());
+    let report = world.path("report.json");
+    let json = ["--log-format", "json"];
+    let verify = [&json[..], &["verify", "--verification-key", &key, &image]].concat();
+    let ran = signalled("-INT", &verify, &world.staging).await;
+    assert_eq!(ran.code, 130, "{}", ran.stderr);
+    assert_eq!(last(&ran), "interrupted; not all images were verified");
+    let cip = [&json[..], &["cip", "--sign=false", "--manifest", &manifest, "--report", &report]].concat();
+    let ran = signalled("-HUP", &cip, &world.staging).await;
+    assert_eq!(ran.code, 130, "{}", ran.stderr);
+    assert_eq!(last(&ran), "interrupted; nothing was promoted");
+    assert_eq!(world.desk.json("report.json")["exitCode"], 130);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -211,6 +211,7 @@ impl Plan {
                     reference: self.edges.reference(edge),
                     origin: self.edges.origin(edge),
                     reason,
+                    is_lost: *verdict == Verdict::Lost,
                 })
             })
             .collect();
