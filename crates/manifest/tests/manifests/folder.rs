@@ -100,7 +100,7 @@ fn images_and_manifests_must_be_folders() {
     write(&folder.path().join("images"), "");
     insta::assert_snapshot!(complaints(folder.path()), @"
     images: not a directory
-    manifests: cannot be read: No such file or directory (os error 2)
+    cannot read manifests: No such file or directory
     ");
     assert!(load_thin(&folder.path().join("missing")).unwrap_err().to_string().contains("missing"));
 }
@@ -148,7 +148,7 @@ fn links_out_of_the_folder_are_errors() {
     insta::assert_snapshot!(rejected(folder.path()), @"
     images/file-of-images/images.yaml: a link that leads out of the directory of manifests
     images/images-folder/images.yaml: a link that leads out of the directory of manifests
-    images/nowhere/images.yaml: cannot be read: No such file or directory (os error 2)
+    cannot read images/nowhere/images.yaml: No such file or directory
     manifests/file-of-registries/promoter-manifest.yaml: a link that leads out of the directory of manifests
     manifests/file-of-registries/promoter-manifest.yaml: this cannot be read and may declare a provenance policy for any source, so nothing is promoted
     manifests/project-folder: a link that leads out of the directory of manifests

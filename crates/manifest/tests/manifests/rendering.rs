@@ -33,7 +33,7 @@ fn several_errors_are_separated_and_help_follows_each() {
     5 | imagse: []
       | ^^^^^^^
       |
-      = help: known here: `registries`, `images`, `provenance`
+      = help: did you mean `images`?
 
     error: `Apple` is not a repository name: expected components of lower-case letters and digits, joined by `/`, each inside by `.`, `_`, `__` or dashes, 255 characters at most
      --> manifest.yaml:7:9
@@ -74,7 +74,6 @@ fn colors_are_used_when_requested() {
 fn a_file_as_a_whole_is_shown_by_its_name() {
     let wrong = manifest::load_plain(std::path::Path::new("no-such/manifest.yaml")).unwrap_err();
     insta::assert_snapshot!(wrong.render(false), @"
-    error: cannot be read: No such file or directory (os error 2)
-    --> no-such/manifest.yaml
+    error: cannot read no-such/manifest.yaml: No such file or directory
     ");
 }
