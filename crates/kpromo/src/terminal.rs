@@ -177,6 +177,8 @@ impl<'a> ErrorLine<'a> {
         let at = |number: Option<u32>| number.map_or_else(String::new, |number| format!(":{number}"));
         match (self.image, self.file) {
             (Some(image), _) => format!("{image}: {}", self.error),
+            // An error about a whole file may name it.
+            (None, Some(file)) if self.line.is_none() && self.error.contains(file) => self.error.to_owned(),
             (None, Some(file)) => format!("{file}{}{}: {}", at(self.line), at(self.column), self.error),
             (None, None) => self.error.to_owned(),
         }

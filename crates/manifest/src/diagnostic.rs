@@ -280,11 +280,17 @@ impl Diagnostic {
             None if self.names_file => group,
             None => group.element(Origin::path(&*self.file)),
         };
-        if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help.as_str()));
+        let mut advice = None;
+        match &self.help {
+            Some(help) if self.names_file => {
+                advice = Some(Group::with_title(Level::HELP.primary_title(help.as_str())));
+            }
+            Some(help) => group = group.element(Level::HELP.message(help.as_str())),
+            None => {}
         }
         let renderer = if color { Renderer::styled() } else { Renderer::plain() }.term_width(width);
-        renderer.render(&[group])
+        let text = renderer.render(&[group]);
+        advice.map_or(text.clone(), |advice| format!("{text}\n{}", renderer.render(&[advice])))
     }
 
     /// Returns the hint how to resolve it.

@@ -29,8 +29,8 @@ use crate::choice::{SigningArgs, TrustArgs};
 
 const EXAMPLES: &str = "\
 Examples:
-  kpromo cip --config kpromo.yaml --manifest manifest.yaml             # plan
-  kpromo cip --config kpromo.yaml --manifest manifest.yaml --confirm   # promote
+  kpromo cip --config kpromo.yaml --manifest app.yaml             # plan
+  kpromo cip --config kpromo.yaml --manifest app.yaml --confirm   # promote
   kpromo cip --manifest manifest.yaml --confirm --signing-key cosign.key
   kpromo cip --thin-manifest-dir registry.k8s.io --confirm \\
     --use-prow-manifest-diff

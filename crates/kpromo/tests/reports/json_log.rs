@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use registry::sample::Recipe;
-use registry::{Effect, ErrorCode, Fault, Kind, Server};
+use registry::{Effect, ErrorCode, Fault, Kind, Watch};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
@@ -229,13 +229,13 @@ async fn a_lost_image_is_to_be_pushed_again() {
 }
 
 /// Sends a signal to a run that waits for a registry, and returns how the run ends.
-async fn signalled(signal: &str, words: &[&str], server: &Server) -> Ran {
-    let hanging = server.faults().add(Fault::new(Effect::Hang));
+async fn signalled(signal: &str, words: &[&str], hanging: &Watch) -> Ran {
+    let before = hanging.struck();
     let mut command = kpromo(None);
     command.args(words);
     let (out, err) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
     let mut child = command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap()).spawn().unwrap();
-    while hanging.struck() == 0 {
+    while hanging.struck() == before {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
@@ -253,12 +253,13 @@ async fn a_signal_ends_a_command_with_its_line() {
     let image = format!("{}/staging/one:v1", world.staging.host());
     let report = world.path("report.json");
     let json = ["--log-format", "json"];
+    let hanging = world.staging.faults().add(Fault::new(Effect::Hang));
     let verify = [&json[..], &["verify", "--verification-key", &key, &image]].concat();
-    let ran = signalled("-INT", &verify, &world.staging).await;
+    let ran = signalled("-INT", &verify, &hanging).await;
     assert_eq!(ran.code, 130, "{}", ran.stderr);
     assert_eq!(last(&ran), "interrupted; not all images were verified");
     let cip = [&json[..], &["cip", "--sign=false", "--manifest", &manifest, "--report", &report]].concat();
-    let ran = signalled("-HUP", &cip, &world.staging).await;
+    let ran = signalled("-HUP", &cip, &hanging).await;
     assert_eq!(ran.code, 130, "{}", ran.stderr);
     assert_eq!(last(&ran), "interrupted; nothing was promoted");
     assert_eq!(world.desk.json("report.json")["exitCode"], 130);

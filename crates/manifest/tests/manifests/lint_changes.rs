@@ -52,7 +52,6 @@ fn a_tag_that_would_move_is_an_error_and_names_both_digests_and_both_places() {
     world.repository.commit();
     world.thin("one", TWO_REGIONS, &image("app", &[('a', "v1"), ('b', "v3"), ('c', "v2, v4")]));
     insta::assert_snapshot!(world.messages(), @r"
-    warning unsorted-digests images/one/images.yaml:5:5: the digests are not sorted by tag: `v2` comes after `v3`
     error tag-moved images/one/images.yaml:5:79: gcr.io/p/app:v2 (and 2 more destinations) would move to @c, from @a at BASE:images/one/images.yaml:3:83; production tags never move
     ");
     // A change of the project's name is no excuse.

@@ -118,8 +118,8 @@ fn a_fix_changes_the_lines_that_it_must_and_nothing_else() {
         (
             "the order that moves less is chosen",
             vec!["unsorted-digests"],
-            "- name: a\n  dmap:\n    @a: [v1.8]\n    @b: [v1.9]\n    @c: [v1.11]\n    @d: [v1.10]\n",
-            "- name: a\n  dmap:\n    @a: [v1.8]\n    @b: [v1.9]\n    @d: [v1.10]\n    @c: [v1.11]\n",
+            "- name: a\n  dmap:\n    @b: [v1.8]\n    @a: [v1.9]\n    @c: [v1.11]\n    @d: [v1.10]\n",
+            "- name: a\n  dmap:\n    @b: [v1.8]\n    @a: [v1.9]\n    @d: [v1.10]\n    @c: [v1.11]\n",
         ),
         (
             "tags in a block",

@@ -18,8 +18,8 @@ fn a_bad_value_is_shown_in_its_line() {
     error: `-bad tag` is not a tag: expected a letter, digit or `_`, then at most 127 letters, digits, `_`, `.` or `-`
      --> manifest.yaml:8:87
       |
-    8 |     sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: ["v1.0", "-bad tag", v2]
-      |                                                                                       ^^^^^^^^^^
+    8 | ...aaaaaaaaaaaaaaaaaaaaaaaaaaaaa: ["v1.0", "-bad tag", v2]
+      |                                            ^^^^^^^^^^
     "#);
 }
 
@@ -58,8 +58,8 @@ fn a_very_long_line_is_shown_around_the_place() {
      --> manifest.yaml:8:8079
       |
      ::: 
-    8 | …v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, -x, v1, v1, v1, v1, v1, v1, v1, ...
-      |                                                                                                      ^^
+    8 | ...v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, -x, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1, v1...
+      |                                                ^^
     ");
 }
 
