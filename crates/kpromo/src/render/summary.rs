@@ -141,14 +141,15 @@ fn by_reason(all: &[Failed]) -> Vec<(Reason<'_>, Vec<&str>)> {
     reasons
 }
 
-/// Returns a table with a line per registry: requests, refusals for rate limits, faults and bytes. Faults and repeated requests
-/// have a column only if there were any, so that the table fits into 80 columns.
+/// Returns a table with a line per registry: requests, refusals for rate limits, faults and bytes. Faults, requests without an
+/// answer and repeated requests have a column only if there were any, so that the table fits into 80 columns.
 fn registries(tally: &Tally) -> String {
     let mut all = HostTally::default();
     for numbers in tally.values() {
         *all.requests.entry("all").or_default() += numbers.total();
         all.refused += numbers.refused;
         all.faults += numbers.faults;
+        all.unanswered += numbers.unanswered;
         all.retried += numbers.retried;
         all.received += numbers.received;
         all.sent += numbers.sent;
@@ -159,6 +160,7 @@ fn registries(tally: &Tally) -> String {
             ("requests", count(numbers.total())),
             ("refused", count(numbers.refused)),
             ("faults", count(numbers.faults)),
+            ("no answer", count(numbers.unanswered)),
             ("retried", count(numbers.retried)),
             ("received", bytes(numbers.received)),
             ("sent", bytes(numbers.sent)),
@@ -167,6 +169,7 @@ fn registries(tally: &Tally) -> String {
         .into_iter()
         .filter(|(name, _)| match *name {
             "faults" => all.faults > 0,
+            "no answer" => all.unanswered > 0,
             "retried" => all.retried > 0,
             _ => true,
         })
@@ -243,6 +246,13 @@ mod tests {
         assert_eq!(rows, expected);
         let header = |text: String| text.lines().next().unwrap_or_default().to_owned();
         assert!(!header(text).contains("retried"));
+        assert!(!header(registries(&all)).contains("no answer"));
+        let down = HostTally { unanswered: 13, ..tally(0, 0) };
+        let text = registries(&Tally::from([("a.io".to_owned(), down)]));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].contains("refused") && lines[0].contains("no answer"), "{text}");
+        let cells: Vec<&str> = lines[1].split_whitespace().take(4).collect();
+        assert_eq!(cells, ["a.io", "100", "0", "13"]);
         let quiet = Tally::from([("a.io".to_owned(), tally(0, 0))]);
         assert_eq!(header(registries(&quiet)).split_whitespace().nth(3), Some("received"));
     }
