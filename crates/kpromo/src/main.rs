@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     };
     let is_drawn = !is_json && !environment.color.is_dumb && !global.quiet;
     let screen = if is_drawn && std::io::stderr().is_terminal() {
-        MultiProgress::new()
+        render::screen()
     } else {
         MultiProgress::with_draw_target(ProgressDrawTarget::hidden())
     };
