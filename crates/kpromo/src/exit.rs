@@ -3,7 +3,7 @@
 use std::panic;
 use std::process::ExitCode;
 
-use crate::terminal::{ErrorLine, is_incomplete, is_json, print_error};
+use crate::terminal::{ErrorLine, Stopped, is_incomplete, is_json, print_error, stopped};
 
 /// The result of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,21 @@ impl Exit {
     /// Logs the end of a command that does not succeed, where programs read the log. Text is for people, who see the errors.
     pub(crate) fn log_for_programs(self) {
         if is_json() && self != Self::Success {
-            ErrorLine { exit_code: Some(self.code()), ..ErrorLine::new(self.meaning()) }.print();
+            let meaning = self.meaning_after(stopped());
+            ErrorLine { exit_code: Some(self.code()), ..ErrorLine::new(&meaning) }.print();
+        }
+    }
+
+    /// Returns what the exit code means after a run that was stopped by this.
+    fn meaning_after(self, stopped: Option<Stopped>) -> String {
+        match (self, stopped) {
+            (Self::Interrupted, Some(why @ Stopped::TimedOut(_))) => {
+                format!("{why}; production is unchanged")
+            }
+            (Self::InterruptedWriting, Some(why @ Stopped::TimedOut(_))) => {
+                format!("{why}; the next run completes the rest")
+            }
+            _ => self.meaning().to_owned(),
         }
     }
 }

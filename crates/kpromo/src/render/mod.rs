@@ -21,4 +21,4 @@ pub(crate) use scans::{scan_summary, scan_table};
 pub(crate) use screen::screen;
 pub(crate) use shard::shard_line;
 pub(crate) use sigcheck::{Document as SigcheckDocument, Results, sigcheck_json, sigcheck_text};
-pub(crate) use summary::{failures, summary};
+pub(crate) use summary::{failures, not_done, summary};

@@ -24,7 +24,7 @@ use crate::connect::{Connection, connect};
 use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::render::{Lines, Progress, counted};
-use crate::terminal::{ErrorLine, Interrupts, Stopped, print_error};
+use crate::terminal::{ErrorLine, Interrupts, Stopped, print_error, remember_stop};
 use crate::watchdog;
 
 /// Prints a snapshot. Nothing is printed unless it is complete.
@@ -172,6 +172,7 @@ async fn bounded(
         never = watchdog::watch(door) => match never {},
         never = progress.show(door) => match never {},
     };
+    remember_stop(why);
     progress.clear();
     print_error(&format!("{why}; the snapshot is not complete"));
     Exit::Interrupted
