@@ -63,7 +63,7 @@ impl fmt::Display for NotAdmitted {
                 )
             }
             Self::Stuck => f.write_str(
-                "requests to the host wait for others to end, but none is in progress; this is a bug in \
+                "not sent: requests to the host wait for others to end, but none is in progress; this is a bug in \
                  kpromo, please report it",
             ),
         }
