@@ -59,7 +59,7 @@ impl fmt::Display for NotAdmitted {
                 let seconds = time.as_secs_f64().ceil();
                 write!(
                     f,
-                    "the rate limit of the host is used up for another {seconds} s, which is too long to wait"
+                    "not sent: the rate limit of the host is used up for another {seconds} s, which is too long to wait"
                 )
             }
             Self::Stuck => f.write_str(
