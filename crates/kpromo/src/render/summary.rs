@@ -78,7 +78,7 @@ pub(crate) fn not_done(totals: &Totals, late: usize) -> Vec<String> {
     let images =
         |number: usize, what: &str| (number > 0).then(|| format!("{what}: {}", counted(number, "image")));
     let late = (late > 0)
-        .then(|| format!("not asked: {}, because their registries did not answer", counted(late, "edge")));
+        .then(|| format!("not planned: {}, because their registries did not answer", counted(late, "edge")));
     [images(totals.unfinished, "not finished"), images(totals.not_begun, "not begun"), late]
         .into_iter()
         .flatten()
@@ -266,7 +266,7 @@ mod tests {
         let totals = Totals { unfinished: 9, not_begun: 1, ..Totals::default() };
         assert_eq!(not_done(&totals, 0), ["not finished: 9 images", "not begun: 1 image"]);
         let late = not_done(&Totals::default(), 3);
-        assert_eq!(late, ["not asked: 3 edges, because their registries did not answer"]);
+        assert_eq!(late, ["not planned: 3 edges, because their registries did not answer"]);
     }
 
     #[test]
