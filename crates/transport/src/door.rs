@@ -181,7 +181,8 @@ impl Door {
             let (pausing, paused_until) = state.pauses.waiting();
             let (requests, until) = (in_line + pausing, rests_until.max(paused_until));
             let rests = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let (host, rests, is_quota) = (host.clone(), rests.unwrap_or_default(), state.gate.waits_for_quota());
+            let (host, rests, is_quota) =
+                (host.clone(), rests.unwrap_or_default(), state.gate.waits_for_quota());
             let refuses = is_quota || state.counters.has_refused();
             (requests > 0).then(|| Queue { host, requests, rests, is_quota, refuses })
         };

@@ -48,6 +48,11 @@ const OUTCOMES: [&str; 9] = [
     "scanned",
 ];
 
+/// Returns whether a number may be absent, because reports of earlier versions do not have it.
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 /// Collects the events of a run. It can be read at any time.
 #[derive(Debug)]
 pub struct ReportBuilder {
@@ -94,9 +99,11 @@ pub struct Totals {
     pub failed: usize,
     /// Images whose promotion to a repository began and did not end before the run stopped.
     #[serde(default)]
+    #[schemars(skip_serializing_if = "is_zero")]
     pub unfinished: usize,
     /// Images whose promotion to a repository did not begin before the run stopped.
     #[serde(default)]
+    #[schemars(skip_serializing_if = "is_zero")]
     pub not_begun: usize,
     /// Images and parts of images that received missing signatures.
     pub signed: usize,
