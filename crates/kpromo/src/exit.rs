@@ -3,7 +3,7 @@
 use std::panic;
 use std::process::ExitCode;
 
-use crate::terminal::{ErrorLine, is_incomplete, is_json, last_words, print_error};
+use crate::terminal::{ErrorLine, Stopped, is_incomplete, is_json, last_words, print_error, stopped};
 
 /// The result of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +76,26 @@ impl Exit {
             return;
         }
         let last = std::mem::take(&mut *last_words());
-        // These are about many images or files, whose errors precede.
-        let is_sum = matches!(self, Self::Partial | Self::Unsigned);
-        let error = last.error.filter(|_| !is_sum).unwrap_or_else(|| self.meaning().to_owned());
+        let stopped = stopped();
+        // These are about many images or files, whose errors precede, or about the run itself.
+        let is_sum = matches!(self, Self::Partial | Self::Unsigned) || stopped.is_some();
+        let error = last.error.filter(|_| !is_sum).unwrap_or_else(|| self.meaning_after(stopped));
         let advice = (!last.advice.is_empty()).then(|| last.advice.join("; "));
         let exit_code = Some(self.code());
         ErrorLine { advice: advice.as_deref(), exit_code, is_part: true, ..ErrorLine::new(&error) }.print();
+    }
+
+    /// Returns what the exit code means after a run that was stopped by this.
+    fn meaning_after(self, stopped: Option<Stopped>) -> String {
+        match (self, stopped) {
+            (Self::Interrupted, Some(why @ Stopped::TimedOut(_))) => {
+                format!("{why}; production is unchanged")
+            }
+            (Self::InterruptedWriting, Some(why @ Stopped::TimedOut(_))) => {
+                format!("{why}; the next run completes the rest")
+            }
+            _ => self.meaning().to_owned(),
+        }
     }
 }
 

@@ -81,13 +81,13 @@ fn main() -> ExitCode {
     // Control sequences are not JSON.
     color::decide(if is_json { color::ColorWhen::Never } else { cli.global.color }, environment.color);
     let conflict = |text: String| usage(&Cli::conflict(&matches, text));
-    let global = match cli.global.resolve(&matches) {
+    let is_drawn = !is_json && !environment.color.is_dumb && std::io::stderr().is_terminal();
+    let global = match cli.global.resolve(&matches, is_drawn && cli.command.prints_results()) {
         Ok(global) => global,
         Err(text) => return conflict(text),
     };
-    let is_drawn = !is_json && !environment.color.is_dumb && !global.quiet;
-    let screen = if is_drawn && std::io::stderr().is_terminal() {
-        MultiProgress::new()
+    let screen = if is_drawn && !global.quiet {
+        render::screen()
     } else {
         MultiProgress::with_draw_target(ProgressDrawTarget::hidden())
     };

@@ -176,11 +176,11 @@ impl Work<'_> {
             .filter(|(_, image)| is_lacking(image))
             .map(|(image, _)| image.clone())
             .collect();
-        let again = match self.check(&again).await {
-            Ok(again) => again.images,
+        let again = tokio::select! {
+            biased;
             // What was written so far is unknown; the next run reads it.
-            Err(_) if self.run.is_stopping() => Vec::new(),
-            Err(failed) => return Err(failed),
+            () = self.run.stopped() => Vec::new(),
+            again = self.check(&again) => again?.images,
         };
         let mut again: HashMap<String, CheckedImage> = again
             .into_iter()

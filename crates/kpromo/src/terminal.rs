@@ -276,6 +276,19 @@ impl fmt::Display for Stopped {
     }
 }
 
+/// What stopped the run of this process. The first reason holds.
+static STOPPED: OnceLock<Stopped> = OnceLock::new();
+
+/// Returns what stopped the run, if anything has.
+pub(crate) fn stopped() -> Option<Stopped> {
+    STOPPED.get().copied()
+}
+
+/// Remembers what stopped the run, for its report and the exit of the process.
+pub(crate) fn remember_stop(why: Stopped) {
+    let _ = STOPPED.set(why);
+}
+
 /// The reason why a run was stopped, shared with the run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Why(Arc<OnceLock<Stopped>>);
@@ -353,6 +366,7 @@ impl Interrupts {
         };
         // This is the only place that sets it.
         let _ = self.why.0.set(why);
+        remember_stop(why);
         stop.cancel();
         tracing::warn!("{why}");
         if !has_writing_begun() {

@@ -86,7 +86,7 @@ impl Watchdog {
             episode.without < LOOKS_WITHOUT
         });
         let mut warnings = Vec::new();
-        for Queue { host, requests, rests, is_quota } in waits() {
+        for Queue { host, requests, rests, refuses, is_quota } in waits() {
             let episode = self.hosts.entry(host.clone()).or_default();
             episode.waited += 1;
             if episode.is_named || (*rests < LONG_REST && episode.waited < LOOKS_WAITED) {
@@ -94,8 +94,8 @@ impl Watchdog {
             }
             episode.is_named = true;
             let seconds = rests.as_secs_f64().ceil();
-            let wait = if *requests == 1 { "waits" } else { "wait" };
             if *is_quota {
+                let wait = if *requests == 1 { "waits" } else { "wait" };
                 warnings.push(format!(
                     "the rate limit of {host} is used up; {} {wait} until {:.0} (for {})",
                     counted(*requests, "request"),
@@ -104,15 +104,9 @@ impl Watchdog {
                 ));
                 continue;
             }
-            let mut warning = format!(
-                "{host} refuses or fails requests; kpromo waits {seconds} s before it sends more ({} {wait}",
-                counted(*requests, "request")
-            );
-            if *rests < LONG_REST {
-                warning.push_str(&format!(", for {} s so far", episode.waited));
-            }
-            warning.push(')');
-            warnings.push(warning);
+            let what = if *refuses { "limits the rate of requests" } else { "fails" };
+            let requests = counted(*requests, "request");
+            warnings.push(format!("{host} {what}; retrying in {seconds} s ({requests} waiting)"));
         }
         warnings
     }
@@ -127,12 +121,8 @@ mod tests {
     }
 
     fn queue(milliseconds: u64) -> Queue {
-        Queue {
-            host: "r.example".to_owned(),
-            requests: 7,
-            rests: Duration::from_millis(milliseconds),
-            is_quota: false,
-        }
+        let (host, rests) = ("r.example".to_owned(), Duration::from_millis(milliseconds));
+        Queue { host, requests: 7, rests, refuses: true, is_quota: false }
     }
 
     /// Returns the looks, counted from 1, that report the host. Each item is the remaining rest at a look, in milliseconds.
@@ -166,7 +156,7 @@ mod tests {
         let warnings = watchdog.check(Vec::new(), &[queue(29_400)]);
         assert_eq!(
             warnings,
-            ["r.example refuses or fails requests; kpromo waits 30 s before it sends more (7 requests wait)"]
+            ["r.example limits the rate of requests; retrying in 30 s (7 requests waiting)"]
         );
         assert!(watchdog.check(Vec::new(), &[queue(28_400)]).is_empty());
         assert_eq!(named_at(&[5_000, 4_000, 3_000, 2_000, 1_000, 0]), [1]);
@@ -178,9 +168,9 @@ mod tests {
         assert!(watchdog.check(Vec::new(), &[queue(1_000)]).is_empty());
         assert!(watchdog.check(Vec::new(), &[]).is_empty());
         assert!(watchdog.check(Vec::new(), &[queue(200)]).is_empty());
-        let warnings = watchdog.check(Vec::new(), &[queue(400)]);
-        let expected = "r.example refuses or fails requests; kpromo waits 1 s before it sends more (7 requests wait, for 3 s so far)";
-        assert_eq!(warnings, [expected]);
+        let failing = Queue { refuses: false, requests: 1, ..queue(400) };
+        let warnings = watchdog.check(Vec::new(), &[failing]);
+        assert_eq!(warnings, ["r.example fails; retrying in 1 s (1 request waiting)"]);
     }
 
     /// In each row the report comes within the five seconds after which a wait for a quota must be reported.

@@ -383,7 +383,10 @@ async fn a_run_that_is_out_of_time_ends_as_if_interrupted() {
     let (_staging, production, desk) = scene().await;
     production.faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let manifest = desk.path("manifest.yaml");
+    let (report, page) = (desk.path("report.json"), desk.path("report.html"));
+    let reports = ["--report", report.to_str().unwrap(), "--report", page.to_str().unwrap()];
     let flags = ["--manifest", manifest.to_str().unwrap(), "--confirm", "--timeout", "1s"];
+    let flags = [&flags[..], &reports].concat();
     let ran = cip(&flags);
     assert_eq!(ran.code, 130, "{}", ran.stderr);
     assert!(ran.stderr.contains("timed out: "), "{}", ran.stderr);
@@ -393,14 +396,33 @@ async fn a_run_that_is_out_of_time_ends_as_if_interrupted() {
     // The first write hangs forever. The run waits for it until SIGTERM arrives.
     let watch = production.faults().add(Fault::new(Effect::Hang).on(Kind::Mount));
     let mut child =
-        kpromo(None).args(["cip", "--sign=false"]).args(flags).stdout(Stdio::null()).spawn().unwrap();
+        kpromo(None).args(["cip", "--sign=false"]).args(&flags).stdout(Stdio::piped()).spawn().unwrap();
     while watch.struck() == 0 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(child.try_wait().unwrap(), None, "what is under way has time to end");
     terminate(&child);
-    assert_eq!(child.wait().unwrap().code(), Some(32));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(32));
+
+    // The run was abandoned, and says what is missing all the same.
+    let report = desk.json("report.json");
+    assert_eq!(report["outcome"], "interrupted");
+    let expected =
+        "timed out: the run took longer than --timeout allows (1s); run the same command again to finish";
+    assert_eq!(report["error"], expected);
+    assert_eq!(report["plan"]["total"]["edges"], 3);
+    let totals = &report["totals"];
+    let number = |name: &str| totals[name].as_u64().unwrap();
+    assert!(number("unfinished") > 0, "{totals}");
+    assert_eq!(number("promoted") + number("unfinished") + number("notBegun"), 2, "{totals}");
+    let summary = String::from_utf8(output.stdout).unwrap();
+    let summary = &summary[summary.find("not finished: ").expect("the summary")..];
+    assert!(summary.contains("registry"), "what is missing comes first: {summary}");
+    let page = std::fs::read_to_string(&page).unwrap();
+    assert!(page.contains("Timed out") && page.contains("Not finished: "), "{page}");
+    assert!(!page.contains("Nothing failed."));
 }
 
 /// With the environment of a Prow job, a run promotes only what the last commit adds.

@@ -290,9 +290,15 @@ async fn a_timeout_is_called_one() {
     let flags =
         ["--timeout=1s", "--report", report.to_str().unwrap(), "--manifest", manifest.to_str().unwrap()];
     let ran = cip(&flags);
-    silent.abort();
     assert_eq!(ran.code, 130, "{}", ran.stderr);
     let expected = "error: timed out: the run took longer than --timeout allows (1s); nothing was promoted";
     assert!(ran.stderr.lines().any(|line| line == expected), "{}", ran.stderr);
     assert!(!ran.stderr.contains("interrupted"), "{}", ran.stderr);
+    let reported = desk.json("report.json");
+    assert_eq!(reported["error"], expected.trim_start_matches("error: "));
+    let ran = cip(&[&flags[..], &["--log-format=json"]].concat());
+    let last: serde_json::Value = serde_json::from_str(ran.stderr.lines().last().unwrap()).unwrap();
+    let expected = "timed out: the run took longer than --timeout allows (1s); production is unchanged";
+    assert_eq!(last["fields"]["error"], expected);
+    silent.abort();
 }

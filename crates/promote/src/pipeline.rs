@@ -55,6 +55,16 @@ pub async fn prepare(
     Ok(Prepared { cleared, deferred })
 }
 
+/// Reads what a later write depends on. When the run stops, this is abandoned in the middle of a request or a pause: there is nothing
+/// to finish.
+async fn unless_stopped<T>(run: &Run, reading: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        () = run.stopped() => Err(Error::Interrupted),
+        read = reading => read,
+    }
+}
+
 /// Runs the phases of a round that write nothing.
 async fn clear(
     run: &Run,
@@ -67,12 +77,14 @@ async fn clear(
         let (plan, deferred) = plan(run, reader, ready, trust_config).await?;
         Ok((find_missing(run, reader, plan, trust_config).await?, deferred))
     };
-    let (plan, deferred) = run.phase(Phase::Plan, planning).await?;
-    let proven = provenance(run, reader, plan, passed, trust_config).await?;
-    let scanned = scan(run, proven, trust_config).await?;
-    let cleared = validate(run, scanned).await?;
-    let cleared = find_missing_carried(run, reader, cleared).await;
-    if run.is_stopping() { Err(Error::Interrupted) } else { Ok((cleared, deferred)) }
+    let clearing = async {
+        let (plan, deferred) = run.phase(Phase::Plan, planning).await?;
+        let proven = provenance(run, reader, plan, passed, trust_config).await?;
+        let scanned = scan(run, proven, trust_config).await?;
+        let cleared = validate(run, scanned).await?;
+        Ok((find_missing_carried(run, reader, cleared).await, deferred))
+    };
+    unless_stopped(run, clearing).await
 }
 
 /// Runs the phases that write. Failures of single images are part of the result, and so is a second round that was given up.
@@ -115,10 +127,12 @@ async fn write(
     trust_config: &TrustConfig,
 ) -> Result<Attested, Error> {
     let signers = match &trust_config.signing {
-        Some(signing) if cleared.plan().has_looked() => match signing.ready().await {
-            Ok(signers) => Some(signers),
-            Err(error) => return Err(Error::CannotSign(Box::new(error), Box::new(cleared.into_plan()))),
-        },
+        Some(signing) if cleared.plan().has_looked() => {
+            match unless_stopped(run, async { Ok(signing.ready().await) }).await? {
+                Ok(signers) => Some(signers),
+                Err(error) => return Err(Error::CannotSign(Box::new(error), Box::new(cleared.into_plan()))),
+            }
+        }
         _ => None,
     };
     let promoted = promote(run, confirmed, cleared, copying).await;

@@ -181,7 +181,9 @@ async fn a_region_that_does_not_serve_the_plan_is_promoted_to_when_the_others_ar
 }
 
 async fn is_promoted_to_when_the_others_are_done(effect: Effect) {
-    let world = world(3).await;
+    let mut world = world(3).await;
+    // The region is not given up, however long the others take on this machine.
+    world.speak_through(patient());
     let silent = world.production[0].faults().add(Fault::new(effect).on(Kind::TagList));
     let job = Job { late_after: LATE_AFTER, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
@@ -212,7 +214,30 @@ async fn a_region_that_is_slow_but_answers_the_plan_is_waited_for() {
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
     let planned = cleared.plan().summary().total;
     assert_eq!((planned.late, planned.copy), (0, 2 * IMAGES as usize));
-    assert!(!world.report()["warnings"].to_string().contains("has answered nothing"));
+    assert!(!world.report()["warnings"].to_string().contains("has served no request"));
+}
+
+/// The run is stopped while a late region is asked again and does not answer. It does not wait for the answer.
+#[tokio::test]
+async fn a_late_region_is_not_waited_for_after_a_stop() {
+    let world = world(2).await;
+    let silent = world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
+    let job = Job { late_after: LATE_AFTER, ..world.job() };
+    let cleared = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
+    let carrying_out = world.carry_out(cleared);
+    let stopping = async {
+        let before = silent.struck();
+        others_complete(&world).await;
+        while silent.struck() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.stop.cancel();
+    };
+    let (attested, ()) = futures_util::future::join(carrying_out, stopping).await;
+    let promoted = attested.promoted();
+    assert_eq!((promoted.failed(), promoted.not_begun() as u64), (0, IMAGES), "no request has ended");
+    assert_eq!(world.production[0].tally().snapshot().writes(), 0);
+    assert_eq!(complete(&world, 1), IMAGES);
 }
 
 /// If the region never answers, everything that it lacks fails, and nothing else.

@@ -1,5 +1,6 @@
 //! The door: it admits requests, sends them, evaluates the answers, and retries if that may help.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,9 @@ pub struct Queue {
     pub rests: Duration,
     /// Whether the host has announced that its quota is renewed then.
     pub is_quota: bool,
+    /// Whether the host refused the last request that it did not serve for its rate (429, or 503 with `Retry-After`), rather than
+    /// failing.
+    pub refuses: bool,
 }
 
 /// The result of [`Door::stream`]: the body of a successful answer as a stream, or any other answer as a whole.
@@ -158,6 +162,17 @@ impl Door {
         self.shared.under_way.stalled(longer_than)
     }
 
+    /// Returns the hosts with requests under way, each with the time that it has been silent: since its last answer, or since one
+    /// of these requests last made progress, whichever is shorter.
+    pub fn silent(&self) -> BTreeMap<String, Duration> {
+        let mut silent = self.shared.under_way.silent();
+        for (host, silent) in &mut silent {
+            let answered = self.last_answer(host).map_or(Duration::MAX, |answered| answered.elapsed());
+            *silent = answered.min(*silent);
+        }
+        silent
+    }
+
     /// Returns the hosts for which requests wait: for admission, or for their next attempt after a failure if the pause is a
     /// second or longer.
     pub fn queues(&self) -> Vec<Queue> {
@@ -166,8 +181,10 @@ impl Door {
             let (pausing, paused_until) = state.pauses.waiting();
             let (requests, until) = (in_line + pausing, rests_until.max(paused_until));
             let rests = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let (host, rests) = (host.clone(), rests.unwrap_or_default());
-            (requests > 0).then(|| Queue { host, requests, rests, is_quota: state.gate.waits_for_quota() })
+            let (host, rests, is_quota) =
+                (host.clone(), rests.unwrap_or_default(), state.gate.waits_for_quota());
+            let refuses = is_quota || state.counters.has_refused();
+            (requests > 0).then(|| Queue { host, requests, rests, is_quota, refuses })
         };
         self.shared.hosts().iter().filter_map(queue).collect()
     }

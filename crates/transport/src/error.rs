@@ -86,7 +86,7 @@ pub enum ErrorKind {
     #[error("not sent: {0}")]
     Forbidden(&'static str),
     /// The limits of the host did not admit the request, because the host is given up.
-    #[error("not sent: {why}{}", last.as_ref().map(|last| format!("; the last failure: {last}")).unwrap_or_default())]
+    #[error("{why}{}", last.as_ref().map(|last| format!("; last: {last}")).unwrap_or_default())]
     NotAdmitted {
         /// Why the request was not admitted.
         why: NotAdmitted,
@@ -214,7 +214,8 @@ impl ErrorKind {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: {}", self.method, self.url, self.kind)?;
-        if self.attempts > 1 {
+        // How often a host that is given up was asked has been told.
+        if self.attempts > 1 && !matches!(self.kind, ErrorKind::NotAdmitted { .. }) {
             write!(f, " ({} attempts in {:.1} s)", self.attempts, self.elapsed.as_secs_f64())?;
         }
         Ok(())

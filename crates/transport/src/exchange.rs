@@ -311,7 +311,7 @@ impl<'a> Exchange<'a> {
                 }
                 host.counters.observed(observed);
                 if matches!(observed, Observed::Refused(_) | Observed::Failed) {
-                    host.note_failure(format!("it answered {}", inner.status()));
+                    host.note_failure(inner.status().to_string());
                 }
                 permit.observe(observed);
                 let origin = Origin {

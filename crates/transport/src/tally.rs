@@ -1,7 +1,7 @@
 //! Statistics of requests by host and kind: requests, refusals, faults, retries, bytes.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,8 @@ pub(crate) struct Counters {
     faults: AtomicU64,
     pub(crate) retried: AtomicU64,
     unanswered: AtomicU64,
+    /// Whether the host refused the last request that it did not serve, rather than failing.
+    has_refused: AtomicBool,
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
     first: OnceLock<Instant>,
@@ -69,7 +71,7 @@ impl Counters {
     /// Returns the counters of a host before its first request, in a door that was opened at `opened`.
     pub(crate) fn new(opened: Instant) -> Self {
         let (timeline, requests, first) = Default::default();
-        let (refused, faults, retried, unanswered) = Default::default();
+        let (refused, faults, retried, unanswered, has_refused) = Default::default();
         let (received, sent, last, last_answer, last_served) = Default::default();
         Self {
             opened,
@@ -79,6 +81,7 @@ impl Counters {
             faults,
             retried,
             unanswered,
+            has_refused,
             received,
             sent,
             first,
@@ -138,10 +141,12 @@ impl Counters {
             Observed::Served | Observed::UsedUp(_) => {}
             Observed::Refused(_) => {
                 self.refused.fetch_add(1, Relaxed);
+                self.has_refused.store(true, Relaxed);
                 self.count(|bucket| bucket.refused += 1);
             }
             Observed::Failed => {
                 self.faults.fetch_add(1, Relaxed);
+                self.has_refused.store(false, Relaxed);
                 self.count(|bucket| bucket.faults += 1);
             }
         }
@@ -150,7 +155,13 @@ impl Counters {
     /// Counts a request that ended without an answer.
     pub(crate) fn unanswered(&self) {
         self.unanswered.fetch_add(1, Relaxed);
+        self.has_refused.store(false, Relaxed);
         self.count(|bucket| bucket.unanswered += 1);
+    }
+
+    /// Returns whether the host refused the last request that it did not serve, rather than failing.
+    pub(crate) fn has_refused(&self) -> bool {
+        self.has_refused.load(Relaxed)
     }
 
     /// Counts a request that is sent. The permit proves that its host admitted it.

@@ -1,6 +1,6 @@
 //! The requests in progress, for progress reports to the user.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use http::Method;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
+use crate::host::authority;
 use crate::redact::shown;
 
 /// A request without progress for some time.
@@ -71,6 +72,19 @@ impl UnderWay {
         stalls
     }
 
+    /// Returns the hosts of these requests, each with the longest time that one of its requests has made no progress. A request
+    /// that waits for content of this process does not count.
+    pub(crate) fn silent(&self) -> BTreeMap<String, Duration> {
+        let mut hosts: BTreeMap<String, Duration> = BTreeMap::new();
+        for entry in self.requests().values() {
+            let silent =
+                if entry.progress.is_starved() { Duration::ZERO } else { entry.progress.last().elapsed() };
+            let longest = hosts.entry(authority(&entry.url)).or_default();
+            *longest = silent.max(*longest);
+        }
+        hosts
+    }
+
     fn requests(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,6 +124,10 @@ impl Progress {
         }
     }
 
+    fn is_starved(&self) -> bool {
+        self.starved.load(Relaxed)
+    }
+
     pub(crate) fn last(&self) -> Instant {
         self.started + Duration::from_millis(self.moved.load(Relaxed))
     }
@@ -117,7 +135,7 @@ impl Progress {
     /// Completes when there is no progress for `limit` although all content was sent.
     pub(crate) async fn silence(&self, limit: Duration) {
         loop {
-            if self.starved.load(Relaxed) {
+            if self.is_starved() {
                 self.touch();
             }
             let deadline = self.last() + limit;

@@ -82,8 +82,9 @@ pub(crate) struct Global {
     /// everywhere if CLICOLOR_FORCE is set.
     #[arg(long, global = true, help_heading = GLOBAL, value_enum, ignore_case = true, default_value_t = ColorWhen::Auto, hide_possible_values = true, value_name = "WHEN")]
     pub(crate) color: ColorWhen,
-    /// Level of the log.
-    #[arg(long, global = true, help_heading = GLOBAL, value_enum, ignore_case = true, default_value_t = LogLevel::Info, value_name = "LEVEL")]
+    /// Level of the log. Default: info; on a terminal, warning for commands that show progress and print results (cip, sigcheck,
+    /// snapshot, verify).
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, ignore_case = true, default_value_t = LogLevel::Info, hide_default_value = true, value_name = "LEVEL")]
     pub(crate) log_level: LogLevel,
     /// Format of the log.
     #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
@@ -91,11 +92,12 @@ pub(crate) struct Global {
 }
 
 impl Global {
-    /// Returns these options with the level of the log that `--quiet` and `--verbose` imply, unless `--log-level` is given.
+    /// Returns these options with the level of the log that other options and a terminal imply, unless `--log-level` is given.
+    /// `is_shown` says whether a terminal shows the progress and the results of the command.
     ///
     /// # Errors
     /// Returns an error if flags contradict each other.
-    pub(crate) fn resolve(self, matches: &ArgMatches) -> Result<Self, String> {
+    pub(crate) fn resolve(self, matches: &ArgMatches, is_shown: bool) -> Result<Self, String> {
         if self.quiet && self.verbose {
             return Err("--quiet and --verbose cannot be used together".to_owned());
         }
@@ -103,6 +105,7 @@ impl Global {
             _ if matches.value_source("log_level") == Some(ValueSource::CommandLine) => self.log_level,
             (true, _) => LogLevel::Error,
             (_, true) => LogLevel::Debug,
+            _ if is_shown => LogLevel::Warning,
             _ => self.log_level,
         };
         Ok(Self { log_level: level, ..self })
@@ -177,6 +180,13 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+impl Command {
+    /// Returns whether the command shows its progress and prints its results. Other commands log what they do.
+    pub(crate) fn prints_results(&self) -> bool {
+        matches!(self, Self::Cip(_) | Self::Verify(_) | Self::Snapshot(_) | Self::Sigcheck(_))
+    }
 }
 
 /// The parts of the reference.

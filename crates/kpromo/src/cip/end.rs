@@ -64,7 +64,22 @@ pub(super) struct Circumstances {
     /// The number of invalid entries that were left out of the manifests.
     pub(super) rejected: usize,
     /// What stopped the run, if anything has.
-    pub(super) stopped: Stopped,
+    pub(super) stopped: Option<Stopped>,
+}
+
+/// Returns why a run stopped before it had done everything. `None` if it did not stop early.
+fn stop_error(end: &End, report: &ReportBuilder, stopped: Option<Stopped>) -> Option<Problem> {
+    let is_cut = match end {
+        End::GivenUp(Error::Interrupted) | End::CutShort => true,
+        End::Finished(attested) => attested.promoted().not_begun() + attested.not_begun() > 0,
+        _ => false,
+    };
+    // A run also stops by itself after a failure, if it is told to (`--keep-going=false`).
+    let why = stopped.or_else(|| matches!(end, End::CutShort).then_some(Stopped::Interrupted))?;
+    is_cut.then(|| match report.has_writing_begun() {
+        true => Problem::without_advice(format!("{why}; run the same command again to finish")),
+        false => Problem::without_advice(format!("{why}; nothing was promoted")),
+    })
 }
 
 /// Prints the result of the run, writes the report and returns the exit code.
@@ -78,10 +93,11 @@ pub(super) fn finish(
     let (outcome_word, mut exit) = outcome(end, report, rejected);
     let tally = door.tally();
     let plan = plan_of(end);
+    let stop_error = stop_error(end, report, stopped);
     print_scans(args, end, report);
     match end {
         End::Surveyed(_) => print("Nothing was promoted: this run only scans.\n"),
-        End::GivenUp(Error::Interrupted) => print_error(&format!("{stopped}; nothing was promoted")),
+        End::GivenUp(Error::Interrupted) => stop_error.iter().for_each(|problem| print_error(&problem.error)),
         End::GivenUp(error) => {
             print_given_up(error);
             let plan = plan.filter(|plan| !plan.edges().all().is_empty());
@@ -92,18 +108,18 @@ pub(super) fn finish(
             print_dry_run(args, prepared.plan(), report, rejected);
         }
         End::CutShort if !report.has_writing_begun() => {
-            print_error(&format!("{stopped}; nothing was promoted"));
+            stop_error.iter().for_each(|problem| print_error(&problem.error));
         }
         End::Finished(_) | End::CutShort => {
             print(&match outcome(end, report, 0) {
                 (NOTHING_TO_DO, _) => nothing_to_do(rejected).to_owned(),
-                _ => summary(report, plan, &tally),
+                _ => summary(report, plan, &tally, stopped.is_some()),
             });
             print_not_begun(end);
             print_skipped(report);
             match exit {
-                _ if outcome_word == INTERRUPTED => {
-                    print_error(&format!("{stopped}; run the same command again to finish"));
+                _ if stop_error.is_some() => {
+                    stop_error.iter().for_each(|problem| print_error(&problem.error))
                 }
                 Exit::Partial if !report.all_failures(plan).is_empty() => {
                     print_help("run the same command again: it promotes only what is missing");
@@ -123,11 +139,9 @@ pub(super) fn finish(
     }
     if args.report != ReportArgs::default() {
         let error = match end {
-            End::GivenUp(Error::Interrupted) => {
-                Some(Problem::without_advice(format!("{stopped}; nothing was promoted")))
-            }
+            End::GivenUp(Error::Interrupted) => stop_error,
             End::GivenUp(error) => Some(error.problem()),
-            _ => None,
+            _ => stop_error,
         };
         let Traffic { registries, timeline } = Traffic::of(door);
         let exit_code = exit.code();
@@ -200,10 +214,10 @@ fn nothing_to_do(rejected: usize) -> &'static str {
 
 fn print_not_begun(end: &End) {
     let End::Finished(attested) = end else { return };
-    let not_begun =
-        [(attested.promoted().not_begun(), ""), (attested.not_begun(), "signatures and records of ")];
-    for (number, what) in not_begun.into_iter().filter(|(number, _)| *number > 0) {
-        print(&format!("not begun: {what}{}\n", counted(number, "image")));
+    // The summary says first which images were not begun.
+    let images = attested.not_begun();
+    if images > 0 {
+        print(&format!("not begun: signatures and records of {}\n", counted(images, "image")));
     }
 }
 

@@ -38,7 +38,7 @@ use crate::render::{
 use crate::scans::{Scans, scans};
 use crate::telemetry::Trace;
 use crate::terminal::{
-    GRACE, Interrupts, has_result_color, is_result_on_terminal, print, print_error, result_width,
+    GRACE, Interrupts, has_result_color, is_result_on_terminal, print, print_error, result_width, stopped,
 };
 use crate::watchdog;
 
@@ -91,16 +91,15 @@ async fn attempt(args: &CipArgs, environment: &Environment, screen: &MultiProgre
     // Installed before the first request. Until then, a signal ends the process by its default action, without a kpromo exit
     // code.
     let interrupts = Interrupts::new();
-    let why = interrupts.why();
     let end = tokio::select! {
-        end = work(args, &run, &client, job, &trust_config, scans.as_ref()) => end,
+        end = work(args, (&run, &report), &client, job, &trust_config, scans.as_ref()) => end,
         () = until_abandoned(interrupts, args.timeout, &stop, &report) => End::CutShort,
         never = watchdog::watch(&door) => match never {},
         never = progress.show(&door) => match never {},
     };
     progress.clear();
     scans.iter().for_each(Scans::tell_unused);
-    let circumstances = Circumstances { rejected: rejected.count(), stopped: why.get() };
+    let circumstances = Circumstances { rejected: rejected.count(), stopped: stopped() };
     let exit = finish(args, &end, &report, &door, circumstances);
     if let Some(trace) = trace {
         trace.end(exit).await;
@@ -142,14 +141,14 @@ fn configure(
 /// Scans or promotes.
 async fn work(
     args: &CipArgs,
-    run: &Run,
+    (run, report): (&Run, &ReportBuilder),
     client: &Client,
     job: Job,
     trust_config: &TrustConfig,
     scans: Option<&Scans>,
 ) -> End {
     let Some(scans) = scans.filter(|_| args.vulnerabilities.only_scan.is_some()) else {
-        return promote(args, run, client, job, trust_config).await;
+        return promote(args, (run, report), client, job, trust_config).await;
     };
     if args.confirm {
         tracing::warn!(
@@ -161,9 +160,16 @@ async fn work(
 }
 
 /// Runs the phases. The plan is printed and written between them.
-async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job, trust_config: &TrustConfig) -> End {
+async fn promote(
+    args: &CipArgs,
+    (run, report): (&Run, &ReportBuilder),
+    client: &Client,
+    job: Job,
+    trust_config: &TrustConfig,
+) -> End {
     let prepared = prepare(run, client, job, trust_config).await;
     let plan = prepared.as_ref().map_or_else(Error::plan, |prepared| Some(prepared.plan()));
+    plan.iter().for_each(|plan| report.set_plan(plan));
     let written = plan.is_none_or(|plan| show(args, plan, prepared.is_ok()));
     let prepared = match prepared {
         Ok(prepared) => prepared,

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::output::write_file;
 use crate::render::{bytes, count};
 use crate::report::{Metrics, RunEnd, Traffic, write_metrics};
-use crate::terminal::{ErrorLine, Stopped, is_json, print, print_error, print_help};
+use crate::terminal::{ErrorLine, Stopped, is_json, print, print_error, print_help, stopped};
 
 /// The end of a run, from which the report and the exit code are derived.
 pub(super) enum End {
@@ -45,7 +45,10 @@ pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, doo
     let tally = door.tally();
     if let Some(path) = &args.report {
         let error = match end {
+            End::GivenUp(GivenUp::Interrupted) => Some((stopped_text(), None)),
             End::GivenUp(given_up) => Some((given_up.to_string(), given_up.advice())),
+            End::CutShort(stopped) => Some((stopped.to_string(), None)),
+            End::Finished(done) if done.not_begun() > 0 => Some((stopped_text(), None)),
             _ => None,
         };
         let hosts = serde_json::to_value(&tally).unwrap_or_default();
@@ -67,6 +70,11 @@ pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, doo
         exit = if exit == Exit::Success { Exit::Failure } else { exit };
     }
     exit
+}
+
+/// Returns what stopped the run.
+fn stopped_text() -> String {
+    stopped().unwrap_or(Stopped::Interrupted).to_string()
 }
 
 /// Returns the metrics of the run.
@@ -117,7 +125,7 @@ fn print_end(args: &RunFilesArgs, end: &End, failures: &[(String, Option<&'stati
         }
         End::DryRun(_) => ("FINISHED (DRY RUN)", Vec::new()),
         End::Finished(done) if done.not_begun() > 0 => {
-            ("FINISHED WITH ERRORS", vec!["interrupted\n".to_owned()])
+            ("FINISHED WITH ERRORS", vec![format!("{}\n", stopped_text())])
         }
         End::Finished(_) => ("FINISHED", Vec::new()),
     };

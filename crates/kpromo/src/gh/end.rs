@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::write_file;
 use crate::render::{bytes, count, counted};
-use crate::terminal::{Stopped, print_error, print_help};
+use crate::terminal::{Stopped, print_error, print_help, stopped};
 
 /// The version of the schema, which is documented in `docs/reference/github-releases.md`.
 const SCHEMA: u32 = 1;
@@ -176,7 +176,8 @@ fn tell(args: &GhArgs, done: &Done) {
         );
     }
     if not_begun > 0 {
-        print_error("interrupted: files are missing; the same command completes them");
+        let why = stopped().unwrap_or(Stopped::Interrupted);
+        print_error(&format!("{why}; files are missing, and the same command completes them"));
     } else if failed > 0 {
         print_error(&format!("failed: {}; the others are complete", counted(failed, "file")));
     } else if conflicts > 0 {
@@ -222,6 +223,7 @@ fn report(
     door: &Door,
 ) -> Report {
     let done = outcome.done().clone();
+    let is_whole = done.not_begun == 0;
     let failure = match end {
         End::GivenUp(failure) => Some(failure),
         End::Finished | End::CutShort(_) => None,
@@ -238,7 +240,11 @@ fn report(
         copied: done.copied,
         conflicts: done.conflicts,
         failed: done.failed,
-        error: failure.map(ToString::to_string),
+        error: match end {
+            End::GivenUp(failure) => Some(failure.to_string()),
+            End::CutShort(stopped) => Some(stopped.to_string()),
+            End::Finished => stopped().filter(|_| !is_whole).map(|stopped| stopped.to_string()),
+        },
         advice: failure.and_then(Failure::advice).map(str::to_owned),
         hosts: serde_json::to_value(door.tally()).unwrap_or_default(),
     }

@@ -6,6 +6,7 @@ mod lint;
 mod plan;
 mod progress;
 mod scans;
+mod screen;
 mod shard;
 mod sheet;
 mod sigcheck;
@@ -17,6 +18,7 @@ pub(crate) use lint::{LintDocument, LintResult, lint_github, lint_json, lint_sar
 pub(crate) use plan::{PlanShape, plan_edges, plan_missing, plan_open, plan_table};
 pub(crate) use progress::{Lines, Progress};
 pub(crate) use scans::{scan_summary, scan_table};
+pub(crate) use screen::screen;
 pub(crate) use shard::shard_line;
 pub(crate) use sigcheck::{Document as SigcheckDocument, Results, sigcheck_json, sigcheck_text};
-pub(crate) use summary::{failures, summary};
+pub(crate) use summary::{failures, not_done, summary};

@@ -23,6 +23,8 @@ use crate::terminal::{ErrorLine, is_json};
 const DRAWN: Duration = Duration::from_millis(200);
 /// The interval of the lines of a log.
 const LOGGED: Duration = Duration::from_secs(10);
+/// The interval at which hosts are looked at for a log. Their rests may be short.
+const LOOKED: Duration = Duration::from_secs(1);
 
 /// Periodic progress: updated lines on a terminal, or a line in the log at intervals.
 pub(crate) struct Progress {
@@ -48,7 +50,7 @@ impl Progress {
     pub(crate) async fn show(&self, door: &Door) -> Infallible {
         let look = || self.look(door);
         if self.screen.is_hidden() {
-            self.log(LOGGED, look, |line| tracing::info!("{line}")).await
+            self.log(look, |line| tracing::info!("{line}")).await
         } else {
             self.draw(look).await
         }
@@ -78,14 +80,16 @@ impl Progress {
     }
 
     /// Logs a line at intervals.
-    async fn log(&self, every: Duration, look: impl Fn() -> Look, tell: impl Fn(String)) -> Infallible {
-        let mut ticks = ticks(every);
-        // The first tick completes immediately.
-        ticks.tick().await;
+    async fn log(&self, look: impl Fn() -> Look, tell: impl Fn(String)) -> Infallible {
+        let mut ticks = ticks(LOOKED);
+        let mut told = Instant::now();
         loop {
             ticks.tick().await;
             let line = self.state().line(&look());
-            line.into_iter().for_each(&tell);
+            if told.elapsed() >= LOGGED {
+                told = Instant::now();
+                line.into_iter().for_each(&tell);
+            }
         }
     }
 
@@ -97,8 +101,9 @@ impl Progress {
 
     fn look(&self, door: &Door) -> Look {
         let tally = door.tally();
-        let silent = tally.keys().filter_map(|host| Some((host.clone(), door.last_answer(host)?.elapsed())));
-        Look { now: self.began.elapsed(), queues: door.queues(), silent: silent.collect(), tally }
+        let served = tally.keys().filter_map(|host| Some((host.clone(), door.last_served(host)?.elapsed())));
+        let (now, served) = (self.began.elapsed(), served.collect());
+        Look { now, queues: door.queues(), silent: door.silent(), served, tally }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -310,6 +315,7 @@ mod tests {
             host: "us-west2.example".to_owned(),
             requests: 3,
             rests: Duration::from_secs(4),
+            refuses: true,
             is_quota: false,
         };
         let look = || Look { now: progress.began.elapsed(), queues: vec![queue.clone()], ..Look::default() };
@@ -338,7 +344,7 @@ mod tests {
         let tell = |line| told.lock().unwrap().push(line);
         let look = || Look { now: progress.began.elapsed(), ..Look::default() };
         let logging = async |seconds| {
-            let logged = progress.log(LOGGED, look, tell);
+            let logged = progress.log(look, tell);
             assert!(tokio::time::timeout(Duration::from_secs(seconds), logged).await.is_err());
         };
         logging(35).await;

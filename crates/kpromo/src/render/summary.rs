@@ -6,27 +6,45 @@ use std::iter;
 use std::time::Duration;
 
 use promote::phase::Plan;
-use promote::{ReportBuilder, UnsignedImage};
+use promote::{ReportBuilder, Totals, UnsignedImage};
 use transport::{HostTally, Tally};
 use trust::Problem;
 
 use super::human::{bytes, count, counted, duration};
 use super::plan::table;
 
-/// Returns the summary of a run: what was done, what failed, and the requests to each registry.
-pub(crate) fn summary(report: &ReportBuilder, plan: Option<&Plan>, tally: &Tally) -> String {
+/// Returns the summary of a run: what a run that was stopped has not done, what was done, what failed, and the requests to each
+/// registry.
+pub(crate) fn summary(
+    report: &ReportBuilder,
+    plan: Option<&Plan>,
+    tally: &Tally,
+    was_stopped: bool,
+) -> String {
     let totals = report.totals();
+    let late = report.late(plan);
     let mut text = String::new();
+    for line in not_done(&totals, if was_stopped { late } else { 0 }) {
+        text.push_str(&format!("{line}\n"));
+    }
+    if let Some((done, all, units)) = report.attaching() {
+        text.push_str(&format!("not finished: {} of {} {units}\n", count(all - done.min(all)), count(all)));
+    }
+    let failures = failures(report, plan);
     // Writing to a string does not fail.
-    let _ = writeln!(
-        text,
-        "promoted {}, wrote {}: {} uploaded ({}), {} already there or mounted",
-        counted(totals.promoted, "image"),
-        counted(totals.tagged, "tag"),
-        counted(totals.blobs_sent, "blob"),
-        bytes(totals.bytes_sent),
-        count(totals.blobs_there),
-    );
+    let did_nothing = totals.promoted + totals.tagged == 0 && totals.blobs_sent + totals.blobs_there == 0;
+    let says_more = !text.is_empty() || !failures.is_empty() || totals.signed + totals.recorded > 0;
+    if !(did_nothing && says_more) {
+        let _ = writeln!(
+            text,
+            "promoted {}, wrote {}: {} uploaded ({}), {} already there or mounted",
+            counted(totals.promoted, "image"),
+            counted(totals.tagged, "tag"),
+            counted(totals.blobs_sent, "blob"),
+            bytes(totals.bytes_sent),
+            count(totals.blobs_there),
+        );
+    }
     if totals.signed + totals.recorded > 0 {
         let _ = writeln!(
             text,
@@ -37,7 +55,8 @@ pub(crate) fn summary(report: &ReportBuilder, plan: Option<&Plan>, tally: &Tally
     }
     if let Some(plan) = plan {
         let numbers = plan.summary().total;
-        let skipped = [(numbers.done, "already done"), (numbers.lost, "lost"), (numbers.late, "no answer")];
+        let late = if was_stopped { 0 } else { numbers.late };
+        let skipped = [(numbers.done, "already done"), (numbers.lost, "lost"), (late, "no answer")];
         let skipped: Vec<String> = skipped
             .iter()
             .filter(|(number, _)| *number > 0)
@@ -47,10 +66,23 @@ pub(crate) fn summary(report: &ReportBuilder, plan: Option<&Plan>, tally: &Tally
             let _ = writeln!(text, "other edges: {}", skipped.join(", "));
         }
     }
-    text.push_str(&failures(report, plan));
+    text.push_str(&failures);
     let _ = writeln!(text, "\n{}", registries(tally));
     let _ = writeln!(text, "took {}", duration(report.elapsed()));
     text
+}
+
+/// Returns what a run that was stopped has not promoted, a line for each kind. `late` is the number of edges whose registries did not
+/// answer before the run stopped.
+pub(crate) fn not_done(totals: &Totals, late: usize) -> Vec<String> {
+    let images =
+        |number: usize, what: &str| (number > 0).then(|| format!("{what}: {}", counted(number, "image")));
+    let late = (late > 0)
+        .then(|| format!("not planned: {}, because their registries did not answer", counted(late, "edge")));
+    [images(totals.unfinished, "not finished"), images(totals.not_begun, "not begun"), late]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Lists what failed in the plan or during copying, and what is neither signed nor recorded, followed by advice. Returns an
@@ -141,14 +173,15 @@ fn by_reason(all: &[Failed]) -> Vec<(Reason<'_>, Vec<&str>)> {
     reasons
 }
 
-/// Returns a table with a line per registry: requests, refusals for rate limits, faults and bytes. Faults and repeated requests
-/// have a column only if there were any, so that the table fits into 80 columns.
+/// Returns a table with a line per registry: requests, refusals for rate limits, faults and bytes. Faults, requests without an
+/// answer and repeated requests have a column only if there were any, so that the table fits into 80 columns.
 fn registries(tally: &Tally) -> String {
     let mut all = HostTally::default();
     for numbers in tally.values() {
         *all.requests.entry("all").or_default() += numbers.total();
         all.refused += numbers.refused;
         all.faults += numbers.faults;
+        all.unanswered += numbers.unanswered;
         all.retried += numbers.retried;
         all.received += numbers.received;
         all.sent += numbers.sent;
@@ -159,6 +192,7 @@ fn registries(tally: &Tally) -> String {
             ("requests", count(numbers.total())),
             ("refused", count(numbers.refused)),
             ("faults", count(numbers.faults)),
+            ("no answer", count(numbers.unanswered)),
             ("retried", count(numbers.retried)),
             ("received", bytes(numbers.received)),
             ("sent", bytes(numbers.sent)),
@@ -167,6 +201,7 @@ fn registries(tally: &Tally) -> String {
         .into_iter()
         .filter(|(name, _)| match *name {
             "faults" => all.faults > 0,
+            "no answer" => all.unanswered > 0,
             "retried" => all.retried > 0,
             _ => true,
         })
@@ -183,6 +218,8 @@ fn registries(tally: &Tally) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use promote::Observer;
 
     use super::*;
 
@@ -225,6 +262,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_stopped_run_has_not_done_is_told_by_kind() {
+        let totals = Totals { unfinished: 9, not_begun: 1, ..Totals::default() };
+        assert_eq!(not_done(&totals, 0), ["not finished: 9 images", "not begun: 1 image"]);
+        let late = not_done(&Totals::default(), 3);
+        assert_eq!(late, ["not planned: 3 edges, because their registries did not answer"]);
+    }
+
+    #[test]
+    fn a_run_that_has_done_nothing_and_failed_has_no_line_of_zeros() {
+        let report = ReportBuilder::default();
+        let text = |report: &ReportBuilder| summary(report, None, &Tally::new(), false);
+        assert!(text(&report).starts_with("promoted 0 images"), "there is nothing else to say");
+        let image = format!("r.example/a@sha256:{}", "a".repeat(64)).parse().unwrap();
+        report.observe(&promote::Event::Unsigned(image, Problem::without_advice("no token")));
+        assert!(text(&report).starts_with("not signed: 1\n"), "{}", text(&report));
+    }
+
+    #[test]
     fn refusals_and_faults_are_told_apart_by_registry_and_in_all() {
         let tally = |refused, faults| {
             let requests = BTreeMap::from([("manifest-get", 100)]);
@@ -243,6 +298,13 @@ mod tests {
         assert_eq!(rows, expected);
         let header = |text: String| text.lines().next().unwrap_or_default().to_owned();
         assert!(!header(text).contains("retried"));
+        assert!(!header(registries(&all)).contains("no answer"));
+        let down = HostTally { unanswered: 13, ..tally(0, 0) };
+        let text = registries(&Tally::from([("a.io".to_owned(), down)]));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].contains("refused") && lines[0].contains("no answer"), "{text}");
+        let cells: Vec<&str> = lines[1].split_whitespace().take(4).collect();
+        assert_eq!(cells, ["a.io", "100", "0", "13"]);
         let quiet = Tally::from([("a.io".to_owned(), tally(0, 0))]);
         assert_eq!(header(registries(&quiet)).split_whitespace().nth(3), Some("received"));
     }

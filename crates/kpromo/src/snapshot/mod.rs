@@ -25,7 +25,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::faults::print_faults;
 use crate::render::{Lines, Progress, counted};
-use crate::terminal::{ErrorLine, Interrupts, Stopped, print_error};
+use crate::terminal::{ErrorLine, Interrupts, Stopped, print_error, remember_stop};
 use crate::watchdog;
 
 /// Prints a snapshot. Nothing is printed unless it is complete.
@@ -169,6 +169,7 @@ async fn bounded(
         never = watchdog::watch(door) => match never {},
         never = progress.show(door) => match never {},
     };
+    remember_stop(why);
     progress.clear();
     print_error(&format!("{why}; the snapshot is not complete"));
     Exit::Interrupted

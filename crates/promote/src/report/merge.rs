@@ -116,6 +116,8 @@ fn add(merged: &mut Report, report: Report) {
     }
     // The numbers of listed images are those of the lists, as soon as these have each image once.
     let (sum, totals) = (&mut merged.totals, report.totals);
+    sum.unfinished = sum.unfinished.saturating_add(totals.unfinished);
+    sum.not_begun = sum.not_begun.saturating_add(totals.not_begun);
     sum.tagged = sum.tagged.saturating_add(totals.tagged);
     sum.signed = sum.signed.saturating_add(totals.signed);
     sum.recorded = sum.recorded.saturating_add(totals.recorded);

@@ -3,11 +3,13 @@
 mod examined;
 mod images;
 mod merge;
+mod of_plan;
 mod parts;
 mod read;
 mod scanned;
+mod unfinished;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +17,8 @@ pub use examined::{ExaminedAttestation, ExaminedImage, ExaminedTotals};
 pub use images::{FailedImage, PromotedImage, SkippedPhase, UnsignedImage};
 use jiff::Timestamp;
 pub use merge::merge;
-use oci::{Copied, Digest, Repository};
+use oci::Copied;
+use of_plan::{failures_of_plan, projects};
 pub use parts::{HostTimeline, HostTraffic, PlanCounts, ReportTimeline, ShardRun};
 pub use read::InvalidReport;
 use run::Observer;
@@ -23,9 +26,10 @@ pub use scanned::{ReportedFinding, ReportedPart, ReportedScan, ScanTotals};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use trust::Problem;
+use unfinished::{Course, Left};
 
 use crate::event::{Event, Phase, Promotion, ScannedImage};
-use crate::phase::{Failure, Plan};
+use crate::phase::Plan;
 use crate::shard::Shard;
 
 /// The version of the schema, which `docs/reference/report.md` explains.
@@ -43,6 +47,11 @@ const OUTCOMES: [&str; 9] = [
     "interrupted",
     "scanned",
 ];
+
+/// Returns whether a number may be absent, because reports of earlier versions do not have it.
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
 
 /// Collects the events of a run. It can be read at any time.
 #[derive(Debug)]
@@ -68,6 +77,8 @@ struct Entries {
     warnings: Vec<String>,
     skipped: Vec<SkippedPhase>,
     seconds: BTreeMap<String, f64>,
+    plan: Option<PlanCounts>,
+    course: Course,
     tagged: usize,
     bytes_sent: u64,
     blobs_sent: u64,
@@ -86,6 +97,14 @@ pub struct Totals {
     /// Images that could not be promoted to a repository: the number of entries in `failed`. An image counts once for each
     /// repository, regardless of the number of tags.
     pub failed: usize,
+    /// Images whose promotion to a repository began and did not end before the run stopped.
+    #[serde(default)]
+    #[schemars(skip_serializing_if = "is_zero")]
+    pub unfinished: usize,
+    /// Images whose promotion to a repository did not begin before the run stopped.
+    #[serde(default)]
+    #[schemars(skip_serializing_if = "is_zero")]
+    pub not_begun: usize,
     /// Images and parts of images that received missing signatures.
     pub signed: usize,
     /// Images and parts of images that could not be signed.
@@ -203,10 +222,13 @@ impl ReportBuilder {
     /// Returns the current totals.
     pub fn totals(&self) -> Totals {
         let entries = self.entries();
+        let Left { unfinished, not_begun } = entries.course.left();
         Totals {
             promoted: entries.promoted.len(),
             tagged: entries.tagged,
             failed: entries.failed.len(),
+            unfinished,
+            not_begun,
             signed: entries.signed,
             unsigned: entries.unsigned.len(),
             recorded: entries.recorded,
@@ -248,6 +270,26 @@ impl ReportBuilder {
     /// Records that the run is one shard of a promotion.
     pub fn set_shard(&self, shard: Shard) {
         self.entries().shard = Some(shard);
+    }
+
+    /// Remembers the numbers of the plan, for a run that is abandoned later.
+    pub fn set_plan(&self, plan: &Plan) {
+        self.entries().plan = Some(plan.into());
+    }
+
+    /// Returns the number of edges whose registry has not answered yet.
+    pub fn late(&self, plan: Option<&Plan>) -> usize {
+        let entries = self.entries();
+        match plan {
+            Some(plan) => plan.summary().total.late,
+            None if entries.course.is_second_round() => 0,
+            None => entries.plan.as_ref().map_or(0, |plan| plan.total.late),
+        }
+    }
+
+    /// Returns how many of all signatures or records are done, with their name, if the run is making them.
+    pub fn attaching(&self) -> Option<(usize, usize, &'static str)> {
+        self.entries().course.attaching()
     }
 
     /// Adds the entries and projects of the manifests that are left out, as `file:line:column: message`.
@@ -323,7 +365,7 @@ impl ReportBuilder {
             elapsed_seconds: self.elapsed().as_secs_f64(),
             phase_seconds: entries.seconds.clone(),
             skipped_phases: entries.skipped.clone(),
-            plan: ending.plan.map(PlanCounts::from),
+            plan: ending.plan.map(PlanCounts::from).or_else(|| entries.plan.clone()),
             totals,
             examined_totals: entries.examined_totals,
             examined: entries.examined.clone(),
@@ -364,49 +406,10 @@ impl ReportBuilder {
     }
 }
 
-/// Returns the projects whose manifests ask for these promotions, by destination and digest.
-fn projects<'a>(
-    plan: &'a Plan,
-    promotions: impl Iterator<Item = &'a Promotion>,
-) -> HashMap<(&'a Repository, &'a Digest), &'a str> {
-    let edges = plan.edges();
-    let mut projects: HashMap<(&Repository, &Digest), &str> =
-        promotions.map(|promotion| ((&promotion.destination, &promotion.source.digest), "")).collect();
-    if !projects.is_empty() {
-        for edge in edges.all() {
-            if let Some(project) = projects.get_mut(&(edges.destination(edge), edges.digest(edge))) {
-                *project = edges.project(edge);
-            }
-        }
-    }
-    projects.retain(|_, project| !project.is_empty());
-    projects
-}
-
-/// Returns what a plan could not decide or read: one entry per image and repository, with all tags that the image does not
-/// receive there.
-fn failures_of_plan(plan: &Plan) -> Vec<(Promotion, Problem)> {
-    let edges = plan.edges();
-    let mut places = HashMap::new();
-    let mut failures: Vec<(Promotion, Problem)> = Vec::new();
-    for Failure { edge, error } in plan.failures() {
-        let place = *places.entry((edge.destination, edge.source, edge.digest)).or_insert_with(|| {
-            let promotion = Promotion {
-                source: edges.source(edge).at(*edges.digest(edge)),
-                destination: edges.destination(edge).clone(),
-                tags: Vec::new(),
-            };
-            failures.push((promotion, Problem::from(&**error)));
-            failures.len() - 1
-        });
-        failures[place].0.tags.extend(edges.tag(edge).cloned());
-    }
-    failures
-}
-
 impl Observer<Event> for ReportBuilder {
     fn observe(&self, event: &Event) {
         let mut entries = self.entries();
+        entries.course.observe(event);
         match event {
             Event::Started(phase) => entries.writing |= *phase == Phase::Promote,
             Event::Ended { phase, elapsed } => {

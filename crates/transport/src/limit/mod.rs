@@ -59,11 +59,11 @@ impl fmt::Display for NotAdmitted {
                 let seconds = time.as_secs_f64().ceil();
                 write!(
                     f,
-                    "the rate limit of the host is used up for another {seconds} s, which is too long to wait"
+                    "not sent: the rate limit of the host is used up for another {seconds} s, which is too long to wait"
                 )
             }
             Self::Stuck => f.write_str(
-                "requests to the host wait for others to end, but none is in progress; this is a bug in \
+                "not sent: requests to the host wait for others to end, but none is in progress; this is a bug in \
                  kpromo, please report it",
             ),
         }

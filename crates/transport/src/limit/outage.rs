@@ -40,15 +40,14 @@ impl Outage {
 impl fmt::Display for Outage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { lasted, refused, failed } = self;
-        write!(f, "the host has served nothing for {:.0} s", lasted.as_secs_f64())?;
-        let parts =
-            [(refused, "refused (429, or 503 with Retry-After)"), (failed, "failed (5xx or no answer)")];
-        let mut separator = ": ";
-        for (number, what) in parts.into_iter().filter(|(number, _)| **number > 0) {
-            write!(f, "{separator}{number} {what}")?;
-            separator = ", ";
-        }
-        Ok(())
+        let counted = |number: u32, what: &str| match number {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            _ => Some(format!("{number} {what}s")),
+        };
+        let parts = [counted(*refused, "refusal"), counted(*failed, "failure")];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        write!(f, "gave up after {} in {:.0} s", parts.join(" and "), lasted.as_secs_f64())
     }
 }
 
@@ -172,6 +171,14 @@ mod tests {
 
     fn lose(watch: &mut Watch, now: Instant, admitted: Instant) {
         (0..FAILURES).for_each(|_| watch.failed(now, Failure { admitted, refused: false, rested: false }));
+    }
+
+    #[test]
+    fn an_outage_is_told_in_a_few_words() {
+        let outage =
+            |refused, failed| Outage { lasted: Duration::from_secs(90), refused, failed }.to_string();
+        assert_eq!(outage(12, 0), "gave up after 12 refusals in 90 s");
+        assert_eq!(outage(1, 6), "gave up after 1 refusal and 6 failures in 90 s");
     }
 
     #[test]

@@ -74,8 +74,8 @@ async fn a_request_between_attempts_counts_as_waiting() {
         }
     };
     let queues = tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("both are counted");
-    let [Queue { host, rests, .. }] = &queues[..] else { panic!("{queues:?}") };
-    assert_eq!(*host, server.address);
+    let [Queue { host, rests, refuses, .. }] = &queues[..] else { panic!("{queues:?}") };
+    assert_eq!((host, *refuses), (&server.address, false));
     assert!(*rests > Duration::from_secs(5) && *rests <= Duration::from_secs(30), "{rests:?}");
 
     for request in requests {
@@ -83,6 +83,26 @@ async fn a_request_between_attempts_counts_as_waiting() {
         let _ = request.await;
     }
     assert!(door.queues().is_empty(), "no request waits any more");
+}
+
+/// A host is silent while it is to answer, and not while nobody asks it anything.
+#[tokio::test]
+async fn a_silent_host_is_known_while_it_is_to_answer() {
+    let server = Server::slow(Duration::from_secs(60), [OK]).await;
+    let door = door();
+    let request = {
+        let (door, request) = (door.clone(), server.get("/"));
+        tokio::spawn(async move { door.send(request).await })
+    };
+    let waiting = async {
+        while door.silent().get(&server.address).is_none_or(|silent| *silent < Duration::from_millis(200)) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it is silent");
+    request.abort();
+    let _ = request.await;
+    assert!(door.silent().is_empty());
 }
 
 /// Each silence lasts as long as an answer may take, so only a few attempts are made.

@@ -84,6 +84,24 @@ fn global_flags_stand_before_or_after_the_command_and_the_last_one_counts() {
 }
 
 #[test]
+fn a_terminal_that_shows_progress_and_results_has_no_log_but_warnings() {
+    let level = |line: &str, is_terminal: bool| {
+        let (cli, matches) = Cli::read(line.split(' ')).unwrap();
+        let is_shown = is_terminal && cli.command.prints_results();
+        cli.global.resolve(&matches, is_shown).unwrap().log_level
+    };
+    let line = "kpromo cip --manifest m.yaml";
+    assert_eq!((level(line, true), level(line, false)), (LogLevel::Warning, LogLevel::Info));
+    assert_eq!(level(&format!("{line} --log-level info"), true), LogLevel::Info);
+    assert_eq!(level(&format!("{line} --verbose"), true), LogLevel::Debug);
+    assert_eq!(
+        level("kpromo manifest validate", true),
+        LogLevel::Info,
+        "it says in the log what it has found"
+    );
+}
+
+#[test]
 fn a_cache_is_looked_at_again_in_part_or_as_a_whole() {
     let recheck = |flags: &str| {
         let args = cip(&format!("--manifest m.yaml --inventory-cache c {flags}"));

@@ -16,6 +16,11 @@ const SETTLED: Duration = Duration::from_secs(3);
 const SILENT: Duration = Duration::from_secs(5);
 /// A host that rests for less than this is only paced, and is not shown.
 const LONG_REST: Duration = Duration::from_secs(1);
+/// A host in trouble is shown until it has served requests for this long without another failure, so that its line does not flicker
+/// with each attempt.
+const RECOVERED: Duration = Duration::from_secs(5);
+/// After this long without progress, no remaining time is shown.
+const STALLED: Duration = Duration::from_secs(5);
 /// A host is behind when its share is lower than that of all hosts by this many percent.
 const BEHIND: u64 = 20;
 /// The maximum number of hosts that are shown.
@@ -28,8 +33,10 @@ pub(super) struct Look {
     pub(super) now: Duration,
     pub(super) queues: Vec<Queue>,
     pub(super) tally: Tally,
-    /// For each host, how long it has not answered.
+    /// For each host with requests under way, how long it has been silent.
     pub(super) silent: BTreeMap<String, Duration>,
+    /// For each host that has served a request, how long ago it last did.
+    pub(super) served: BTreeMap<String, Duration>,
 }
 
 /// The work of a phase, in one unit.
@@ -57,21 +64,15 @@ struct Share {
     all: usize,
 }
 
-/// Why requests wait for a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
-    /// It refuses requests for their rate.
-    RateLimited,
-    /// It answers with errors, or not at all.
-    Failing,
-}
-
-/// The known refusals of a host.
-#[derive(Clone, Copy, Debug)]
+/// The known failures of a host.
+#[derive(Clone, Copy, Debug, Default)]
 struct Trouble {
-    refused: u64,
-    failed: u64,
-    cause: Cause,
+    /// The number of requests that were refused, failed, or had no answer.
+    number: u64,
+    /// When the last of them was noticed.
+    at: Duration,
+    /// Whether the host refuses requests for their rate, rather than failing, if it is in trouble: requests had to wait for it.
+    refuses: Option<bool>,
 }
 
 /// The progress of a run.
@@ -84,11 +85,14 @@ pub(super) struct State {
     troubles: BTreeMap<String, Trouble>,
     /// The bytes that were sent until a time, over the last seconds.
     sent: VecDeque<(Duration, u64)>,
+    /// When there was progress last: an event, bytes sent, or a request served.
+    moved: Duration,
 }
 
 impl State {
     /// Records an event at this time since the start of the run.
     pub(super) fn observe(&mut self, event: &Event, now: Duration) {
+        self.moved = now;
         match event {
             Event::Started(phase) => {
                 self.work = Some(Work { phase: Some(*phase), began: now, units: "", done: 0, all: 0 });
@@ -131,7 +135,7 @@ impl State {
     pub(super) fn lines(&mut self, look: &Look) -> Vec<String> {
         self.learn(look);
         let Some(work) = self.work.as_ref().filter(|work| work.goes_on()) else { return Vec::new() };
-        let mut lines = vec![self.phase(work, look.now)];
+        let mut lines = vec![self.phase(work, look)];
         lines.extend(self.hosts_to_name(look).into_iter().map(|line| format!("           {line}")));
         lines
     }
@@ -140,7 +144,7 @@ impl State {
     pub(super) fn line(&mut self, look: &Look) -> Option<String> {
         self.learn(look);
         let work = self.work.as_ref().filter(|work| work.goes_on())?;
-        let line = self.phase(work, look.now);
+        let line = self.phase(work, look);
         let hosts = self.hosts_to_name(look);
         let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
         Some([line].into_iter().chain(hosts).collect::<Vec<_>>().join("; "))
@@ -149,25 +153,36 @@ impl State {
     /// Records the changes between samples.
     fn learn(&mut self, look: &Look) {
         let sent = look.tally.values().fold(0, |sum: u64, host| sum.saturating_add(host.sent));
+        if self.sent.back().is_some_and(|(_, before)| *before < sent) {
+            self.moved = look.now;
+        }
+        let served = look.served.values().min().map(|ago| look.now.saturating_sub(*ago));
+        self.moved = self.moved.max(served.unwrap_or_default());
         self.sent.push_back((look.now, sent));
         while self.sent.len() > 2 && self.sent[1].0 + WINDOW <= look.now {
             self.sent.pop_front();
         }
         for (host, numbers) in &look.tally {
-            let (refused, failed) = (numbers.refused, numbers.faults + numbers.unanswered);
-            let cause = |known: &Trouble| match (refused > known.refused, failed > known.failed) {
-                (true, _) => Cause::RateLimited,
-                (_, true) => Cause::Failing,
-                _ => known.cause,
-            };
-            let first = if refused > 0 { Cause::RateLimited } else { Cause::Failing };
-            let cause = self.troubles.get(host).map_or(first, cause);
-            self.troubles.insert(host.clone(), Trouble { refused, failed, cause });
+            let trouble = self.troubles.entry(host.clone()).or_default();
+            let number = numbers.refused + numbers.faults + numbers.unanswered;
+            if number > trouble.number {
+                (trouble.number, trouble.at) = (number, look.now);
+            }
+            let served = look.served.get(host).map(|ago| look.now.saturating_sub(*ago));
+            let is_idle =
+                !look.silent.contains_key(host) && !look.queues.iter().any(|queue| queue.host == *host);
+            let is_calm = trouble.at + RECOVERED <= look.now;
+            if is_calm && (is_idle || served.is_some_and(|served| served > trouble.at)) {
+                trouble.refuses = None;
+            }
+        }
+        for queue in look.queues.iter().filter(|queue| queue.requests > 0 && queue.rests >= LONG_REST) {
+            self.troubles.entry(queue.host.clone()).or_default().refuses = Some(queue.refuses);
         }
     }
 
     /// Describes the phase: its progress, the rate, and the remaining time.
-    fn phase(&self, work: &Work, now: Duration) -> String {
+    fn phase(&self, work: &Work, look: &Look) -> String {
         let Work { phase, began, units, done, all } = work;
         let mut parts = Vec::new();
         if *all > 0 {
@@ -179,11 +194,18 @@ impl State {
             parts.push(format!("{} of {}", bytes(moved.min(to_move)), bytes(to_move)));
             parts.push(format!("{}/s", bytes(self.rate())));
         }
-        let elapsed = now.saturating_sub(*began);
-        let share = if is_promotion { (moved, to_move) } else { (*done as u64, *all as u64) };
-        parts.push(match left(elapsed, share) {
+        let elapsed = look.now.saturating_sub(*began);
+        let still = look.now.saturating_sub(self.moved.max(*began));
+        let units = (*done as u64, *all as u64);
+        // When all blobs are there, manifests and tags are not.
+        let by_bytes = left(elapsed, (moved, to_move)).filter(|_| is_promotion);
+        let estimate = by_bytes.or_else(|| left(elapsed, units));
+        // What waits for a host takes at least as long as the host rests.
+        let rest = look.queues.iter().map(|queue| queue.rests).max().unwrap_or_default();
+        parts.push(match estimate.filter(|left| *left > rest) {
+            _ if still >= STALLED => format!("no progress for {}", duration(still)),
             Some(left) => format!("{} left", duration(left)),
-            None => duration(elapsed),
+            None => format!("{} elapsed", duration(elapsed)),
         });
         let name = phase.map_or_else(|| "reading".to_owned(), |phase| phase.to_string());
         format!("{name:>10} {}", parts.join(", "))
@@ -207,24 +229,26 @@ impl State {
         let mut named: BTreeMap<&str, ((u8, u64), String)> = BTreeMap::new();
         for (host, share) in &self.hosts {
             let percent = share_of(share.done, share.all);
-            let silent = look.silent.get(host).filter(|silent| **silent >= SILENT && share.done < share.all);
-            if let Some(silent) = silent {
-                named.insert(host, ((1, percent), format!("no answer for {} s", silent.as_secs())));
-            } else if percent + BEHIND <= share_of(done, all) {
+            if percent + BEHIND <= share_of(done, all) {
                 named.insert(host, ((2, percent), "behind the others".to_owned()));
             }
         }
-        for Queue { host, requests, rests, .. } in &look.queues {
-            if *requests == 0 || *rests < LONG_REST {
+        let percent_of = |host: &str| self.hosts.get(host).map_or(0, |share| share_of(share.done, share.all));
+        for (host, silent) in look.silent.iter().filter(|(_, silent)| **silent >= SILENT) {
+            named.insert(host, ((1, percent_of(host)), format!("no answer for {} s", silent.as_secs())));
+        }
+        let troubles = self.troubles.iter().filter_map(|(host, trouble)| Some((host, trouble.refuses?)));
+        for (host, refuses) in troubles {
+            let what = if refuses { "rate limited" } else { "failing" };
+            let rest = look.queues.iter().find(|queue| queue.host == *host).map(|queue| queue.rests);
+            if rest.is_none() && named.get(host.as_str()).is_some_and(|((rank, _), _)| *rank == 1) {
                 continue;
             }
-            let what = match self.troubles.get(host).map(|trouble| trouble.cause) {
-                Some(Cause::RateLimited) => "rate limited",
-                Some(Cause::Failing) | None => "failing",
+            let next = match rest.filter(|rest| !rest.is_zero()) {
+                Some(rest) => format!("next try in {} s", rest.as_secs_f64().ceil()),
+                None => "trying again".to_owned(),
             };
-            let percent = self.hosts.get(host).map_or(0, |share| share_of(share.done, share.all));
-            let seconds = rests.as_secs_f64().ceil();
-            named.insert(host, ((0, percent), format!("{what}, next try in {seconds} s")));
+            named.insert(host, ((0, percent_of(host)), format!("{what}, {next}")));
         }
         let mut named: Vec<(&str, (u8, u64), String)> =
             named.into_iter().map(|(host, (rank, text))| (host, rank, text)).collect();
@@ -248,13 +272,14 @@ impl State {
     }
 }
 
-/// Estimates the remaining time, in proportion to the work done so far.
+/// Estimates the remaining time, in proportion to the work done so far. Returns `None` if it is unknown or less than a second.
 fn left(elapsed: Duration, (done, all): (u64, u64)) -> Option<Duration> {
     if done == 0 || done >= all || elapsed < SETTLED {
         return None;
     }
     let seconds = u128::from(elapsed.as_secs().max(1)) * u128::from(all - done) / u128::from(done);
-    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX)))
+    // "0.0 s left" would be told for as long as the last units take.
+    (seconds > 0).then(|| Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]
@@ -277,6 +302,11 @@ mod tests {
         [(host.to_owned(), HostTally { sent, refused, ..HostTally::default() })].into()
     }
 
+    fn queue(milliseconds: u64, refuses: bool) -> Queue {
+        let (host, rests) = ("r.example".to_owned(), Duration::from_millis(milliseconds));
+        Queue { host, requests: 3, rests, refuses, is_quota: false }
+    }
+
     fn promoting(hosts: &[(&str, usize, u64)]) -> State {
         let mut state = State::default();
         state.observe(&Event::Started(Phase::Promote), Duration::ZERO);
@@ -296,7 +326,10 @@ mod tests {
             tally: tally("r.example", sent, 0),
             ..Look::default()
         };
-        assert_eq!(state.lines(&look(0, 0)), ["   promote 0 of 10 images, 0 B of 4.0 GiB, 0 B/s, 0.0 s"]);
+        assert_eq!(
+            state.lines(&look(0, 0)),
+            ["   promote 0 of 10 images, 0 B of 4.0 GiB, 0 B/s, 0.0 s elapsed"]
+        );
         let destination = promotion("r.example").destination;
         state.observe(&Event::Blob { destination, size: 1 << 30, sent: true }, SECOND * 10);
         state.observe(&Event::Worked, SECOND * 10);
@@ -311,13 +344,8 @@ mod tests {
         let mut state = promoting(&[("r.example", 980, 0), ("s.example", 4, 0)]);
         (0..412)
             .for_each(|_| state.observe(&Event::Promoted(promotion("r.example"), Copied::default()), SECOND));
-        let queue = Queue {
-            host: "r.example".to_owned(),
-            requests: 3,
-            rests: Duration::from_millis(3_200),
-            is_quota: false,
-        };
-        let look = Look { tally: tally("r.example", 0, 7), queues: vec![queue], ..Look::default() };
+        let look =
+            Look { tally: tally("r.example", 0, 7), queues: vec![queue(3_200, true)], ..Look::default() };
         let lines = state.lines(&look);
         assert_eq!(lines[1].trim_start(), "r.example: rate limited, 412 of 980, next try in 4 s");
         assert!(lines[2].contains("s.example: behind the others, 0 of 4"), "{lines:?}");
@@ -333,38 +361,94 @@ mod tests {
     fn a_host_that_fails_or_is_silent_is_not_called_rate_limited() {
         let mut state = promoting(&[("r.example", 2, 0), ("s.example", 2, 0)]);
         let failing = HostTally { faults: 3, ..HostTally::default() };
-        let queue = Queue { host: "r.example".to_owned(), requests: 1, rests: SECOND * 2, is_quota: false };
         let look = Look {
             tally: [("r.example".to_owned(), failing)].into(),
-            queues: vec![queue],
+            queues: vec![queue(2_000, false)],
             silent: [("s.example".to_owned(), SECOND * 12)].into(),
             ..Look::default()
         };
         let lines = state.lines(&look).join("\n");
         assert!(lines.contains("r.example: failing, 0 of 2, next try in 2 s"), "{lines}");
         assert!(lines.contains("s.example: no answer for 12 s, 0 of 2"), "{lines}");
-        let paced = Queue {
-            host: "r.example".to_owned(),
-            requests: 9,
-            rests: Duration::from_millis(900),
-            is_quota: false,
+        let mut state = promoting(&[("r.example", 2, 0)]);
+        let paced = Look { queues: vec![queue(900, true)], ..Look::default() };
+        assert_eq!(state.lines(&paced).len(), 1, "a short rest is the limit");
+    }
+
+    /// The host rests for two seconds after each attempt, and is looked at in between, too.
+    #[test]
+    fn a_host_is_named_until_it_serves_requests_again() {
+        let mut state = State::default();
+        state.observe(&Event::Started(Phase::Plan), Duration::ZERO);
+        state.observe(&Event::Work { units: "repositories", more: 9 }, Duration::ZERO);
+        let named = |state: &mut State, now: u32, failures, queues: &[Queue], served: Option<u32>| {
+            let numbers = HostTally { faults: failures, ..HostTally::default() };
+            let look = Look {
+                now: SECOND * now,
+                tally: [("r.example".to_owned(), numbers)].into(),
+                queues: queues.to_vec(),
+                silent: [("r.example".to_owned(), Duration::ZERO)].into(),
+                served: served.map(|ago| ("r.example".to_owned(), SECOND * ago)).into_iter().collect(),
+            };
+            state.lines(&look).get(1).map(|line| line.trim().to_owned()).unwrap_or_default()
         };
-        assert_eq!(
-            state.lines(&Look { queues: vec![paced], ..Look::default() }).len(),
-            1,
-            "a short rest is the limit"
-        );
+        let resting = [queue(2_000, false)];
+        assert_eq!(named(&mut state, 1, 1, &[], None), "", "one failure is none of the host");
+        for round in 0..5 {
+            let (now, failures) = (2 + round * 2, 2 + u64::from(round));
+            let line = named(&mut state, now, failures, &resting, None);
+            assert_eq!(line, "r.example: failing, next try in 2 s");
+            assert_eq!(named(&mut state, now + 1, failures, &[], None), "r.example: failing, trying again");
+        }
+        assert_ne!(named(&mut state, 14, 6, &[], Some(0)), "", "it has served one request");
+        assert_eq!(named(&mut state, 17, 6, &[], Some(0)), "");
+    }
+
+    #[test]
+    fn a_silent_host_is_named_in_every_phase() {
+        for phase in [Some(Phase::Plan), None] {
+            let mut state = State::default();
+            phase.iter().for_each(|phase| state.observe(&Event::Started(*phase), Duration::ZERO));
+            state.observe(&Event::Work { units: "repositories", more: 9 }, Duration::ZERO);
+            let silent = |seconds: u32| Look {
+                now: SECOND * seconds,
+                silent: [("r.example".to_owned(), SECOND * seconds)].into(),
+                ..Look::default()
+            };
+            assert_eq!(state.lines(&silent(4)).len(), 1);
+            let lines = state.lines(&silent(12));
+            assert_eq!(lines[1].trim_start(), "r.example: no answer for 12 s");
+            assert!(lines[0].ends_with("0 of 9 repositories, no progress for 12.0 s"), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn no_time_is_told_that_cannot_be_true() {
+        let mut state = State::default();
+        state.observe(&Event::Started(Phase::Plan), Duration::ZERO);
+        state.observe(&Event::Work { units: "repositories", more: 9 }, Duration::ZERO);
+        (0..6).for_each(|_| state.observe(&Event::Worked, SECOND * 6));
+        let told =
+            |state: &mut State, look: Look| state.lines(&look)[0].rsplit(", ").next().unwrap().to_owned();
+        let at = |seconds: u32| Look { now: SECOND * seconds, ..Look::default() };
+        assert_eq!(told(&mut state, at(8)), "4.0 s left");
+        let resting = Look { queues: vec![queue(11_000, true)], ..at(8) };
+        assert_eq!(told(&mut state, resting), "8.0 s elapsed", "it takes eleven seconds at least");
+        assert_eq!(told(&mut state, at(20)), "no progress for 14.0 s");
+        let served = Look { served: [("r.example".to_owned(), SECOND)].into(), ..at(20) };
+        assert_eq!(told(&mut state, served), "10.0 s left", "a long list is read");
+
+        let mut state = promoting(&[("r.example", 10, 100)]);
+        let destination = promotion("r.example").destination;
+        state.observe(&Event::Blob { destination, size: 100, sent: true }, SECOND * 9);
+        (0..7).for_each(|_| state.observe(&Event::Worked, SECOND * 9));
+        assert_eq!(told(&mut state, at(9)), "3.0 s left", "all bytes are there, and three images are not");
     }
 
     #[test]
     fn many_hosts_are_counted() {
         let mut state = promoting(&[]);
-        let queues = (0..22).map(|number| Queue {
-            host: format!("r{number}.example"),
-            requests: 1,
-            rests: SECOND,
-            is_quota: false,
-        });
+        let queues = (0..22).map(|number| Queue { host: format!("r{number}.example"), ..queue(1_000, true) });
         let lines = state.lines(&Look { queues: queues.collect(), ..Look::default() });
         assert_eq!((lines.len(), lines[5].trim_start()), (6, "and 18 more"));
     }
@@ -374,11 +458,11 @@ mod tests {
         let mut state = State::default();
         state.observe(&Event::Started(Phase::Sign), Duration::ZERO);
         state.observe(&Event::Work { units: "signatures", more: 1_000 }, Duration::ZERO);
-        (0..250).for_each(|_| state.observe(&Event::Worked, SECOND * 10));
+        (0..250).for_each(|_| state.observe(&Event::Worked, SECOND * 20));
         let at = |seconds: u32| Look { now: SECOND * seconds, ..Look::default() };
         assert_eq!(state.lines(&at(20)), ["      sign 250 of 1,000 signatures, 1 min 0 s left"]);
         state.observe(&Event::Work { units: "manifests", more: 1 }, SECOND * 30);
-        assert_eq!(state.line(&at(31)).unwrap(), "sign 0 of 1 manifest, 1.0 s");
+        assert_eq!(state.line(&at(31)).unwrap(), "sign 0 of 1 manifest, 1.0 s elapsed");
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use promote::{Report, ReportedScan};
 
 use super::markup::{Html, image, note};
-use crate::render::count;
+use super::overview::capitalized;
+use crate::render::{count, not_done};
 
 /// The maximum number of reasons.
 const REASONS_MAX: usize = 500;
@@ -29,6 +30,16 @@ pub(super) fn failures(html: &mut Html, report: &Report) {
     if let Some(error) = &report.error {
         section.markup("<article class=\"reason\" data-group data-row><h3>The run stopped early</h3>");
         reason(&mut section, error, report.advice.as_deref());
+        section.markup("</article>\n");
+    }
+    // A run that was not stopped has asked again, and says why that failed.
+    let late =
+        report.plan.as_ref().filter(|_| report.outcome == "interrupted").map_or(0, |plan| plan.total.late);
+    let missing = not_done(&report.totals, late);
+    if !missing.is_empty() {
+        section
+            .markup("<article class=\"reason\" data-group data-row><h3>Not done when the run stopped</h3>");
+        missing.iter().for_each(|line| reason(&mut section, &capitalized(line), None));
         section.markup("</article>\n");
     }
     let failed = report.failed.iter().map(|failed| Failed {

@@ -9,7 +9,10 @@ use crate::render::{bytes, count, duration};
 
 /// Returns the class of the style of an outcome, and its words.
 pub(super) fn headline(report: &Report) -> (&'static str, &'static str) {
-    let (class, words) = outcome(&report.outcome);
+    let (class, words) = match (&*report.outcome, &report.error) {
+        ("interrupted", Some(error)) if error.starts_with("timed out") => ("warning", "timed out"),
+        (word, _) => outcome(word),
+    };
     match report.exit_code {
         // The run may have succeeded although its report could not be written.
         0 if class == "bad" => ("warning", words),
@@ -68,6 +71,11 @@ pub(super) fn overview(html: &mut Html, report: &Report) {
         html.markup("<div><dt>").text(name).markup("</dt><dd class=\"").markup(class);
         html.element("\">", &value, "</dd></div>\n");
     }
+    let missing = totals.unfinished.saturating_add(totals.not_begun);
+    if missing > 0 {
+        html.markup("<div><dt>not finished or begun</dt>");
+        html.element("<dd class=\"warning\">", &number(missing), "</dd></div>\n");
+    }
     html.markup("</dl>\n");
     html.markup(
         "<div class=\"search\" role=\"search\" hidden><label for=\"search\">Search images, registries and errors</label>\
@@ -109,7 +117,7 @@ pub(super) fn seconds(seconds: f64) -> String {
     duration(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }
 
-fn capitalized(words: &str) -> String {
+pub(super) fn capitalized(words: &str) -> String {
     let mut characters = words.chars();
     characters
         .next()

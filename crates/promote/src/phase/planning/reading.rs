@@ -73,7 +73,7 @@ pub(super) async fn list(
     };
     for late in &late {
         run.emit(&Event::Warned(format!(
-            "{late} has not answered for {} s: kpromo promotes to the other hosts first and then tries \
+            "{late} has served no request for {} s: kpromo promotes to the other hosts first and then tries \
              it again",
             late_after.unwrap_or_default().as_secs_f64()
         )));
