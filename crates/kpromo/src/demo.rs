@@ -180,7 +180,7 @@ impl Files {
         };
         Ok(VerifyArgs {
             images: world.images.iter().take(2).map(image).collect::<Result<_, _>>()?,
-            manifests: None,
+            manifests: Vec::new(),
             repositories: Vec::new(),
             output: Form::Table,
             platforms: false,

@@ -13,6 +13,8 @@ pub(crate) struct ImageAudit {
     pub(crate) tags: Vec<Tag>,
     /// The tags that refer to the image according to the manifest, but not according to the registry.
     pub(crate) wrong_tags: Vec<WrongTag>,
+    /// Why tags that a manifest states could not be read.
+    pub(crate) unread: Option<Problem>,
     /// What was found.
     pub(crate) found: Result<Audited, Problem>,
 }
@@ -36,17 +38,23 @@ pub(crate) enum Outcome {
 }
 
 impl ImageAudit {
-    /// An image, or the images of a repository, that could not be examined.
-    pub(crate) fn unavailable(name: String, problem: Problem) -> Self {
-        Self { name, tags: Vec::new(), wrong_tags: Vec::new(), found: Err(problem) }
+    /// An image whose tags are not known yet, or the images of a repository that could not be listed.
+    pub(crate) fn new(name: String, found: Result<Audited, Problem>) -> Self {
+        Self { name, tags: Vec::new(), wrong_tags: Vec::new(), unread: None, found }
     }
 
-    /// Returns the result.
+    /// Returns the result. What is proven to be wrong decides it, whatever could not be read.
     pub(crate) fn outcome(&self) -> Outcome {
         match &self.found {
-            Ok(found) if found.is_wholly_signed() && self.wrong_tags.is_empty() => Outcome::Signed,
-            Ok(_) => Outcome::Refused,
-            Err(_) => Outcome::Unavailable,
+            _ if !self.wrong_tags.is_empty() => Outcome::Refused,
+            Ok(found) if !found.is_wholly_signed() => Outcome::Refused,
+            Ok(_) if self.unread.is_none() => Outcome::Signed,
+            _ => Outcome::Unavailable,
         }
+    }
+
+    /// Returns why the image, or one of its tags, could not be examined.
+    pub(crate) fn problem(&self) -> Option<&Problem> {
+        self.found.as_ref().err().or(self.unread.as_ref())
     }
 }

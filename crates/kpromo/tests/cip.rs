@@ -251,7 +251,7 @@ fn the_demo_shows_the_main_job() {
         "signed 17 manifests (images and their parts), recorded 4 promotions",
         "Nothing to do",
         "4 of 4 platforms signed",
-        "any of these images lacks: 0",
+        "Missing parts of these images: 0",
     ] {
         assert!(ran.stdout.contains(expected), "{expected} is missing:\n{}", ran.stdout);
     }

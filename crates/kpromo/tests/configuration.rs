@@ -99,7 +99,7 @@ async fn the_default_for_signatures_in_staging_is_logged() {
     let flags = ["cip", "--sign=false", "--manifest", manifest.to_str().unwrap()];
     let ran = kpromo_with(&flags);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    assert!(ran.stderr.contains("signatures of any identity count"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("signatures in staging by any identity count"), "{}", ran.stderr);
     let chosen = ["--certificate-identity", "a@b.c", "--certificate-oidc-issuer", "https://i.example"];
     let ran = kpromo_with(&[&flags[..], &chosen].concat());
     assert!(!ran.stderr.contains("of any"), "{}", ran.stderr);

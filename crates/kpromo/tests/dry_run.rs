@@ -180,7 +180,7 @@ fn without_images_the_run_prints_that_there_is_nothing_to_promote_and_why() {
     for confirm in ["--confirm=false", "--confirm"] {
         let ran = kpromo_with(&["cip", "--thin-manifest-dir", folder.to_str().unwrap(), confirm]);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
-        assert_eq!(ran.stdout, "Nothing to promote: no manifest asks for an image.\n");
+        assert_eq!(ran.stdout, "Nothing to promote: no manifest lists an image.\n");
     }
 }
 

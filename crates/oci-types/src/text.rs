@@ -1,13 +1,17 @@
 //! Untrusted text, sanitized for terminals and logs.
 
+/// Whether a character changes how the surrounding text is displayed, or is not displayed at all: control characters, characters that
+/// change the text direction, line separators, spaces without a width, and tags.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
 /// Returns at most `most` characters of the start of a text, without control characters and without characters that change the
 /// text direction.
 pub fn printable(text: &str, most: usize) -> String {
-    let is_shown = |c: &char| {
-        !c.is_control()
-            && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().filter(is_shown).take(most).collect()
+    text.chars().filter(|c| !is_hidden(*c)).take(most).collect()
 }
 
 /// Returns the first words of a body that is not the expected JSON, as one line without HTML tags.
@@ -32,13 +36,9 @@ pub fn first_words(body: &[u8], most: usize) -> String {
 
 /// Escapes the characters that would change how a terminal displays the surrounding text.
 pub fn visible(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if hidden(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+        if is_hidden(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
     }
     shown
 }

@@ -84,7 +84,7 @@ async fn clear(
         let cleared = validate(run, scanned).await?;
         Ok((find_missing_carried(run, reader, cleared).await, deferred))
     };
-    unless_stopped(run, clearing).await
+    Box::pin(unless_stopped(run, clearing)).await
 }
 
 /// Runs the phases that write. Failures of single images are part of the result, and so is a second round that was given up.

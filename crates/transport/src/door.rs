@@ -184,7 +184,7 @@ impl Door {
             let (host, rests, is_quota) =
                 (host.clone(), rests.unwrap_or_default(), state.gate.waits_for_quota());
             let refuses = is_quota || state.counters.has_refused();
-            (requests > 0).then(|| Queue { host, requests, rests, is_quota, refuses })
+            (requests > 0).then_some(Queue { host, requests, rests, is_quota, refuses })
         };
         self.shared.hosts().iter().filter_map(queue).collect()
     }

@@ -9,7 +9,7 @@ use oci::Repository;
 use trust::audit::ImageName;
 
 use super::config::ConfigFlags;
-use super::manifests::{ManifestSource, manifests};
+use super::manifests::ManifestSource;
 use super::signatures::TrustFlags;
 use crate::choice::TrustArgs;
 
@@ -37,12 +37,12 @@ pub(crate) struct VerifyFlags {
     #[arg(value_name = "IMAGE", required_unless_present_any = ["manifest", "thin_manifest_dir", "repository"])]
     images: Vec<ImageName>,
     /// Verify all images in this plain manifest, at all destinations, and that its tags name their digests; - reads standard
-    /// input.
+    /// input. Repeatable.
     #[arg(long, help_heading = "Images", value_name = "FILE", value_parser = OsStringValueParser::new())]
-    manifest: Option<OsString>,
-    /// Verify all images in the thin manifests in this directory, as with --manifest.
+    manifest: Vec<OsString>,
+    /// Verify all images in the thin manifests in this directory, as with --manifest. Repeatable.
     #[arg(long, help_heading = "Images", value_name = "DIR", value_parser = OsStringValueParser::new())]
-    thin_manifest_dir: Option<OsString>,
+    thin_manifest_dir: Vec<OsString>,
     /// Verify all tagged images in this repository. Repeatable.
     #[arg(long, help_heading = "Images", value_name = "REPOSITORY")]
     repository: Vec<Repository>,
@@ -70,7 +70,7 @@ pub(crate) enum Form {
 pub(crate) struct VerifyArgs {
     pub(crate) images: Vec<ImageName>,
     /// The manifests whose images are verified.
-    pub(crate) manifests: Option<ManifestSource>,
+    pub(crate) manifests: Vec<ManifestSource>,
     /// The repositories whose tagged images are verified.
     pub(crate) repositories: Vec<Repository>,
     pub(crate) output: Form,
@@ -86,9 +86,11 @@ impl VerifyFlags {
     /// # Errors
     /// Returns an error if flags contradict each other.
     pub(crate) fn resolve(self) -> Result<VerifyArgs, String> {
+        let plain = self.manifest.into_iter().map(|file| ManifestSource::Plain(file.into()));
+        let thin = self.thin_manifest_dir.into_iter().map(|folder| ManifestSource::Thin(folder.into()));
         Ok(VerifyArgs {
             images: self.images,
-            manifests: manifests(self.manifest, self.thin_manifest_dir)?,
+            manifests: plain.chain(thin).collect(),
             repositories: self.repository,
             output: self.output,
             platforms: self.platforms,
@@ -126,16 +128,15 @@ mod tests {
         for flags in ["", "gcr.io/a", "alpine:3", "gcr.io/a@sha256:0"] {
             assert!(verify(flags).is_err(), "{flags}");
         }
-        assert!(
-            verify("--manifest a --thin-manifest-dir b").unwrap_err().contains("cannot be used together")
-        );
         assert!(verify("gcr.io/a:v1 --tuf-mirror https://x").unwrap_err().contains("--tuf-root"));
     }
 
     #[test]
     fn manifests_and_repositories_stand_for_images() {
         let args = verify("--manifest m.yaml --repository gcr.io/a --repository gcr.io/b").unwrap();
-        assert_eq!(args.manifests, Some(ManifestSource::Plain("m.yaml".into())));
+        assert_eq!(args.manifests, [ManifestSource::Plain("m.yaml".into())]);
+        let both = verify("--manifest m.yaml --thin-manifest-dir d --manifest n.yaml").unwrap();
+        assert_eq!(both.manifests.len(), 3, "none is left out");
         assert_eq!((args.images.len(), args.repositories.len()), (0, 2));
         assert!(verify("--repository gcr.io/a:v1").is_err(), "a repository has no tag");
     }

@@ -119,7 +119,7 @@ pub(super) fn finish(
             print_skipped(report);
             match exit {
                 _ if stop_error.is_some() => {
-                    stop_error.iter().for_each(|problem| print_error(&problem.error))
+                    stop_error.iter().for_each(|problem| print_error(&problem.error));
                 }
                 Exit::Partial if !report.all_failures(plan).is_empty() => {
                     print_help("run the same command again: it promotes only what is missing");

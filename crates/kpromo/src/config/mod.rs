@@ -327,7 +327,7 @@ mod tests {
 
         assert!(settings().unwrap_err().to_string().contains("ca.pem: cannot be read"));
         write("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
-        assert!(settings().unwrap_err().to_string().contains("ca.pem: holds no certificate"));
+        assert!(settings().unwrap_err().to_string().contains("ca.pem: contains no PEM certificate"));
         let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         write(pem);
         assert_eq!(settings().unwrap().authorities, [pem.as_bytes()]);

@@ -313,7 +313,7 @@ mod tests {
     async fn what_is_wrong_with_a_file_or_a_helper_names_the_file_and_the_key_and_no_secret() {
         let entry = r#"{"auths": {"a.io": {"auth": "hush!"}, "a.io/hush": {"auth": "hush!"}}}"#;
         for (config, expected) in [
-            (r#"{"auths": "hush"#, "config.json: not a configuration"),
+            (r#"{"auths": "hush"#, "config.json: not a docker configuration"),
             (entry, "config.json, key a.io: `auth`"),
             (
                 r#"{"credsStore": "absent"}"#,

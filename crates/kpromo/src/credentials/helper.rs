@@ -293,7 +293,7 @@ mod tests {
             ("hangs", "within 0.5 s"),
             ("rubbish", "not a credential"),
             ("absent", "PATH"),
-            ("../x", "not the name"),
+            ("../x", "not a valid helper name"),
         ] {
             let error = helpers.ask(helper, &host("a.io")).await.unwrap_err();
             assert!(error.contains(&format!("docker-credential-{helper} for a.io")), "{error}");

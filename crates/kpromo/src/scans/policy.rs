@@ -213,7 +213,7 @@ mod tests {
             ("threshold: high\nunfixed: maybe\n".to_owned(), 2, "maybe"),
             ("threshold: high\nunscanned: ignore\n".to_owned(), 2, "ignore"),
             ("threshold: high\nmaxAge: soon\n".to_owned(), 2, "168h"),
-            ("threshold: high\nmaxAge: -1h\n".to_owned(), 2, "above zero"),
+            ("threshold: high\nmaxAge: -1h\n".to_owned(), 2, "greater than zero"),
             ("threshold: high\nsigners: [x]\n".to_owned(), 2, "x"),
             (rule("{ id: CVE-1, expires: 2027-01-01 }"), 3, "the field `reason` is missing"),
             (rule("{ id: CVE-1, reason: x }"), 3, "the field `expires` is missing"),

@@ -7,17 +7,16 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use indicatif::MultiProgress;
-use manifest::Manifests;
 use oci::{Reader, Repository, Tag};
 use promote::{Event, Observer, Run};
 use sigstore::TrustError;
-use target::{Target, promoted, read_tag, tagged};
+use target::{Tagged, Target, promoted, read_tag, tagged};
 use tokio_util::sync::CancellationToken;
-use trust::audit::{AuditError, ImageName, audit};
+use trust::audit::{ImageName, audit};
 use trust::evidence::Budget;
 use trust::{Problem, Production, Verification};
 
-use crate::args::{Form, Limit, VerifyArgs};
+use crate::args::{Form, Limit, ManifestSource, VerifyArgs};
 use crate::choice::TrustArgs;
 use crate::cip::{invalid_entries, load};
 use crate::config::{Config, InvalidConfig};
@@ -91,11 +90,11 @@ pub(crate) async fn run(args: &VerifyArgs, environment: &Environment, screen: &M
 /// Prints why images could not be examined. The same advice is printed once.
 fn print_problems(audits: &[ImageAudit]) {
     let mut printed = HashSet::new();
-    for ImageAudit { name, found, .. } in audits {
-        if let Err(Problem { error, advice, .. }) = found {
+    for audit in audits {
+        if let Some(Problem { error, advice, .. }) = audit.problem() {
             // A person reads all lines, and a program each on its own.
             let advice = advice.as_deref().filter(|advice| printed.insert(*advice) || is_json());
-            ErrorLine { image: Some(name), advice, ..ErrorLine::new(error) }.print();
+            ErrorLine { image: Some(&audit.name), advice, ..ErrorLine::new(error) }.print();
         }
     }
 }
@@ -112,15 +111,12 @@ impl Examiner<'_> {
     /// Examines images, and then those of repositories, in this order.
     async fn examine(&self, targets: Vec<Target>, repositories: &[Repository]) -> Vec<ImageAudit> {
         let mut audits = self.examine_all(targets).await;
-        let listed = stream::iter(repositories)
-            .map(async |repository| (repository, tagged(&self.reader, repository).await))
-            .buffered(LISTED_AT_ONCE);
-        let listed: Vec<_> = listed.collect().await;
-        for (repository, targets) in listed {
-            match targets {
-                Ok(targets) => audits.extend(self.examine_all(targets).await),
-                Err(problem) => audits.push(ImageAudit::unavailable(repository.to_string(), problem)),
-            }
+        let listed =
+            stream::iter(repositories).map(async |repository| tagged(&self.reader, repository).await);
+        let listed: Vec<Tagged> = listed.buffered(LISTED_AT_ONCE).collect().await;
+        for Tagged { images, unread } in listed {
+            audits.extend(self.examine_all(images).await);
+            audits.extend(unread.into_iter().map(|(name, problem)| ImageAudit::new(name, Err(problem))));
         }
         audits
     }
@@ -148,39 +144,26 @@ impl Examiner<'_> {
         };
         let name = image.to_string();
         let found = audit(&self.reader, self.verification, self.production, &image).await;
-        let found = match found {
-            Ok(found) => found,
-            Err(error) => return ImageAudit::unavailable(name, problem(&error)),
-        };
-        let checked = match is_read {
-            true => Ok((tags, Vec::new())),
-            false => self.check_tags(&image, tags).await,
-        };
-        match checked {
-            Ok((tags, wrong_tags)) => ImageAudit { name, tags, wrong_tags, found: Ok(found) },
-            Err(error) => ImageAudit::unavailable(name, Problem::from(&error)),
+        let found = found.map_err(|error| Problem::new(error.to_string(), error.advice()));
+        match is_read {
+            true => ImageAudit { tags, ..ImageAudit::new(name, found) },
+            false => self.check_tags(&image, tags, ImageAudit::new(name, found)).await,
         }
     }
 
-    /// Reads the tags of an image that is named by digest. Returns those that refer to it, and the others.
-    async fn check_tags(
-        &self,
-        image: &ImageName,
-        tags: Vec<Tag>,
-    ) -> Result<(Vec<Tag>, Vec<WrongTag>), oci::Error> {
-        let (mut right, mut wrong) = (Vec::new(), Vec::new());
+    /// Reads the tags that a manifest states for an image. All are read, because each of them can be wrong.
+    async fn check_tags(&self, image: &ImageName, tags: Vec<Tag>, mut audit: ImageAudit) -> ImageAudit {
         for tag in tags {
-            match read_tag(&self.reader, &image.repository, &tag).await? {
-                digest if digest == image.digest() => right.push(tag),
-                digest => wrong.push(WrongTag { tag, digest }),
+            match read_tag(&self.reader, &image.repository, &tag).await {
+                Ok(digest) if digest == image.digest() => audit.tags.push(tag),
+                Ok(digest) => audit.wrong_tags.push(WrongTag { tag, digest }),
+                Err(error) => {
+                    audit.unread.get_or_insert_with(|| Problem::from(&error));
+                }
             }
         }
-        Ok((right, wrong))
+        audit
     }
-}
-
-fn problem(error: &AuditError) -> Problem {
-    Problem::new(error.to_string(), error.advice())
 }
 
 /// The prepared parts of a verification.
@@ -200,11 +183,11 @@ fn prepare(args: &VerifyArgs, environment: &Environment) -> Result<Prepared, Exi
         exit
     };
     let invalid = |problem: InvalidConfig| Failure::from(problem).print();
-    let manifests = manifests(args, environment)?;
+    let promoted = all_promoted(args, environment)?;
     let config = Config::of(args.config.as_deref(), environment).map_err(invalid)?;
     let choice = args.trust.clone().or(config.trust());
     let named = args.images.iter().cloned().map(Target::Named);
-    let targets: Vec<Target> = named.chain(promoted(&manifests)).collect();
+    let targets: Vec<Target> = named.chain(promoted).collect();
     let repositories = targets.iter().map(Target::repository).chain(&args.repositories);
     let (defaults, outside) = of_repositories(&config, repositories);
     if let Some(repository) = outside {
@@ -221,22 +204,27 @@ fn prepare(args: &VerifyArgs, environment: &Environment) -> Result<Prepared, Exi
     Ok(Prepared { connection, verification, signer, targets })
 }
 
-/// Reads the manifests that flags name, and prints what is wrong with them. Each entry counts here: what cannot be read is not
-/// verified.
-fn manifests(args: &VerifyArgs, environment: &Environment) -> Result<Manifests, Exit> {
-    let Some(source) = &args.manifests else { return Ok(Manifests::default()) };
-    let manifests = load(source, &Limit::None, environment, "nothing was verified")?;
-    if manifests.rejected.count() > 0 {
-        print_faults(&manifests.rejected);
-        print_error(&format!("{}; nothing was verified", invalid_entries(&manifests.rejected)));
-        return Err(Exit::Invalid);
+/// Returns the images of the manifests that flags name, and prints what is wrong with them. Each entry and each manifest counts
+/// here: what cannot be read is not verified.
+fn all_promoted(args: &VerifyArgs, environment: &Environment) -> Result<Vec<Target>, Exit> {
+    let mut all = Vec::new();
+    for source in &args.manifests {
+        let manifests = load(source, &Limit::None, environment, "nothing was verified")?;
+        if manifests.rejected.count() > 0 {
+            print_faults(&manifests.rejected);
+            print_error(&format!("{}; nothing was verified", invalid_entries(&manifests.rejected)));
+            return Err(Exit::Invalid);
+        }
+        manifests.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let images = promoted(&manifests);
+        if images.is_empty() {
+            let (ManifestSource::Plain(path) | ManifestSource::Thin(path)) = source;
+            print_error(&format!("{}: no image is promoted: there is nothing to verify", path.display()));
+            return Err(Exit::Invalid);
+        }
+        all.extend(images);
     }
-    manifests.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    if manifests.manifests.iter().all(|manifest| manifest.images.is_empty()) {
-        print_error("the manifests name no image: there is nothing to verify");
-        return Err(Exit::Invalid);
-    }
-    Ok(manifests)
+    Ok(all)
 }
 
 /// Requires a signer for an image outside Kubernetes' production: a signature by an arbitrary identity proves nothing.

@@ -1,13 +1,15 @@
 //! The images that `kpromo verify` examines: those on the command line, those of manifests and those of repositories.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use manifest::Manifests;
-use oci::{Digest, Found, Reader, Repository, Selector, Tag};
+use oci::{Digest, Found, Listed, Reader, Repository, Selector, Tag};
 use promote::sigcheck::is_attached_tag;
 use trust::Problem;
 use trust::audit::ImageName;
+
+use crate::render::counted;
 
 /// The number of tags of one repository that are read concurrently. The door limits the requests in flight.
 const AT_ONCE: usize = 16;
@@ -48,35 +50,85 @@ pub(super) fn promoted(manifests: &Manifests) -> Vec<Target> {
     targets
 }
 
+/// The images of a repository.
+#[derive(Default)]
+pub(super) struct Tagged {
+    /// The tagged images.
+    pub(super) images: Vec<Target>,
+    /// What could not be read, and why: the repository or some of its tags. What they refer to is not known.
+    pub(super) unread: Vec<(String, Problem)>,
+}
+
 /// Returns the tagged images of a repository, each once with all its tags, ordered by their first tag. Tags of signatures,
 /// attestations and SBOMs are not those of images.
 ///
 /// Requests: one for each page of the list, and one for each tag: only the content of a manifest proves its digest.
-///
-/// # Errors
-/// If the list or a tag cannot be read, or if the repository does not exist or has no tagged image.
-pub(super) async fn tagged(reader: &Reader, repository: &Repository) -> Result<Vec<Target>, Problem> {
-    let listing = match reader.listing(repository).await.map_err(|error| Problem::from(&error))? {
-        Found::Present(listing) => listing,
-        Found::Absent(_) => return Err(nothing("the registry does not have this repository")),
+pub(super) async fn tagged(reader: &Reader, repository: &Repository) -> Tagged {
+    let unread = |problem| Tagged { unread: vec![(repository.to_string(), problem)], ..Tagged::default() };
+    let Listing { tags, invalid } = match list(reader, repository).await {
+        Ok(Found::Present(listing)) => listing,
+        Ok(Found::Absent(_)) => return unread(nothing("the registry does not have this repository")),
+        Err(error) => return unread(Problem::from(&error)),
     };
-    let mut tags: Vec<Tag> = listing.tags.into_iter().filter(|tag| !is_attached_tag(tag)).collect();
-    tags.sort_unstable();
-    let digests = stream::iter(&tags).map(async |tag| read_tag(reader, repository, tag).await);
-    let digests: Vec<Option<Digest>> =
-        digests.buffered(AT_ONCE).try_collect().await.map_err(|error: oci::Error| Problem::from(&error))?;
-    let mut images: BTreeMap<Digest, Vec<Tag>> = BTreeMap::new();
-    for (tag, digest) in tags.into_iter().zip(digests) {
-        // A tag that was deleted after it was listed is not one of the repository.
-        digest.into_iter().for_each(|digest| images.entry(digest).or_default().push(tag.clone()));
+    let read = stream::iter(&tags).map(async |tag| (tag, read_tag(reader, repository, tag).await));
+    let read: Vec<_> = read.buffered(AT_ONCE).collect().await;
+    let (mut images, mut problems) = (BTreeMap::<Digest, Vec<Tag>>::new(), Vec::new());
+    for (tag, digest) in read {
+        match digest {
+            Ok(Some(digest)) => images.entry(digest).or_default().push(tag.clone()),
+            Ok(None) => {
+                let error = "the registry lists this tag, and then answered that it does not exist";
+                let advice = "verify again: the tag may have been deleted meanwhile";
+                problems.push((tag, Problem::new(error, Some(advice.to_owned()))));
+            }
+            Err(error) => problems.push((tag, Problem::from(&error))),
+        }
     }
-    if images.is_empty() {
-        return Err(nothing("the repository has no tagged image"));
+    let name = |tag: &Tag| format!("{repository}:{tag}");
+    let mut unread: Vec<_> = problems.into_iter().map(|(tag, problem)| (name(tag), problem)).collect();
+    if let Some((number, first)) = invalid {
+        let names = counted(number, "name");
+        let error =
+            format!("the list has {names} that cannot be that of a tag or a digest, such as `{first}`");
+        unread.push((repository.to_string(), Problem::without_advice(error)));
+    }
+    if images.is_empty() && unread.is_empty() {
+        unread.push((repository.to_string(), nothing("the repository has no tagged image")));
     }
     let mut images: Vec<(Digest, Vec<Tag>)> = images.into_iter().collect();
     images.sort_by(|(_, one), (_, other)| one.cmp(other));
     let target = |(digest, tags)| Target::Tagged(repository.at(digest).into(), tags);
-    Ok(images.into_iter().map(target).collect())
+    Tagged { images: images.into_iter().map(target).collect(), unread }
+}
+
+/// The list of a repository.
+#[derive(Default)]
+struct Listing {
+    /// The tags of images.
+    tags: BTreeSet<Tag>,
+    /// The number of entries that are no valid names, and the first of them.
+    invalid: Option<(usize, Box<str>)>,
+}
+
+async fn list(reader: &Reader, repository: &Repository) -> Result<Found<Listing>, oci::Error> {
+    let mut listing = Listing::default();
+    let mut give = |listed| match listed {
+        Listed::Restarted => listing = Listing::default(),
+        Listed::Tag(tag) => listing.add(tag),
+        Listed::Manifest(manifest) => manifest.tags.into_iter().for_each(|tag| listing.add(tag)),
+        Listed::Invalid(name) => listing.invalid.get_or_insert((0, name)).0 += 1,
+        Listed::Manifests | Listed::Child(_) => {}
+    };
+    let found = reader.list(repository, &mut give).await?;
+    Ok(found.map(|()| listing))
+}
+
+impl Listing {
+    fn add(&mut self, tag: Tag) {
+        if !is_attached_tag(&tag) {
+            self.tags.insert(tag);
+        }
+    }
 }
 
 fn nothing(error: &str) -> Problem {

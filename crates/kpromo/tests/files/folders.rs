@@ -82,7 +82,7 @@ fn a_dry_run_writes_nothing_and_says_what_a_confirmed_run_does() {
         assert!(metrics.contains(&line), "{line}: {metrics}");
     }
     let page = promote(&flags, &["--report", "files.html"]);
-    assert!(page.code == 2 && page.stderr.contains("is JSON"), "{}", page.stderr);
+    assert!(page.code == 2 && page.stderr.contains("as JSON only"), "{}", page.stderr);
 
     let again = promote(&flags, &["--confirm"]);
     assert_eq!(again.stdout, "********** START **********\n********** FINISHED **********\n");

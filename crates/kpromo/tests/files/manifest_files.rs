@@ -107,7 +107,7 @@ fn what_no_manifest_can_name_is_told_all_at_once() {
         "tree/link-to-dir: a link to a folder, which is not followed",
         "tree/v1/dangling: a link to nothing",
         "tree/v1/new\\nline: a file's name has no control characters",
-        "utf8: the name is not UTF-8 text",
+        "utf8: the name is not text in UTF-8",
     ] {
         assert!(ran.stderr.contains(fault), "{fault}: {}", ran.stderr);
     }

@@ -144,9 +144,9 @@ async fn a_report_about_the_index_counts_for_the_platform_that_it_names() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_is_too_old_or_of_the_future_is_no_scan() {
     for (finished, expected) in [
-        ("2024-01-01T00:00:00Z", "720 h is the most"),
+        ("2024-01-01T00:00:00Z", "720 h is the maximum"),
         ("2100-01-01T00:00:00Z", "which is in the future"),
-        ("soon", "makes no sense"),
+        ("soon", "is not valid"),
     ] {
         let world = World::new().await;
         world.desk.key_pair();

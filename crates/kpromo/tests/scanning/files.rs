@@ -59,7 +59,7 @@ async fn a_file_that_is_no_report_ends_with_exit_10_and_its_name() {
         (&sbom.to_string(), "bill of materials without vulnerabilities"),
         (&nameless.to_string(), "does not name the image by digest"),
         (&directory.to_string(), "scanned a filesystem"),
-        (&undated.to_string(), "`CreatedAt` makes no sense"),
+        (&undated.to_string(), "`CreatedAt` is not valid"),
     ] {
         let path = world.desk.write("bad.json", text).display().to_string();
         let ran = world.cip(&["--vuln-severity-threshold", "5", "--vuln-source", &path]);
@@ -128,7 +128,7 @@ async fn a_report_may_be_too_old_and_all_sources_are_read() {
     let policy = world.policy("threshold: high\nmaxAge: 168h\nsources: [reports]\n");
     let ran = world.cip(&["--vuln-policy", &policy]);
     assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
-    assert!(ran.stderr.contains("1.json: it is of a scan") && ran.stderr.contains("168 h is the most"));
+    assert!(ran.stderr.contains("1.json: its scan is ") && ran.stderr.contains("168 h is the maximum"));
     let both = format!("threshold: high\nmaxAge: 168h\nsources: [reports, '{}']\n", world.occurrences.url());
     world.occurrences.add(
         "staging",

@@ -20,7 +20,7 @@ async fn each_digest_is_scanned_once_and_a_fixable_vulnerability_ends_with_exit_
     let unfixed = ran.stdout.lines().find(|line| line.contains("CVE-2024-2")).unwrap();
     assert!(unfixed.contains("no fix") && !unfixed.contains("violates"), "{unfixed}");
     assert!(!ran.stdout.contains("CVE-2024-3"), "below the threshold: {}", ran.stdout);
-    assert!(ran.stdout.contains("scanned 2 images: 1 not passing, 0 without"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("scanned 2 images: 1 did not pass, 0 without"), "{}", ran.stdout);
     assert!(ran.stdout.contains("Nothing was promoted: this run only scans."), "{}", ran.stdout);
     assert!(ran.stderr.contains("--confirm has no effect"), "{}", ran.stderr);
     assert_eq!(world.production_requests(), 0, "production is not asked");
@@ -94,7 +94,7 @@ async fn what_is_not_scanned_is_not_clean() {
         "{}",
         ran.stdout
     );
-    assert!(ran.stdout.contains("2 not passing, 2 without a finished scan"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("2 did not pass, 2 without a finished scan"), "{}", ran.stdout);
     let ran = world.ask(&["--vuln-severity-threshold", "5", "--allow-unscanned"]);
     assert_eq!(ran.code, 0, "{}", ran.stdout);
     assert!(ran.stdout.contains("unscanned, allowed"), "it is reported: {}", ran.stdout);

@@ -2,7 +2,7 @@
 
 use oci::{AttachedTag, AttachmentKind, Digest, Repository};
 use registry::sample::Recipe;
-use registry::{Config, Server};
+use registry::{Config, Effect, Fault, Kind, Server};
 use serde_json::{Value, json};
 use testkit::{Cosign, DockerConfig, Issuer, Rekor, Signing, Sigstore};
 
@@ -143,6 +143,27 @@ async fn an_index_whose_platforms_are_not_all_signed_is_refused_and_the_platform
         (&found["images"][0]["outcome"], &found["images"][0]["signed"]),
         (&json!("refused"), &json!(true))
     );
+}
+
+/// One platform is proven to be unsigned, and the attachments of the other one cannot be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unsigned_platform_decides_even_if_another_one_cannot_be_examined() {
+    let scene = Scene::new().await;
+    let Scene { hand, repository, sample, image, .. } = &scene;
+    let children = sample.root().parse().unwrap().children;
+    let reset = || Fault::new(Effect::Reset).on(Kind::Referrers).path(children[1].digest.to_string());
+    scene.server.faults().add(reset());
+    hand.sign(repository, sample.digest(), &repository.to_string()).await;
+    let (code, found) = scene.json(&[image]);
+    let platforms = &found["images"][0]["platforms"];
+    assert_eq!((code, &found["images"][0]["outcome"]), (12, &json!("refused")), "{found:#}");
+    assert!(platforms[0].get("unexamined").is_none() && platforms[1]["unexamined"].is_string(), "{found:#}");
+    let ran = scene.verify(&[image]);
+    assert!(ran.stdout.contains("not examined"), "{}", ran.stdout);
+
+    // Without a proof, nothing is known.
+    hand.sign(repository, children[0].digest, &repository.to_string()).await;
+    assert_eq!(scene.json(&[image]).0, 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! The images of manifests and repositories.
 
 use http::StatusCode;
+use registry::sample::Recipe;
 use registry::{Effect, ErrorCode, Fault, Kind};
 use serde_json::{Value, json};
 
@@ -52,10 +53,37 @@ async fn each_image_of_a_manifest_is_verified_in_each_destination_together_with_
         assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
     }
 
-    // A tag that cannot be read is neither right nor wrong.
+    // A tag that cannot be read is neither right nor wrong, and hides no other one.
     server.faults().add(Fault::new(Effect::Reset).on(Kind::ManifestGet).path("prod/app/manifests/v1"));
     let (code, found) = scene.json(&flags);
-    assert_eq!((code, &found["images"][0]["outcome"]), (12, &json!("unavailable")), "{found:#}");
+    let image = &found["images"][0];
+    assert_eq!((code, brief(&found)[0].clone()), (12, json!([in_prod, "refused", [], [{ "tag": "v2" }]])));
+    assert!(image["error"].as_str().unwrap().contains("prod/app:v1"), "{found:#}");
+    server.faults().clear();
+    server.faults().add(Fault::new(Effect::Reset).on(Kind::ManifestGet).path("mirror/app/manifests/v1"));
+    let manifest =
+        scene.desk.manifest(&format!("{host}/staging"), &destinations[1..], &[("app", digest, &["v1"])]);
+    let (code, found) = scene.json(&["--manifest", manifest.to_str().unwrap()]);
+    assert_eq!((code, brief(&found)), (20, vec![json!([in_mirror, "unavailable", [], []])]), "{found:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_not_in_a_destination_has_wrong_tags_there() {
+    let scene = Scene::new().await;
+    let host = scene.server.host();
+    let digest = oci::Digest::of(b"never promoted");
+    let manifest = scene.desk.manifest(
+        &format!("{host}/staging"),
+        &[format!("{host}/prod")],
+        &[("app", digest, &["v1", "v9"])],
+    );
+    let (code, found) = scene.json(&["--manifest", manifest.to_str().unwrap()]);
+    let wrong = json!([{ "tag": "v1", "digest": scene.sample.digest() }, { "tag": "v9" }]);
+    let expected = json!([format!("{host}/prod/app@{digest}"), "refused", [], wrong]);
+    assert_eq!((code, brief(&found)), (12, vec![expected]), "{found:#}");
+    let ran = scene.verify(&["--manifest", manifest.to_str().unwrap()]);
+    assert!(ran.stdout.contains("WRONG TAG; the image could not be examined"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("404"), "{}", ran.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,14 +99,33 @@ async fn each_tagged_image_of_a_repository_is_verified_once_with_all_its_tags() 
     let image = json!([format!("{name}@{}", sample.digest()), "signed", ["latest", "v1", "v1.0"], []]);
     assert_eq!((code, brief(&found)), (0, vec![image.clone()]), "signatures are no images: {found:#}");
 
-    // The second image is not signed.
+    // The second image is not signed. A third tag that cannot be read hides neither.
     let (_, plain) = scene.image("prod/app", 9).await;
+    let third = Recipe { seed: 10, ..Recipe::default() }.image();
+    put(server, "prod/app", &third, &["z"]).await;
+    server.faults().add(Fault::new(Effect::Reset).on(Kind::ManifestGet).path("prod/app/manifests/z"));
+    let (code, found) = scene.json(&["--repository", &name]);
+    let unread = json!([format!("{name}:z"), "unavailable", [], []]);
+    assert_eq!((code, brief(&found).pop()), (12, Some(unread)), "{found:#}");
+    server.faults().clear();
+    hand.sign(repository, third.digest(), &repository.to_string()).await;
+    hand.sign(repository, plain.digest(), &repository.to_string()).await;
+    // A list that names a tag and an answer that denies it contradict each other.
+    let unknown =
+        Effect::Status { status: StatusCode::NOT_FOUND, code: ErrorCode::ManifestUnknown, retry_after: None };
+    server.faults().add(Fault::new(unknown).on(Kind::ManifestGet).path("prod/app/manifests/z"));
+    let (code, found) = scene.json(&["--repository", &name]);
+    assert_eq!((code, &found["images"][2]["outcome"]), (20, &json!("unavailable")), "{found:#}");
+    server.faults().clear();
+
+    let (_, plain) = scene.image("prod/app", 11).await;
     let (code, found) = scene.json(&["--repository", &name]);
     let moved = json!([format!("{name}@{}", sample.digest()), "signed", ["latest", "v1.0"], []]);
     let unsigned = json!([format!("{name}@{}", plain.digest()), "refused", ["v1"], []]);
-    assert_eq!((code, brief(&found)), (12, vec![moved, unsigned]), "{found:#}");
+    let third = json!([format!("{name}@{}", third.digest()), "signed", ["z"], []]);
+    assert_eq!((code, brief(&found)), (12, vec![moved, unsigned, third]), "{found:#}");
     let ran = scene.verify(&["--repository", &name]);
-    assert!(ran.stdout.ends_with("total: 1 signed, 1 refused\n"), "{}", ran.stdout);
+    assert!(ran.stdout.ends_with("total: 2 signed, 1 refused\n"), "{}", ran.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,6 +152,10 @@ async fn a_manifest_with_a_fault_or_without_images_is_not_verified() {
     let host = scene.server.host();
     let empty = scene.desk.manifest(&format!("{host}/staging"), &[format!("{host}/prod")], &[]);
     let ran = scene.verify(&["--manifest", empty.to_str().unwrap()]);
+    assert!(ran.code == 10 && ran.stderr.contains("nothing to verify"), "{}: {}", ran.code, ran.stderr);
+    let digest = scene.sample.digest();
+    let nowhere = scene.desk.manifest(&format!("{host}/staging"), &[], &[("app", digest, &["v1"])]);
+    let ran = scene.verify(&["--manifest", nowhere.to_str().unwrap()]);
     assert!(ran.code == 10 && ran.stderr.contains("nothing to verify"), "{}: {}", ran.code, ran.stderr);
     let faulty = scene.desk.write("faulty.yaml", "registries:\n- name: a b\nimages: []\n");
     let ran = scene.verify(&["--manifest", faulty.to_str().unwrap()]);

@@ -62,7 +62,7 @@ mod tests {
             "c.yaml:4:53: not a tag of a release",
             "c.yaml:4:59: a tag is empty",
             "c.yaml:4:67: not a tag of a release",
-            "c.yaml:6:41: `true` or `false` is expected, without quotes",
+            "c.yaml:6:41: expected `true` or `false`, without quotes",
             "has no segment `.` or `..`",
             "expected a list of tags",
             "expected `true` or `false`",

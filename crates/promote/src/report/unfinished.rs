@@ -41,7 +41,7 @@ impl Course {
             }
             Event::Started(Phase::Sign | Phase::Attest) | Event::Ended { .. } => self.work = None,
             Event::Work { units: units @ ("signatures" | "records"), more } => {
-                self.work = Some((units, *more, 0))
+                self.work = Some((units, *more, 0));
             }
             Event::Worked => {
                 if let Some((_, _, done)) = &mut self.work {

@@ -9,7 +9,7 @@ use sigstore::TrustError;
 
 use super::finding::Audited;
 use super::image::ImageName;
-use super::judge::Judge;
+use super::judge::{Judge, unexamined};
 use crate::config::Verification;
 use crate::entries::ImageManifests;
 use crate::evidence::{
@@ -68,7 +68,7 @@ impl AuditError {
 /// canonical region, which holds the signatures and records of all regions.
 ///
 /// # Errors
-/// If a registry does not answer, or if the trusted root is not available. An invalid attachment is a finding, not an error.
+/// If a registry does not answer, unless a part of the image is proven to be unsigned, or if the trusted root is not available. An invalid attachment is a finding, not an error.
 pub async fn audit(
     reader: &Reader,
     verification: &Verification,
@@ -159,9 +159,25 @@ impl Auditor<'_> {
                     draft.refused(claim, ABSENT, place);
                 }
             }
-            let each = tree.children.into_iter().map(|child| self.look(judge, child));
-            let platforms = stream::iter(each).buffered(AT_ONCE).try_collect().await?;
-            Ok(draft.finish(platforms))
+            let each = tree.children.into_iter().map(async |child| {
+                let (digest, platform) = (child.digest, child.platform.clone());
+                let found = self.look(judge, child).await;
+                found.map_err(|error| (unexamined(digest, platform.as_deref(), &error.to_string()), error))
+            });
+            let each: Vec<_> = stream::iter(each).buffered(AT_ONCE).collect().await;
+            let mut first_error = None;
+            let platforms = each.into_iter().map(|found| {
+                found.unwrap_or_else(|(unexamined, error)| {
+                    first_error.get_or_insert(error);
+                    unexamined
+                })
+            });
+            let audited = draft.finish(platforms.collect());
+            // An image that is proven to be unsigned stays refused, whatever could not be read besides.
+            match first_error {
+                Some(error) if !audited.is_refused() => Err(error),
+                _ => Ok(audited),
+            }
         }
         .boxed()
     }

@@ -22,6 +22,10 @@ pub struct Audited {
     pub signed: bool,
     /// The reasons why the image is not signed.
     pub objections: Vec<String>,
+    /// Why the image could not be examined, if it is a platform of an index that is refused without it. Then it is not known to be
+    /// signed, and `signed` is `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unexamined: Option<String>,
     /// The signatures that verify, by any signer.
     pub signatures: Vec<Signature>,
     /// The promotion records.
@@ -221,6 +225,11 @@ pub enum RefusedKind {
 }
 
 impl Audited {
+    /// Whether the image, or one of its platforms, was examined and is not signed.
+    pub(super) fn is_refused(&self) -> bool {
+        (!self.signed && self.unexamined.is_none()) || self.platforms.iter().any(Self::is_refused)
+    }
+
     /// Whether the image and all of its platforms are signed.
     pub fn is_wholly_signed(&self) -> bool {
         self.signed && self.platforms.iter().all(Self::is_wholly_signed)

@@ -49,26 +49,33 @@ impl<'a> Judge<'a> {
 
     /// Creates empty findings for an image.
     pub(super) fn image(&self, digest: Digest, platform: Option<&str>) -> ImageFindings<'_> {
-        ImageFindings {
-            judge: self,
-            audited: Audited {
-                digest,
-                platform: platform.map(shown),
-                signed: false,
-                objections: Vec::new(),
-                signatures: Vec::new(),
-                records: Vec::new(),
-                summaries: Vec::new(),
-                attestations: Vec::new(),
-                refused: Vec::new(),
-                platforms: Vec::new(),
-            },
-        }
+        ImageFindings { judge: self, audited: empty(digest, platform) }
     }
 
     fn wanted(&self) -> String {
         let names: Vec<String> = self.names.iter().map(ToString::to_string).collect();
         names.join(" or ")
+    }
+}
+
+/// Returns the findings about a platform that could not be examined.
+pub(super) fn unexamined(digest: Digest, platform: Option<&str>, why: &str) -> Audited {
+    Audited { unexamined: Some(shown(why)), ..empty(digest, platform) }
+}
+
+fn empty(digest: Digest, platform: Option<&str>) -> Audited {
+    Audited {
+        digest,
+        platform: platform.map(shown),
+        signed: false,
+        objections: Vec::new(),
+        unexamined: None,
+        signatures: Vec::new(),
+        records: Vec::new(),
+        summaries: Vec::new(),
+        attestations: Vec::new(),
+        refused: Vec::new(),
+        platforms: Vec::new(),
     }
 }
 

@@ -18,8 +18,11 @@ use crate::snapshot::DiffJson;
 use crate::terminal::LogLine;
 use crate::version::Version;
 
+/// A name, and the function that makes the schema.
+type Named = (&'static str, fn() -> Schema);
+
 /// The schemas, each with the name of its file before `.schema.json`. `docs/reference/schemas.md` lists them.
-const SCHEMAS: &[(&str, fn() -> Schema)] = &[
+const SCHEMAS: &[Named] = &[
     ("config", || read::<Config>("kpromo.yaml")),
     ("files-report", || written::<FilesReport>("Report of kpromo run files")),
     ("lint", || written::<LintDocument<'_>>("Findings of kpromo lint")),

@@ -33,10 +33,10 @@ pub(crate) struct Document<'a> {
     images: Vec<Entry<'a>>,
 }
 
-/// An image. It has either `error`, or all that was found.
+/// An image. It has `error`, all that was found, or both.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Image", extend("oneOf" = error_or_found()))]
+#[schemars(rename = "Image", extend("anyOf" = error_or_found()))]
 struct Entry<'a> {
     /// The name that was given, or the name by digest of an image of a manifest or a repository, or the repository if its images
     /// could not be listed.
@@ -44,24 +44,16 @@ struct Entry<'a> {
     /// The result as one word.
     #[schemars(extend("enum" = ["signed", "refused", "unavailable"]))]
     outcome: &'static str,
-    /// Why the image is unavailable.
+    /// Why the image, or one of its tags, could not be examined.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
-    #[serde(flatten)]
-    found: Option<Found<'a>>,
-}
-
-/// What was found about an image.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct Found<'a> {
     /// The tags that were read and refer to the image. Empty if the image was named by digest.
     #[schemars(with = "Vec<String>")]
     tags: &'a [Tag],
     /// The tags that a manifest states and that do not refer to the image.
     wrong_tags: Vec<Wrong<'a>>,
     #[serde(flatten)]
-    found: &'a Audited,
+    found: Option<&'a Audited>,
 }
 
 /// A tag that a manifest states and that does not refer to the image.
@@ -77,10 +69,10 @@ struct Wrong<'a> {
     digest: Option<Digest>,
 }
 
-/// Returns the schemas of an image that is unavailable, and of one about which something was found.
+/// Returns the schemas of an image that could not be examined, and of one about which something was found.
 fn error_or_found() -> Value {
     let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
-    let found = generator.into_root_schema_for::<Found<'_>>();
+    let found = generator.into_root_schema_for::<Audited>();
     json!([{ "required": ["error"] }, { "required": found.get("required") }])
 }
 
@@ -93,12 +85,10 @@ pub(crate) fn audit_json(audits: &[ImageAudit], signer: &str, exit: Exit) -> Str
             Outcome::Refused => "refused",
             Outcome::Unavailable => "unavailable",
         },
-        error: audit.found.as_ref().err().map(|problem| problem.error.as_str()),
-        found: audit.found.as_ref().ok().map(|found| Found {
-            tags: &audit.tags,
-            wrong_tags: wrong(&audit.wrong_tags),
-            found,
-        }),
+        error: audit.problem().map(|problem| problem.error.as_str()),
+        tags: &audit.tags,
+        wrong_tags: wrong(&audit.wrong_tags),
+        found: audit.found.as_ref().ok(),
     });
     let images = images.collect();
     let document = Document {

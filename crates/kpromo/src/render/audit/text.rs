@@ -40,22 +40,28 @@ struct Pages {
 
 impl Pages {
     fn image(&mut self, audit: &ImageAudit, signer: &str) {
-        // An image that could not be examined is reported as an error.
-        let Ok(found) = &audit.found else { return };
-        let verdict = match (audit.outcome(), found.signed) {
-            (Outcome::Signed, _) => self.good(format!("signed by {signer}")),
-            (_, true) if found.is_wholly_signed() => {
+        let verdict = match (&audit.found, audit.outcome()) {
+            (Ok(_), Outcome::Signed) => self.good(format!("signed by {signer}")),
+            (Ok(found), Outcome::Unavailable) if found.is_wholly_signed() => {
+                format!("signed by {signer}, but not all of its tags could be read")
+            }
+            (Ok(found), _) if found.is_wholly_signed() => {
                 self.bad(format!("WRONG TAG, although signed by {signer}"))
             }
-            (_, true) => self.bad(format!("NOT SIGNED AS A WHOLE by {signer}")),
-            (_, false) => self.bad(format!("NOT SIGNED by {signer}")),
+            (Ok(found), _) if found.signed => self.bad(format!("NOT SIGNED AS A WHOLE by {signer}")),
+            (Ok(_), _) => self.bad(format!("NOT SIGNED by {signer}")),
+            (Err(_), Outcome::Refused) => self.bad("WRONG TAG; the image could not be examined".to_owned()),
+            // It is reported as an error.
+            (Err(_), _) => return,
         };
         // The digest and the tags of a listed image are below.
         let is_listed = !(audit.tags.is_empty() && audit.wrong_tags.is_empty());
         let repository = audit.name.split_once('@').map(|(repository, _)| repository).filter(|_| is_listed);
         let name = Paint::Title.on(self.shape.color, repository.unwrap_or(&audit.name));
         self.sheet.line(&format!("{name}: {verdict}"));
-        self.value("digest", &found.digest.to_string());
+        if let Ok(found) = &audit.found {
+            self.value("digest", &found.digest.to_string());
+        }
         if !audit.tags.is_empty() {
             self.value("tags", &list(&audit.tags));
         }
@@ -67,6 +73,14 @@ impl Pages {
             let problem = self.bad(problem);
             self.value("wrong tag", &problem);
         }
+        if let Ok(found) = &audit.found {
+            self.found(found);
+        }
+        self.sheet.line("");
+    }
+
+    /// Adds what was found about an image and its platforms.
+    fn found(&mut self, found: &Audited) {
         let (signed, all) = found.platforms_signed();
         if all > 0 {
             let text = format!("{} of {} signed", count(signed), counted(all, "platform"));
@@ -78,12 +92,14 @@ impl Pages {
             found.platforms.iter().for_each(|platform| self.platform(platform));
         }
         self.objections(found);
-        self.sheet.line("");
     }
 
     fn platform(&mut self, platform: &Audited) {
-        let verdict =
-            if platform.signed { self.good("signed".to_owned()) } else { self.bad("NOT SIGNED".to_owned()) };
+        let verdict = match (platform.signed, &platform.unexamined) {
+            (true, _) => self.good("signed".to_owned()),
+            (false, None) => self.bad("NOT SIGNED".to_owned()),
+            (false, Some(_)) => self.notable("not examined"),
+        };
         let name = platform.platform.as_deref().unwrap_or("a platform without a name");
         self.sheet.line(&format!("  {}: {verdict}", Paint::Title.on(self.shape.color, name)));
         self.value("digest", &platform.digest.to_string());
@@ -198,6 +214,10 @@ impl Pages {
             };
             let label = self.bad("not signed".to_owned());
             self.value(&label, &format!("{of}: {objection}"));
+        }
+        if let Some(why) = &found.unexamined {
+            let label = self.notable("not examined");
+            self.value(&label, why);
         }
         found.platforms.iter().for_each(|platform| self.objections(platform));
     }
