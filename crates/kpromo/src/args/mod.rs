@@ -42,7 +42,7 @@ pub(crate) use shard::ShardVariables;
 pub(crate) use side::Side;
 pub(crate) use sigcheck::{CheckedNames, Listed, OutputForm, SigcheckArgs, SigcheckFlags};
 pub(crate) use snapshot::{DiffArgs, DiffFormat, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask};
-pub(crate) use usage::{NoCommand, UsageError};
+pub(crate) use usage::{NoCommand, UsageError, asks_for_json};
 use value::{BOOL, go_bool, listen_address};
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
 pub(crate) use vulnerabilities::VulnArgs;
@@ -246,12 +246,6 @@ pub(crate) struct DemoArgs {
     /// New or empty directory for the manifests. Default: a temporary directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
-}
-
-/// Returns whether a command line that cannot be read asks for JSON on standard error.
-pub(crate) fn asks_for_json(words: &[OsString]) -> bool {
-    let is_one = words.iter().any(|word| word == "--log-format=json");
-    is_one || words.windows(2).any(|pair| pair[0] == "--log-format" && pair[1] == "json")
 }
 
 impl Cli {

@@ -7,7 +7,6 @@ use clap::Command;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use oci_types::text::nearest;
 
-use super::asks_for_json;
 use super::obsolete::{self, descend, path};
 use crate::color::Paint;
 
@@ -79,6 +78,12 @@ impl fmt::Display for NoCommand {
             Self::Invalid(error) => error.fmt(f),
         }
     }
+}
+
+/// Returns whether a command line that cannot be read asks for JSON on standard error.
+pub(crate) fn asks_for_json(words: &[OsString]) -> bool {
+    let is_one = words.iter().any(|word| word == "--log-format=json");
+    is_one || words.windows(2).any(|pair| pair[0] == "--log-format" && pair[1] == "json")
 }
 
 /// Returns the error of the parser with what was probably meant and the usage of the command that was called.

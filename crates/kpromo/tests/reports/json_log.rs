@@ -194,7 +194,7 @@ fn the_last_line_says_what_happened() {
             "`kpromo cip` has no flag `--dry-run` any more",
             "Use `--confirm` to promote",
         ),
-        (&["cip", "--timeout", "x"], "a time with its unit is expected", ""),
+        (&["cip", "--timeout", "x"], "expected a duration with its unit", ""),
         (&[], "a command is missing", ""),
         (&["run"], "requires a subcommand", ""),
     ] {
@@ -231,7 +231,7 @@ async fn each_image_in_conflict_is_a_line_with_its_image() {
     assert_eq!(images.len(), 2, "v1 and latest of one: {}", ran.stderr);
     for fields in images {
         assert!(fields["image"].as_str().unwrap().contains("/prod/one:"), "{fields}");
-        assert!(fields["advice"].as_str().unwrap().contains("never moves"), "{fields}");
+        assert!(fields["advice"].as_str().unwrap().contains("never move"), "{fields}");
     }
 }
 
@@ -244,7 +244,7 @@ async fn a_lost_image_is_to_be_pushed_again() {
     let ran = world.cip(&["--strict"]);
     assert_eq!(ran.code, 11, "{}", ran.stderr);
     assert!(ran.stderr.contains("push the image to staging again, or remove its entry"), "{}", ran.stderr);
-    assert!(!ran.stderr.contains("never moves"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("never move"), "{}", ran.stderr);
 }
 
 /// Sends a signal to a run that waits for a registry, and returns how the run ends.
