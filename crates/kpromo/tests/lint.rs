@@ -430,7 +430,8 @@ async fn what_kpromo_writes_is_clean() {
     assert_eq!(snapshot.code, 0, "{}", snapshot.stderr);
     let digests: Vec<&str> = snapshot.stdout.lines().filter(|line| line.contains("sha256:")).collect();
     let manifest = desk.write("manifest.yaml", &format!("{REGISTRIES}images:\n{}", snapshot.stdout));
-    let sorted = desk.write("sorted.yaml", &format!("{REGISTRIES}images:\n{}", images(&[('c', "v1"), ('a', "v2")])));
+    let sorted =
+        desk.write("sorted.yaml", &format!("{REGISTRIES}images:\n{}", images(&[('c', "v1"), ('a', "v2")])));
     let clean = |file: &std::path::Path| {
         let ran = kpromo_with(&["lint", "--strict", file.to_str().unwrap()]);
         assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, fs::read_to_string(file).unwrap());

@@ -305,8 +305,9 @@ fn is_missing(path: &Path) -> bool {
 /// The fault of a directory that has none of the two directories of thin manifests.
 fn no_tree(folder: &Path) -> Diagnostic {
     let folder = shown(folder);
-    let message =
-        format!("{folder} is not a directory of thin manifests: it has neither `{MANIFESTS}/` nor `{IMAGES}/`");
+    let message = format!(
+        "{folder} is not a directory of thin manifests: it has neither `{MANIFESTS}/` nor `{IMAGES}/`"
+    );
     Diagnostic::about(&folder, message).help("if a plain manifest is meant, name its file")
 }
 

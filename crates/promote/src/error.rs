@@ -54,7 +54,9 @@ impl Conflict {
     fn advice(&self) -> &'static str {
         match self.is_lost {
             true => "push the image to staging again, or remove its entry from the manifest",
-            false => "correct the manifests at these places; production tags never move, so new content needs a new tag",
+            false => {
+                "correct the manifests at these places; production tags never move, so new content needs a new tag"
+            }
         }
     }
 }

@@ -85,14 +85,17 @@ pub(super) fn listen_address(text: &str) -> Result<SocketAddr, String> {
 
 /// Parses a duration such as `2h 30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    time(text).ok_or_else(|| "expected a duration with its unit, such as 90s or 2h 30m".to_owned()).and_then(positive)
+    time(text)
+        .ok_or_else(|| "expected a duration with its unit, such as 90s or 2h 30m".to_owned())
+        .and_then(positive)
 }
 
 /// Parses a number of seconds, or a duration such as `2m 30s`.
 pub(super) fn seconds_or_duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map(SignedDuration::from_secs).ok();
     let time = seconds.or_else(|| time(text));
-    time.ok_or_else(|| "expected a duration in seconds or with its unit, such as 90 or 2m".to_owned()).and_then(positive)
+    time.ok_or_else(|| "expected a duration in seconds or with its unit, such as 90 or 2m".to_owned())
+        .and_then(positive)
 }
 
 fn time(text: &str) -> Option<SignedDuration> {

@@ -141,7 +141,12 @@ fn each_fault_of_a_file_is_a_line_with_its_place() {
         (&["cip", "--manifest", &manifest][..], &manifest, (2, 3), "did you mean `name`?"),
         (&["verify", "--manifest", &manifest], &manifest, (2, 3), "did you mean `name`?"),
         (&["snapshot", "--manifest", &manifest, "r.example"], &manifest, (2, 3), "did you mean `name`?"),
-        (&["manifest", "add", "app", "v1", &format!("sha256:{}", "a".repeat(64)), &manifest], &manifest, (2, 3), ""),
+        (
+            &["manifest", "add", "app", "v1", &format!("sha256:{}", "a".repeat(64)), &manifest],
+            &manifest,
+            (2, 3),
+            "",
+        ),
         (&["cip", "--manifest", &good, "--config", &config], &config, (2, 3), ""),
         (&["sigcheck", "--config", &config], &config, (2, 3), ""),
         (&["gh", "--config", &config], &config, (1, 1), ""),
@@ -179,8 +184,16 @@ fn the_last_line_says_what_happened() {
         assert!(last(&ran).contains(expected), "{words:?}: {}", ran.stderr);
     }
     for (words, error, advice) in [
-        (&["cip", "--mainfest", "x"][..], "unexpected argument '--mainfest' found", "did you mean `--manifest`?"),
-        (&["cip", "--dry-run=false"], "`kpromo cip` has no flag `--dry-run` any more", "Use `--confirm` to promote"),
+        (
+            &["cip", "--mainfest", "x"][..],
+            "unexpected argument '--mainfest' found",
+            "did you mean `--manifest`?",
+        ),
+        (
+            &["cip", "--dry-run=false"],
+            "`kpromo cip` has no flag `--dry-run` any more",
+            "Use `--confirm` to promote",
+        ),
         (&["cip", "--timeout", "x"], "a time with its unit is expected", ""),
         (&[], "a command is missing", ""),
         (&["run"], "requires a subcommand", ""),
@@ -190,8 +203,14 @@ fn the_last_line_says_what_happened() {
         let lines = lines(&ran);
         let fields = &lines[0]["fields"];
         let error_is = fields["error"].as_str().unwrap();
-        assert!(error_is.contains(error) || error.contains("missing") || error.contains("requires"), "{fields}");
-        assert!(!error_is.contains("Usage") && !error_is.contains("help") && !error_is.contains("reference"), "{fields}");
+        assert!(
+            error_is.contains(error) || error.contains("missing") || error.contains("requires"),
+            "{fields}"
+        );
+        assert!(
+            !error_is.contains("Usage") && !error_is.contains("help") && !error_is.contains("reference"),
+            "{fields}"
+        );
         assert!(fields["advice"].as_str().unwrap_or_default().contains(advice), "{fields}");
     }
 }

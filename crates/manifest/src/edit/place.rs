@@ -54,7 +54,8 @@ pub(super) fn place_of_digest(images: &[Node<'_>], dmap: &Node<'_>, digest: &str
     let usual = order_of_digests(&all);
     let sorted = [usual].into_iter().chain(Order::ALL);
     let sorted = sorted.filter_map(|order| Some((order, placed(&own, order).ok()?))).next();
-    let (order, keys) = sorted.unwrap_or_else(|| (usual, own.iter().map(|row| smallest(row, usual)).collect()));
+    let (order, keys) =
+        sorted.unwrap_or_else(|| (usual, own.iter().map(|row| smallest(row, usual)).collect()));
     let keys: Vec<(&str, &str)> = keys.into_iter().zip(own.iter().map(|row| row.0)).collect();
     place(&keys, |key| compare_digests(order, *key, (tag, digest)))
 }

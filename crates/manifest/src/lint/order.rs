@@ -32,7 +32,10 @@ impl Order {
 ///
 /// # Errors
 /// Returns the index of the first row of which all tags precede the row before.
-pub(crate) fn placed<'n>(rows: &[(&'n str, Vec<&'n str>)], order: Order) -> Result<Vec<&'n str>, (usize, &'n str)> {
+pub(crate) fn placed<'n>(
+    rows: &[(&'n str, Vec<&'n str>)],
+    order: Order,
+) -> Result<Vec<&'n str>, (usize, &'n str)> {
     let mut keys: Vec<&str> = Vec::with_capacity(rows.len());
     let mut before: Option<(&str, &str)> = None;
     for (index, (digest, tags)) in rows.iter().enumerate() {
@@ -53,7 +56,8 @@ pub(crate) fn placed<'n>(rows: &[(&'n str, Vec<&'n str>)], order: Order) -> Resu
 /// Each image has its rows.
 pub(crate) fn is_by_digest(images: &[Vec<(&str, Vec<&str>)>]) -> bool {
     let is_sorted = |rows: &Vec<(&str, Vec<&str>)>| rows.is_sorted_by(|a, b| a.0 <= b.0);
-    let has_order = |rows: &Vec<(&str, Vec<&str>)>| Order::ALL.iter().any(|order| placed(rows, *order).is_ok());
+    let has_order =
+        |rows: &Vec<(&str, Vec<&str>)>| Order::ALL.iter().any(|order| placed(rows, *order).is_ok());
     images.iter().all(is_sorted) && !images.iter().all(has_order)
 }
 
@@ -169,7 +173,10 @@ mod tests {
     fn a_row_is_placed_by_one_of_its_tags() {
         let rows = |text: &'static str| -> Vec<(&str, Vec<&str>)> {
             let row = |row: &'static str| row.split_once('=').unwrap();
-            text.split(' ').map(row).map(|(digest, tags)| (digest, tags.split_terminator(',').collect())).collect()
+            text.split(' ')
+                .map(row)
+                .map(|(digest, tags)| (digest, tags.split_terminator(',').collect()))
+                .collect()
         };
         for (text, expected) in [
             ("a= b=latest,v1 c=v2", Ok(vec!["", "latest", "v2"])),

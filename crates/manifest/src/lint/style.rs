@@ -108,7 +108,9 @@ impl File<'_> {
             sorted(&keys, |a, b| order.compare(&a.0, &b.0).then_with(|| a.1.cmp(b.1)))
         };
         let orders = Order::ALL.into_iter().zip(failed).map(|(order, failed)| (by(order), order, failed));
-        let Some((order, sorting, (at, before))) = orders.min_by_key(|(order, ..)| moves(order)) else { return };
+        let Some((order, sorting, (at, before))) = orders.min_by_key(|(order, ..)| moves(order)) else {
+            return;
+        };
         let entries: Vec<Range<usize>> =
             pairs.iter().map(|(key, value)| key.range.start..key.range.end.max(value.range.end)).collect();
         let fix = reorder(&self.text, self.layout, &entries, &order, "");

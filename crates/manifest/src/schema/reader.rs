@@ -162,7 +162,8 @@ impl<'a> Reader<'a> {
                 };
                 self.wrong_with_help(key.position, &format!("unknown field `{name}`"), &help);
             } else if fields.iter().any(|(other, _)| *other == &**name) {
-                let is_same = |pair: &&(Node, Node)| matches!(&pair.0.value, Value::Text(other) if other == name);
+                let is_same =
+                    |pair: &&(Node, Node)| matches!(&pair.0.value, Value::Text(other) if other == name);
                 let first = pairs.iter().find(is_same).map_or(key.position, |(first, _)| first.position);
                 let help = self.first_place(first);
                 self.wrong_with_help(key.position, &format!("the field `{name}` is listed twice"), &help);
