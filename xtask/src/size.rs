@@ -8,9 +8,9 @@ use crate::step::{say, step};
 use crate::workspace::Workspace;
 
 /// The maximum size of the release binary, in bytes. It had 20.9 MB with `cip` and `verify` alone, 24.4 MB with snapshots, lint,
-/// scans, file promotion and pull requests, and has 26.5 MB with GitHub releases, pages of reports, traces and manual pages. What
-/// is published is built by `cargo xtask dist`, with one codegen unit, and is smaller.
-const LIMIT: u64 = 27_000_000;
+/// scans, file promotion and pull requests, 26.6 MB with GitHub releases, pages of reports, traces and manual pages, and has
+/// 27.3 MB with JSON Schemas. What is published is built by `cargo xtask dist`, with one codegen unit, and is smaller.
+const LIMIT: u64 = 28_000_000;
 
 /// The maximum size of the binary that `cargo xtask dist` builds, in bytes.
 const RELEASE_LIMIT: u64 = 24_000_000;

@@ -97,16 +97,19 @@ pub(crate) fn is_json() -> bool {
 pub(crate) struct ErrorLine<'a> {
     /// What was tried, and what the result was.
     pub(crate) error: &'a str,
-    /// The affected image. In text output it precedes the error.
+    // In text output it precedes the error.
+    /// The affected image. Absent if the error is not about an image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) image: Option<&'a str>,
-    /// The host of the affected registry. Text output omits it, because the error already contains it.
+    // Text output omits it, because the error already contains it.
+    /// The host of the affected registry. Absent if the error is not about an image in a registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) registry: Option<&'a str>,
-    /// The file that the error is about, such as a manifest. As text it precedes the error, with the position.
+    // As text it precedes the error, with the position.
+    /// The file that the error is about, such as a manifest. Absent if the error is not about a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) file: Option<&'a str>,
-    /// The line in the file, from 1.
+    /// The line in the file, from 1. Absent if the error is not about a line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) line: Option<u32>,
     /// The column in the line, in characters from 1.
@@ -118,7 +121,7 @@ pub(crate) struct ErrorLine<'a> {
     /// Whether the error is one of many, so that it does not say how the command ended. Errors about an image or a file are.
     #[serde(skip)]
     pub(crate) is_part: bool,
-    /// The exit code of the process, if the error decides it.
+    /// The exit code of the process. Absent unless the error decides it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) exit_code: Option<u8>,
 }

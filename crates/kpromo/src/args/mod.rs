@@ -204,7 +204,7 @@ pub(crate) enum ReferenceCommand {
     },
     /// Write the JSON Schemas of the configuration, the reports and the outputs.
     Schemas {
-        /// Directory for the schemas. It must exist.
+        /// Existing directory for the schemas.
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
