@@ -79,7 +79,7 @@ async fn errors_in_files_of_the_configuration_do_not_name_a_flag() {
     let ran =
         kpromo_with(&["cip", "--manifest", manifest.to_str().unwrap(), "--config", config.to_str().unwrap()]);
     assert_eq!(ran.code, 10, "{}", ran.stderr);
-    assert!(ran.stderr.contains("root.json: a trusted root of your own needs"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("root.json: a private trusted root needs"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("--trusted-root"), "{}", ran.stderr);
 }
 
