@@ -25,6 +25,7 @@ mod input;
 mod lint;
 mod log;
 mod manifest_add;
+mod named_files;
 mod output;
 mod pr;
 mod reference;
@@ -51,6 +52,7 @@ use args::{Cli, Command, ManifestCommand, NoCommand, ReportCommand, RunCommand, 
 use environment::Environment;
 use exit::Exit;
 use indicatif::{MultiProgress, ProgressDrawTarget};
+use named_files::Clash;
 use terminal::ErrorLine;
 
 fn main() -> ExitCode {
@@ -98,6 +100,16 @@ fn main() -> ExitCode {
         _ => global,
     };
     log::begin(&global, &screen);
+    let files = args::named_files(&matches, environment.config.as_deref()).map_err(Clash::Usage);
+    match files.and_then(|files| files.check()) {
+        Ok(()) => {}
+        Err(Clash::Usage(text)) => return conflict(text),
+        Err(Clash::Output(text)) => {
+            let exit = Exit::Invalid;
+            ErrorLine { exit_code: Some(exit.code()), ..ErrorLine::new(&text) }.print();
+            return exit.into();
+        }
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -151,7 +163,10 @@ fn main() -> ExitCode {
         },
         #[cfg(feature = "embedded-registry")]
         Command::Demo(args) => runtime.block_on(demo::run(args, &screen)),
-        Command::Report(ReportCommand::Merge(args)) => report::merge_files(&args),
+        Command::Report(ReportCommand::Merge(flags)) => match flags.resolve() {
+            Ok(args) => report::merge_files(&args),
+            Err(text) => return conflict(text),
+        },
         #[cfg(feature = "embedded-registry")]
         Command::Registry(RegistryCommand::Serve(args)) => runtime.block_on(serve::run(args)),
         Command::Completion { shell } => {

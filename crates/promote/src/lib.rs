@@ -28,7 +28,8 @@ pub use pipeline::{Prepared, carry_out, prepare};
 pub use report::{
     Ending, ExaminedAttestation, ExaminedImage, ExaminedTotals, FailedImage, HostTimeline, HostTraffic,
     InvalidReport, PlanCounts, PromotedImage, Report, ReportBuilder, ReportTimeline, ReportedFinding,
-    ReportedPart, ReportedScan, ScanTotals, ShardRun, SkippedPhase, Totals, UnsignedImage, merge,
+    ReportedPart, ReportedScan, ScanTotals, ShardRun, SkippedPhase, Totals, Unmergeable, UnsignedImage,
+    merge,
 };
 pub use run::Observer;
 pub use shard::{InvalidShard, Shard, ShardHosts};

@@ -215,12 +215,6 @@ impl CipFlags {
         if let Some(flag) = output.given().filter(|_| self.parse_only) {
             return Err(format!("--parse-only makes no plan and no report: remove {flag}"));
         }
-        let documents = output.plan.iter().chain(&output.report.reports).chain(&output.report.metrics);
-        if documents.filter(|path| is_standard(path)).count() > 1 {
-            return Err(
-                "only one of --output-plan, --report and --metrics can be standard output (-)".to_owned()
-            );
-        }
         let limit = limit(self.use_prow_manifest_diff, self.manifest_diff_since, self.diff_base)?;
         if limit != Limit::None
             && let ManifestSource::Plain(path) = &manifests
@@ -246,7 +240,7 @@ impl CipFlags {
         Ok(CipArgs {
             manifests,
             limit,
-            shard: self.shard.shard,
+            shard: self.shard.resolve()?,
             confirm: self.confirm,
             parse_only: self.parse_only,
             strict: self.strict,
@@ -281,7 +275,7 @@ impl CipFlags {
         let excluded = [
             ("--confirm", flags.confirm),
             ("--parse-only", flags.parse_only),
-            ("--shard", flags.shard.shard.is_some()),
+            ("--shard", flags.shard.is_given()),
             ("--inventory-cache", flags.registries.names_cache()),
             ("--vuln-severity-threshold", flags.vulnerabilities.is_scan()),
         ];

@@ -144,18 +144,6 @@ impl GhFlags {
         if self.download_only && output_dir.is_none() {
             return Err("--download-only needs --output-dir".to_owned());
         }
-        let files = [
-            ("--config", path(self.config.clone())),
-            ("--registry-config", path(self.registry_config.clone())),
-            ("--files-manifest", path(self.files_manifest.clone())),
-            ("--report", path(self.report.clone())),
-        ];
-        for (index, (flag, file)) in files.iter().enumerate() {
-            if let Some((other, _)) = files[..index].iter().find(|(_, other)| file.is_some() && other == file)
-            {
-                return Err(format!("{other} and {flag} name the same file"));
-            }
-        }
         Ok(GhArgs {
             source,
             output_dir,

@@ -22,7 +22,7 @@ pub(super) struct ReportFlags {
 /// The files for the reports of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReportArgs {
-    /// The reports, each file once.
+    /// The reports.
     pub(crate) reports: Vec<PathBuf>,
     /// The metrics.
     pub(crate) metrics: Option<PathBuf>,
@@ -30,15 +30,7 @@ pub(crate) struct ReportArgs {
 
 impl ReportFlags {
     pub(super) fn resolve(self) -> ReportArgs {
-        let mut reports: Vec<PathBuf> = Vec::new();
-        for text in self.report {
-            match path(Some(text)) {
-                // As with a flag that is given once, an empty value takes back those before it.
-                None => reports.clear(),
-                Some(report) if reports.contains(&report) => {}
-                Some(report) => reports.push(report),
-            }
-        }
+        let reports = self.report.into_iter().filter_map(|text| path(Some(text))).collect();
         ReportArgs { reports, metrics: path(self.metrics) }
     }
 }
@@ -55,29 +47,60 @@ impl ReportArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReportCommand {
     /// Merge the reports of several runs, such as the shards of a promotion, into one.
-    Merge(MergeArgs),
+    Merge(MergeFlags),
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  kpromo report merge report.json shard-*.json
-  kpromo report merge report.html shard-*.json     # one page for people
-  kpromo report merge report.html report.json      # a page of one report
+  kpromo report merge --output report.json shard-*.json
+  kpromo report merge --output report.html shard-*.json     # one page for people
+  kpromo report merge --output report.html report.json      # a page of one report
+
+Without --output, the first argument is the result: OUT IN... It must then be a page (.html) or a new file.
 
 Exit codes:
   0    merged
   1    the result cannot be written
   2    usage
-  10   an input cannot be read or is not a report";
+  10   an input cannot be read, is not a report, or does not belong to the others
+  30   merged, but reports of shards are missing";
 
-/// Flags of `kpromo report merge`.
+/// Flags of `kpromo report merge`, as they are written.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
-pub(crate) struct MergeArgs {
+pub(crate) struct MergeFlags {
     /// File for the merged report: an HTML page if its name ends in .html, otherwise JSON; - writes to standard output.
-    #[arg(value_name = "OUT")]
-    pub(crate) output: PathBuf,
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new())]
+    output: Option<OsString>,
     /// JSON reports to merge; - reads standard input.
     #[arg(value_name = "IN", required = true)]
+    reports: Vec<PathBuf>,
+}
+
+/// What `kpromo report merge` is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MergeArgs {
+    /// The file for the result.
+    pub(crate) output: PathBuf,
+    /// Whether the file for the result is the first argument, and may be a report that is meant as an input.
+    pub(crate) output_is_first: bool,
+    /// The reports, one at least.
     pub(crate) inputs: Vec<PathBuf>,
+}
+
+impl MergeFlags {
+    /// What the flags ask for.
+    ///
+    /// # Errors
+    /// If they name no file for the result.
+    pub(crate) fn resolve(self) -> Result<MergeArgs, String> {
+        let (output, mut inputs) = (path(self.output), self.reports);
+        let output_is_first = output.is_none();
+        let output = match output {
+            Some(output) => output,
+            None if inputs.len() > 1 => inputs.remove(0),
+            None => return Err("the file for the merged report is missing: --output FILE".to_owned()),
+        };
+        Ok(MergeArgs { output, output_is_first, inputs })
+    }
 }

@@ -1,15 +1,34 @@
 //! The flag that names a shard, and the environment variables that do so in a Kubernetes Indexed Job.
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use promote::{InvalidShard, Shard};
 
 /// The flag that names a shard.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ShardFlags {
     /// Promote only to the destination hosts of one shard: INDEX counts from 0 to COUNT - 1. Default:
     /// JOB_COMPLETION_INDEX/KPROMO_SHARDS if KPROMO_SHARDS is set, otherwise all hosts.
-    #[arg(long, help_heading = "What to do", value_name = "INDEX/COUNT")]
-    pub(super) shard: Option<Shard>,
+    #[arg(long, help_heading = "What to do", value_name = "INDEX/COUNT", action = ArgAction::Append)]
+    shard: Vec<Shard>,
+}
+
+impl ShardFlags {
+    /// Returns whether a shard is named.
+    pub(super) fn is_given(&self) -> bool {
+        !self.shard.is_empty()
+    }
+
+    /// Returns the shard that is named, if there is one.
+    ///
+    /// # Errors
+    /// If several are named. The last one does not win, as that of other flags does: another shard's hosts would be left out.
+    pub(super) fn resolve(self) -> Result<Option<Shard>, String> {
+        match self.shard.as_slice() {
+            [] => Ok(None),
+            [shard] => Ok(Some(*shard)),
+            [one, other, ..] => Err(format!("--shard is given twice, {one} and {other}: a run is one shard")),
+        }
+    }
 }
 
 /// The environment variables that name a shard.
@@ -77,6 +96,9 @@ mod tests {
     fn what_names_no_shard_is_an_error() {
         for flags in ["--shard=", "--shard 4/4", "--shard 1", "--shard 0/0", "--shard -1/4"] {
             assert!(shard(flags, None, None).is_err(), "{flags}");
+        }
+        for twice in ["--shard 0/2 --shard 1/2", "--shard=0/2 --shard=0/2"] {
+            assert!(shard(twice, None, None).unwrap_err().contains("--shard is given twice"), "{twice}");
         }
         for (index, count, expected) in [
             (None, "4", "completionMode: Indexed"),

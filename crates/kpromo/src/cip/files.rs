@@ -3,6 +3,8 @@
 use promote::{Cache, CacheError};
 
 use crate::args::{CacheArgs, CipArgs};
+use crate::config::{Config, InvalidConfig};
+use crate::named_files::{Clash, Content, NamedFiles};
 use crate::output::{check_file, check_folder};
 
 /// Checks that all output files can be written, before the first request.
@@ -11,6 +13,21 @@ pub(super) fn check_outputs(args: &CipArgs) -> Result<(), String> {
     crate::report::check(&args.report)?;
     let spool = args.spool.directory.as_deref().filter(|_| args.spool.limit > 0);
     spool.map_or(Ok(()), |folder| check_folder(folder, "blobs that wait for registries"))
+}
+
+/// Checks that no output replaces a file that the configuration names. Those that the command line names are checked before.
+pub(super) fn check_config(args: &CipArgs, config: &Config) -> Result<(), InvalidConfig> {
+    let mut files = NamedFiles::default();
+    for (field, file) in config.files() {
+        files.reads(format!("`{field}` of the configuration"), &file, Content::Nothing);
+    }
+    args.output_plan.iter().for_each(|path| files.writes("--output-plan", path));
+    args.report.reports.iter().for_each(|path| files.writes("--report", path));
+    args.report.metrics.iter().for_each(|path| files.writes("--metrics", path));
+    args.cache.iter().for_each(|cache| files.writes("--inventory-cache", &cache.path));
+    files.check().map_err(|clash| match clash {
+        Clash::Usage(text) | Clash::Output(text) => InvalidConfig::flag("outputs", text),
+    })
 }
 
 /// Opens the inventory cache. Returns `None` if another process has it open: the run is then slower, but still correct.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use end::{Circumstances, End, finish};
-use files::{check_outputs, open_cache};
+use files::{check_config, check_outputs, open_cache};
 use indicatif::MultiProgress;
 use load::{Loaded, load_to_complete, parse_only};
 pub(crate) use load::{invalid_entries, load};
@@ -125,6 +125,7 @@ fn configure(
         _ => Cow::Borrowed(&loaded.manifests),
     };
     let config = Config::of(args.config.as_deref(), environment)?;
+    check_config(args, &config)?;
     let connection = match args.shard {
         Some(shard) => connect_sharing(&config, environment, &loaded.staging(), shard.count())?,
         None => connect(&config, environment)?,

@@ -17,7 +17,7 @@ use signing::{SigningEntry, VerificationEntry};
 use transport::Settings;
 use trust::Production;
 
-use crate::choice::{SigningArgs, TrustArgs};
+use crate::choice::{SigningArgs, TokenFile, TrustArgs};
 use crate::color;
 use crate::environment::Environment;
 use crate::input::standard_input;
@@ -158,6 +158,26 @@ impl Config {
         let files = files.chain(config.signing.files()).chain(config.verification.files());
         files.for_each(|file| *file = folder.join(&*file));
         Ok(config)
+    }
+
+    /// Returns the files that the configuration names, each with its field.
+    pub(crate) fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        let (signing, trust) = (self.signing(), self.trust());
+        let token = match signing.token {
+            Some(TokenFile::File(file)) => Some(file),
+            Some(TokenFile::Input) | None => None,
+        };
+        let single = [
+            ("signing.key", signing.key),
+            ("signing.identityToken", token),
+            ("signing.config", trust.signing_config),
+            ("verification.key", trust.verification_key),
+            ("verification.trustedRoot", trust.trusted_root),
+            ("verification.tufRoot", trust.tuf_root),
+        ];
+        let single = single.into_iter().filter_map(|(field, file)| Some((field, file?)));
+        let authorities = self.certificate_authorities.iter().cloned();
+        authorities.map(|file| ("certificateAuthorities", file)).chain(single).collect()
     }
 
     /// Checks what the types of the fields do not.

@@ -46,6 +46,7 @@ pub(super) fn write_json(mut to: &mut dyn Write, report: &Report) -> io::Result<
     to.write_all(b"\n")
 }
 
-fn is_page(path: &Path) -> bool {
+/// Returns whether the name of a file is that of a page.
+pub(super) fn is_page(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("html"))
 }

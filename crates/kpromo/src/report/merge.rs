@@ -1,13 +1,13 @@
 //! `kpromo report merge`: one report of several.
 
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 use oci_types::text::visible;
 use promote::{Report, merge};
 
-use super::files::{write_json, write_report};
+use super::files::{is_page, write_json, write_report};
 use crate::args::MergeArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -28,19 +28,36 @@ pub(crate) fn merge_files(args: &MergeArgs) -> Exit {
 
 fn attempt(args: &MergeArgs) -> Result<(), Failure> {
     let output = (args.output.as_os_str() != STANDARD).then_some(args.output.as_path());
-    output
-        .map_or(Ok(()), |path| check_file(path, "report"))
-        .map_err(|problem| Failure::new(Exit::Invalid, problem))?;
+    if let Some(path) = output {
+        check_file(path, "report").map_err(|problem| Failure::new(Exit::Invalid, problem))?;
+        check_first(path, args.output_is_first)?;
+    }
     let reports = args.inputs.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
-    // The command line has one input at least.
-    let Some(merged) = merge(reports) else {
-        return Err(Failure::new(Exit::Usage, "no report is named"));
-    };
+    let merged = merge(reports).map_err(|error| Failure::new(Exit::Invalid, error.to_string()))?;
     let written = match output {
         Some(path) => write_report(path, &merged),
         None => write_standard(&merged),
     };
-    written.map_err(|problem| Failure::new(Exit::Failure, problem))
+    written.map_err(|problem| Failure::new(Exit::Failure, problem))?;
+    merged.missing_shards().map_or(Ok(()), |missing| {
+        Err(Failure::new(Exit::Partial, format!("the merged report is incomplete: {missing}"))
+            .help("name the reports of all shards; run a shard again that has written none"))
+    })
+}
+
+/// Checks that the result, if it is the first of several files without a flag, is not one of the reports: its name may have been
+/// forgotten, as in `kpromo report merge shard-*.json`.
+fn check_first(path: &Path, is_first: bool) -> Result<(), Failure> {
+    let may_be_report = |metadata: &Metadata| metadata.is_file() && metadata.len() > 0 && !is_page(path);
+    if !is_first || !fs::metadata(path).is_ok_and(|metadata| may_be_report(&metadata)) {
+        return Ok(());
+    }
+    let shown = visible(&path.display().to_string());
+    let text = format!(
+        "{shown} is the first argument and would be replaced by the merged report, but it exists already"
+    );
+    Err(Failure::new(Exit::Invalid, text)
+        .help("name the file for the result with --output FILE, which may exist, and then all reports"))
 }
 
 fn write_standard(report: &Report) -> Result<(), String> {

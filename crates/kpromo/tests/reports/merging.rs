@@ -34,12 +34,15 @@ fn number(report: &Value, pointer: &str) -> u64 {
 async fn numbers_are_added_lists_are_joined_and_the_worst_end_counts() {
     let (world, first, second) = two_runs().await;
     let [one, two, out] = ["first.json", "report.json", "merged.json"].map(|name| world.path(name));
-    // The first report twice: what it lists is there once.
-    let ran = kpromo_with(&["report", "merge", &out, &two, &one, &one]);
+    // The same plan in a third run: what it lists is there once.
+    let mut third = first.clone();
+    third["started"] = json!("2020-01-01T00:00:00Z");
+    let third = world.desk.write("third.json", &third.to_string()).display().to_string();
+    let ran = kpromo_with(&["report", "merge", &out, &two, &one, &third]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
     let merged = world.desk.json("merged.json");
     assert_eq!((&merged["outcome"], &merged["exitCode"]), (&"failed".into(), &30.into()));
-    assert_eq!((&merged["started"], &merged["confirmed"]), (&first["started"], &true.into()));
+    assert_eq!((&merged["started"], &merged["confirmed"]), (&"2020-01-01T00:00:00Z".into(), &true.into()));
     assert_eq!(number(&merged, "/totals/promoted"), 2);
     assert_eq!(merged["promoted"].as_array().unwrap().len(), 2);
     assert_eq!((number(&merged, "/totals/failed"), merged["failed"].as_array().unwrap().len()), (1, 1));
@@ -63,8 +66,8 @@ async fn numbers_are_added_lists_are_joined_and_the_worst_end_counts() {
     assert!(elapsed >= second["elapsedSeconds"].as_f64().unwrap(), "{elapsed}");
     let shards = merged["shards"].as_array().unwrap();
     let codes: Vec<&Value> = shards.iter().map(|shard| &shard["exitCode"]).collect();
-    assert_eq!(codes, [0, 30, 30]);
-    assert_eq!(shards[0]["name"], two.as_str());
+    assert_eq!(codes, [30, 30, 0], "in the order of their start");
+    assert_eq!(shards[2]["name"], two.as_str());
     let requests = |report: &Value| {
         let list = report["timeline"]["hosts"][&host]["requests"].as_array().unwrap().clone();
         list.iter().map(|number| number.as_u64().unwrap()).sum::<u64>()
@@ -73,7 +76,7 @@ async fn numbers_are_added_lists_are_joined_and_the_worst_end_counts() {
 
     // A merged report can be merged again, and its runs are not nested.
     let again = world.path("again.json");
-    assert_eq!(kpromo_with(&["report", "merge", &again, &out]).code, 0);
+    assert_eq!(kpromo_with(&["report", "merge", "--output", &again, &out]).code, 0);
     assert_eq!(world.desk.json("again.json"), merged);
 }
 
@@ -113,6 +116,9 @@ async fn reports_of_other_schemas_are_refused_and_nothing_is_written() {
         (changed(&|report| report["phaseSeconds"]["plan"] = json!(1e300)), "phaseSeconds"),
         (changed(&|report| report["timeline"]["bucketMilliseconds"] = json!(0)), "timeline"),
         (changed(&|report| report["totals"]["promoted"] = json!(-1)), "invalid value"),
+        (changed(&|report| report["outcome"] = json!("great")), "outcome"),
+        (changed(&|report| report["exitCode"] = json!(77)), "exitCode"),
+        (changed(&|report| report["shard"] = json!("4/4")), "shard"),
         ("{}".to_owned(), "missing field `schema`"),
         ("<html>".to_owned(), "not a report of kpromo"),
         (String::new(), "not a report of kpromo"),
@@ -130,6 +136,157 @@ async fn reports_of_other_schemas_are_refused_and_nothing_is_written() {
         assert!(!world.desk.names().contains(&"out.json".to_owned()), "{expected}");
     }
     let huge = changed(&|report| report["totals"]["tagged"] = json!(u64::MAX));
+    let other = huge.replace(first["started"].as_str().unwrap(), "2020-01-01T00:00:00Z");
     let huge = world.desk.write("huge.json", &huge).display().to_string();
-    assert_eq!(kpromo_with(&["report", "merge", "-", &huge, &huge]).code, 0, "sums do not overflow");
+    let other = world.desk.write("other.json", &other).display().to_string();
+    assert_eq!(kpromo_with(&["report", "merge", "-", &huge, &other]).code, 0, "sums do not overflow");
+}
+
+/// Returns the report of a run as that of a shard that started at this second.
+fn shard_of(run: &Value, shard: &str, second: u32) -> String {
+    let mut report = run.clone();
+    report["shard"] = json!(shard);
+    report["started"] = json!(format!("2026-01-01T00:00:{second:02}Z"));
+    report.to_string()
+}
+
+/// An incomplete set is no success: what the missing shards promoted is not known.
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_shards_are_named_first_and_the_result_is_no_success() {
+    let (world, _, done) = two_runs().await;
+    for index in 0..4 {
+        world.desk.write(&format!("s{index}.json"), &shard_of(&done, &format!("{index}/4"), index));
+    }
+    let [zero, one, two, three, out] =
+        ["s0.json", "s1.json", "s2.json", "s3.json", "out.json"].map(|name| world.path(name));
+    let merge = |inputs: &[&str]| kpromo_with(&[&["report", "merge", "--output", &out], inputs].concat());
+    let all = merge(&[&zero, &one, &two, &three]);
+    assert_eq!((all.code, all.stderr.as_str()), (0, ""));
+    let whole = world.desk.json("out.json");
+    assert_eq!((&whole["outcome"], &whole["warnings"]), (&"done".into(), &done["warnings"]));
+    assert_eq!(whole["shards"][2]["shard"], "2/4");
+
+    let some = merge(&[&three, &zero]);
+    assert_eq!(some.code, 30, "{}", some.stderr);
+    let expected = "the reports of shards 1/4, 2/4 are missing: what they promoted is not known";
+    assert!(some.stderr.contains(expected) && some.stderr.contains("help: "), "{}", some.stderr);
+    let part = world.desk.json("out.json");
+    assert_eq!((&part["outcome"], &part["exitCode"]), (&"incomplete".into(), &30.into()));
+    assert_eq!(part["warnings"][0], expected);
+    // A page of it says so before all else.
+    let page = world.path("part.html");
+    let ran = kpromo_with(&["report", "merge", &page, &out]);
+    assert_eq!(ran.code, 30, "{}", ran.stderr);
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("Incomplete: reports of shards are missing"), "{page}");
+    let failures = page.split("<h2>Failures</h2>").nth(1).unwrap();
+    assert!(failures.trim_start().starts_with("<article") && failures.find(expected) < failures.find("<h2>"));
+
+    // What was missing can be added later.
+    fs::rename(&out, world.path("part.json")).unwrap();
+    let rest = merge(&[&one, &world.path("part.json"), &two]);
+    assert_eq!(rest.code, 0, "{}", rest.stderr);
+    assert_eq!(world.desk.json("out.json"), whole);
+    let single = merge(&[&one]);
+    assert_eq!(single.code, 30, "{}", single.stderr);
+    assert!(single.stderr.contains("shards 0/4, 2/4, 3/4"), "{}", single.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_that_are_not_of_one_promotion_are_refused() {
+    let (world, _, done) = two_runs().await;
+    let (_, dry) = world.report(&[]);
+    let write = |name: &str, text: &str| world.desk.write(name, text).display().to_string();
+    let zero = write("zero.json", &shard_of(&done, "0/2", 0));
+    let same = write("same.json", &shard_of(&done, "0/2", 0));
+    let other = write("other.json", &shard_of(&done, "1/3", 1));
+    let whole = write("whole.json", &done.to_string());
+    let dry = write("dry.json", &shard_of(&dry, "1/2", 1));
+    let out = world.path("out.json");
+    for (inputs, expected) in [
+        ([&zero, &same], "are of the same run of shard 0/2"),
+        ([&zero, &zero], "are of the same run of shard 0/2"),
+        ([&whole, &whole], "are of the same run, which started at"),
+        ([&zero, &other], "shard 0/2"),
+        ([&zero, &whole], "a run without shards"),
+        ([&zero, &dry], "without --confirm"),
+    ] {
+        let ran = kpromo_with(&["report", "merge", "--output", &out, inputs[0], inputs[1]]);
+        assert_eq!(ran.code, 10, "{expected}: {}", ran.stderr);
+        let names = inputs.iter().all(|name| ran.stderr.contains(name.as_str()));
+        assert!(ran.stderr.contains(expected) && names, "{expected}: {}", ran.stderr);
+        assert!(!world.desk.names().contains(&"out.json".to_owned()), "{expected}");
+    }
+}
+
+/// A shard that failed and was run again is as its last run left it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_was_run_again_ends_as_its_last_run() {
+    let (world, failed, done) = two_runs().await;
+    let write = |name: &str, text: &str| world.desk.write(name, text).display().to_string();
+    let zero = write("zero.json", &shard_of(&failed, "0/1", 1));
+    let again = write("again.json", &shard_of(&done, "0/1", 2));
+    let out = world.path("out.json");
+    let ran = kpromo_with(&["report", "merge", "--output", &out, &again, &zero]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let merged = world.desk.json("out.json");
+    assert_eq!((&merged["outcome"], &merged["exitCode"]), (&"done".into(), &0.into()));
+    assert_eq!((&merged["failed"], &merged["plan"]), (&json!([]), &done["plan"]));
+    assert_eq!(number(&merged, "/totals/promoted"), 2, "what both runs did");
+    let tagged = number(&failed, "/totals/tagged") + number(&done, "/totals/tagged");
+    assert_eq!(number(&merged, "/totals/tagged"), tagged);
+
+    // A merged report of several runs does not tell them apart.
+    let third = write("third.json", &shard_of(&done, "0/1", 3));
+    let ran = kpromo_with(&["report", "merge", "-", &out, &third]);
+    assert_eq!(ran.code, 10, "{}", ran.stderr);
+    assert!(ran.stderr.contains("merge the reports of the single runs"), "{}", ran.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_of_the_reports_makes_no_difference() {
+    let (world, first, second) = two_runs().await;
+    let write = |name: &str, text: &str| world.desk.write(name, text).display().to_string();
+    let reports = [
+        write("a.json", &shard_of(&first, "2/3", 5)),
+        write("b.json", &shard_of(&second, "0/3", 9)),
+        write("c.json", &shard_of(&first, "1/3", 7)),
+    ];
+    let out = world.path("out.json");
+    let merged = |order: [usize; 3]| {
+        let inputs = order.map(|index| reports[index].as_str());
+        let ran = kpromo_with(&[&["report", "merge", "--output", &out][..], &inputs[..]].concat());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        fs::read_to_string(&out).unwrap()
+    };
+    let expected = merged([0, 1, 2]);
+    for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        assert!(merged(order) == expected, "{order:?}");
+    }
+}
+
+/// `kpromo report merge shard-*.json`, where the result was forgotten, must not cost the first report.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_never_replaced_by_a_result_that_was_forgotten() {
+    let (world, first, _) = two_runs().await;
+    let [one, two] = ["first.json", "report.json"].map(|name| world.path(name));
+    for (words, code, expected) in [
+        (&["report", "merge", &one, &two][..], 10, "--output FILE"),
+        (&["report", "merge", &one], 2, "--output FILE"),
+        (&["report", "merge", &one, &one, &two], 10, "OUT would replace"),
+        (&["report", "merge", "--output", &one, &one, &two], 10, "--output would replace"),
+        (&["report", "merge", "--output=", &one, &two], 2, "is the variable set?"),
+        (&["report", "merge", "--output", &two, "-", "-"], 2, "two values of IN read standard input"),
+    ] {
+        let ran = kpromo_with(words);
+        assert_eq!(ran.code, code, "{words:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(expected), "{words:?}: {}", ran.stderr);
+        assert_eq!(world.desk.json("first.json"), first, "{words:?}");
+    }
+    // A result that is named as such, or a page, is written again.
+    let (out, page) = (world.path("out.json"), world.path("out.html"));
+    for _ in 0..2 {
+        assert_eq!(kpromo_with(&["report", "merge", "--output", &out, &one, &two]).code, 0);
+        assert_eq!(kpromo_with(&["report", "merge", &page, &one, &two]).code, 0);
+    }
 }

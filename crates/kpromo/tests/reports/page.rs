@@ -12,7 +12,7 @@ async fn a_run_writes_a_page_and_json_of_the_same_report() {
     let world = World::new().await;
     world.refuse("prod/two", HOSTILE);
     let (json, page) = (world.path("report.json"), world.path("report.html"));
-    let ran = world.cip(&["--confirm", "--report", &json, "--report", &page, "--report", &json]);
+    let ran = world.cip(&["--confirm", "--report", &json, "--report", &page]);
     assert_eq!(ran.code, 30, "{}", ran.stderr);
     let report = world.desk.json("report.json");
     let page = fs::read_to_string(page).unwrap();

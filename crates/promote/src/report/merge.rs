@@ -5,6 +5,7 @@ use std::hash::Hash;
 
 use jiff::Timestamp;
 
+use super::runs::{Unmergeable, check, missing, runs};
 use super::{
     ExaminedTotals, FailedImage, HostTimeline, HostTraffic, PlanCounts, PromotedImage, Report,
     ReportTimeline, SCHEMA, ScanTotals, ShardRun, Totals,
@@ -15,29 +16,59 @@ const BUCKETS_MAX: i128 = 120;
 
 /// The exit codes from the best to the worst. A run that a person has to look at is worse than one that can be repeated, which is
 /// worse than one that the next run completes.
-const EXIT_CODES: [u8; 10] = [0, 31, 30, 32, 130, 20, 10, 11, 12, 1];
+pub(super) const EXIT_CODES: [u8; 10] = [0, 31, 30, 32, 130, 20, 10, 11, 12, 1];
 
 /// The outcomes of equal exit codes, from the least to the most telling.
-const OUTCOMES: [&str; 4] = ["nothing-to-do", "scanned", "dry-run", "done"];
+const SUCCESSES: [&str; 4] = ["nothing-to-do", "scanned", "dry-run", "done"];
 
-/// Merges reports, each with a name for the list of runs.
+/// The outcome of a merged report without the reports of some shards, and its exit code.
+const INCOMPLETE: (&str, u8) = ("incomplete", 30);
+
+/// Merges reports of one promotion, each with a name for the list of runs. Their order makes no difference.
 ///
 /// Numbers are added and lists are joined. What several reports say alike is there once. Outcome and exit code are those of the
 /// worst run. The merged run lasts from the first start to the last end, and each phase as long as in the run in which it took the
-/// longest. Returns `None` if there is no report.
-pub fn merge(reports: Vec<(String, Report)>) -> Option<Report> {
-    let worst = reports.iter().map(|(_, report)| report).rev().max_by_key(|report| severity(report))?;
-    let (outcome, exit_code) = (worst.outcome.clone(), worst.exit_code);
-    let shards = reports.iter().flat_map(|(name, report)| runs(name, report)).collect();
-    let (started, elapsed_seconds) = span(reports.iter().map(|(_, report)| report))?;
-    let reports: Vec<Report> = reports.into_iter().map(|(_, report)| report).collect();
-    let timeline = timeline(reports.iter().filter_map(|report| report.timeline.as_ref()));
+/// longest. If a shard was run again, its last run says how it ended, what was planned and what failed; what was done in all of its
+/// runs is added. If shards are missing, the report says so first, and is not a success.
+///
+/// # Errors
+/// If there is no report, or if the reports are not those of one promotion.
+pub fn merge(reports: Vec<(String, Report)>) -> Result<Report, Unmergeable> {
+    let mut reports: Vec<(Vec<ShardRun>, String, Report)> =
+        reports.into_iter().map(|(name, report)| (runs(&name, &report), name, report)).collect();
+    reports.sort_by_cached_key(|(runs, name, _)| (runs.iter().map(ShardRun::place).min(), name.clone()));
+    let named: Vec<(&str, Vec<ShardRun>)> =
+        reports.iter().map(|(runs, name, _)| (name.as_str(), runs.clone())).collect();
+    check(&named)?;
+    let mut shards: Vec<ShardRun> = reports.iter().flat_map(|(runs, ..)| runs).cloned().collect();
+    shards.sort_by(|one, other| (one.place(), &one.name).cmp(&(other.place(), &other.name)));
+    let counting = || shards.iter().filter(|run| !run.was_run_again(&shards));
+    let worst = counting().rev().max_by_key(|run| severity(run)).ok_or(Unmergeable::Nothing)?;
+    let (mut outcome, mut exit_code) = (worst.outcome.clone(), worst.exit_code);
+    let missing = missing(&shards);
+    if missing.is_some() && place(exit_code) < place(INCOMPLETE.1) {
+        (outcome, exit_code) = (INCOMPLETE.0.to_owned(), INCOMPLETE.1);
+    }
+    let all = || reports.iter().map(|(.., report)| report);
+    let (started, elapsed_seconds) = span(all()).ok_or(Unmergeable::Nothing)?;
+    let timeline = timeline(all().filter_map(|report| report.timeline.as_ref()));
+    let versions: Vec<String> =
+        all().flat_map(|report| report.version.split(", ")).map(str::to_owned).collect();
+    let version = joined(versions.iter(), ", ").unwrap_or_default();
+    let differ =
+        version.contains(", ").then(|| format!("the runs are of different versions of kpromo: {version}"));
+    // Of a shard that was run again, only the last run says what is wrong. A merged report counts as a whole.
+    let counts = |runs: &[ShardRun]| match runs {
+        [run] => !run.was_run_again(&shards),
+        _ => true,
+    };
+    let last = || reports.iter().filter(|(runs, ..)| counts(runs)).map(|(.., report)| report);
     let mut merged = Report {
         schema: SCHEMA,
-        version: joined(reports.iter().map(|report| &report.version), ", ").unwrap_or_default(),
+        version,
         outcome,
         exit_code,
-        confirmed: reports.iter().any(|report| report.confirmed),
+        confirmed: shards.iter().any(|run| run.confirmed),
         shard: None,
         started,
         elapsed_seconds,
@@ -55,38 +86,37 @@ pub fn merge(reports: Vec<(String, Report)>) -> Option<Report> {
         unrecorded: Vec::new(),
         lost: Vec::new(),
         rejected: Vec::new(),
-        warnings: Vec::new(),
-        error: joined(reports.iter().filter_map(|report| report.error.as_ref()), "\n"),
-        advice: joined(reports.iter().filter_map(|report| report.advice.as_ref()), "\n"),
+        warnings: missing.into_iter().chain(differ).collect(),
+        error: joined(last().filter_map(|report| report.error.as_ref()), "\n"),
+        advice: joined(last().filter_map(|report| report.advice.as_ref()), "\n"),
         registries: BTreeMap::new(),
         timeline,
-        shards,
+        shards: Vec::new(),
     };
-    reports.into_iter().for_each(|report| add(&mut merged, report));
+    for (runs, _, mut report) in reports {
+        // Shards that were missing in a merged report may be there now.
+        let missing = self::missing(&runs);
+        report.warnings.retain(|warning| Some(warning) != missing.as_ref() || report.shards.is_empty());
+        let counts = counts(&runs);
+        if counts {
+            add_state(&mut merged, &mut report);
+        }
+        add_work(&mut merged, report);
+    }
     once(&mut merged);
-    Some(merged)
+    merged.shards = shards;
+    Ok(merged)
+}
+
+/// Returns the place of an exit code among all, from the best to the worst.
+fn place(code: u8) -> usize {
+    EXIT_CODES.iter().position(|known| *known == code).unwrap_or(EXIT_CODES.len())
 }
 
 /// Returns how bad the end of a run is.
-fn severity(report: &Report) -> (usize, usize) {
-    let place = |code: u8| EXIT_CODES.iter().position(|known| *known == code).unwrap_or(EXIT_CODES.len());
-    let outcome = OUTCOMES.iter().position(|known| *known == report.outcome).unwrap_or(OUTCOMES.len());
-    (place(report.exit_code), outcome)
-}
-
-/// Returns the runs of a report: itself, or if it is merged, those that it consists of.
-fn runs(name: &str, report: &Report) -> Vec<ShardRun> {
-    if !report.shards.is_empty() {
-        return report.shards.clone();
-    }
-    vec![ShardRun {
-        name: name.to_owned(),
-        outcome: report.outcome.clone(),
-        exit_code: report.exit_code,
-        confirmed: report.confirmed,
-        started: report.started,
-        elapsed_seconds: report.elapsed_seconds,
-    }]
+fn severity(run: &ShardRun) -> (usize, usize) {
+    let outcome = SUCCESSES.iter().position(|known| *known == run.outcome).unwrap_or(SUCCESSES.len());
+    (place(run.exit_code), outcome)
 }
 
 /// Returns the first start, and the seconds from there to the last end.
@@ -104,15 +134,33 @@ fn joined<'a>(texts: impl Iterator<Item = &'a String>, between: &str) -> Option<
     (!new.is_empty()).then(|| new.join(between))
 }
 
-/// Adds the numbers and the lists of a report.
-fn add(merged: &mut Report, report: Report) {
+/// Adds what a report says of the state at its end: the plan, what was examined, and what failed.
+fn add_state(merged: &mut Report, report: &mut Report) {
+    merged.skipped_phases.append(&mut report.skipped_phases);
+    if let Some(plan) = report.plan.take() {
+        add_plan(merged.plan.get_or_insert_default(), plan);
+    }
+    let (sum, totals) = (&mut merged.examined_totals, report.examined_totals);
+    sum.images = sum.images.saturating_add(totals.images);
+    sum.signed = sum.signed.saturating_add(totals.signed);
+    sum.unsigned = sum.unsigned.saturating_add(totals.unsigned);
+    sum.attested = sum.attested.saturating_add(totals.attested);
+    sum.blocked = sum.blocked.saturating_add(totals.blocked);
+    merged.examined.append(&mut report.examined);
+    merged.scanned.append(&mut report.scanned);
+    merged.failed.append(&mut report.failed);
+    merged.unsigned.append(&mut report.unsigned);
+    merged.unrecorded.append(&mut report.unrecorded);
+    merged.lost.append(&mut report.lost);
+    merged.rejected.append(&mut report.rejected);
+    merged.warnings.append(&mut report.warnings);
+}
+
+/// Adds what was done in a run.
+fn add_work(merged: &mut Report, report: Report) {
     for (phase, seconds) in report.phase_seconds {
         let longest = merged.phase_seconds.entry(phase).or_default();
         *longest = longest.max(seconds);
-    }
-    merged.skipped_phases.extend(report.skipped_phases);
-    if let Some(plan) = report.plan {
-        add_plan(merged.plan.get_or_insert_default(), plan);
     }
     // The numbers of listed images are those of the lists, as soon as these have each image once.
     let (sum, totals) = (&mut merged.totals, report.totals);
@@ -124,21 +172,7 @@ fn add(merged: &mut Report, report: Report) {
     sum.blobs_sent = sum.blobs_sent.saturating_add(totals.blobs_sent);
     sum.blobs_there = sum.blobs_there.saturating_add(totals.blobs_there);
     sum.bytes_sent = sum.bytes_sent.saturating_add(totals.bytes_sent);
-    let (sum, totals) = (&mut merged.examined_totals, report.examined_totals);
-    sum.images = sum.images.saturating_add(totals.images);
-    sum.signed = sum.signed.saturating_add(totals.signed);
-    sum.unsigned = sum.unsigned.saturating_add(totals.unsigned);
-    sum.attested = sum.attested.saturating_add(totals.attested);
-    sum.blocked = sum.blocked.saturating_add(totals.blocked);
-    merged.examined.extend(report.examined);
-    merged.scanned.extend(report.scanned);
     merged.promoted.extend(report.promoted);
-    merged.failed.extend(report.failed);
-    merged.unsigned.extend(report.unsigned);
-    merged.unrecorded.extend(report.unrecorded);
-    merged.lost.extend(report.lost);
-    merged.rejected.extend(report.rejected);
-    merged.warnings.extend(report.warnings);
     for (host, traffic) in report.registries {
         let sum: &mut HostTraffic = merged.registries.entry(host).or_default();
         sum.add(&traffic);

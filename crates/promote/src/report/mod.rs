@@ -6,6 +6,7 @@ mod merge;
 mod of_plan;
 mod parts;
 mod read;
+mod runs;
 mod scanned;
 mod unfinished;
 
@@ -22,6 +23,7 @@ use of_plan::{failures_of_plan, projects};
 pub use parts::{HostTimeline, HostTraffic, PlanCounts, ReportTimeline, ShardRun};
 pub use read::InvalidReport;
 use run::Observer;
+pub use runs::Unmergeable;
 pub use scanned::{ReportedFinding, ReportedPart, ReportedScan, ScanTotals};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,7 +38,7 @@ use crate::shard::Shard;
 const SCHEMA: u32 = 1;
 
 /// The outcomes of a run, each as one word.
-const OUTCOMES: [&str; 9] = [
+const OUTCOMES: [&str; 10] = [
     "done",
     "nothing-to-do",
     "dry-run",
@@ -46,6 +48,7 @@ const OUTCOMES: [&str; 9] = [
     "unavailable",
     "interrupted",
     "scanned",
+    "incomplete",
 ];
 
 /// Returns whether a number may be absent, because reports of earlier versions do not have it.
@@ -131,7 +134,7 @@ pub struct Report {
     /// The version of kpromo. A merged report has all versions of its runs.
     pub version: String,
     /// The outcome as one word. `unsigned`: all images are promoted, but not all of them are signed and recorded. `scanned`: the
-    /// run only scans, and all images pass.
+    /// run only scans, and all images pass. `incomplete`: a merged report without the reports of some shards.
     #[schemars(extend("enum" = OUTCOMES))]
     pub outcome: String,
     /// The exit code of the process (`docs/reference/exit-codes.md`).

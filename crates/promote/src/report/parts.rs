@@ -165,6 +165,10 @@ fn add_at(list: &mut Vec<u64>, index: usize, number: u64) {
 pub struct ShardRun {
     /// The file of its report.
     pub name: String,
+    /// The shard that it was, such as `0/4`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9]+/[1-9][0-9]*$"))]
+    pub shard: Option<String>,
     /// Its outcome as one word, as in the report.
     #[schemars(extend("enum" = OUTCOMES))]
     pub outcome: String,

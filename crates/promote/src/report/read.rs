@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::{Report, SCHEMA};
+use super::merge::EXIT_CODES;
+use super::runs::missing;
+use super::{OUTCOMES, Report, SCHEMA};
+use crate::shard::Shard;
 
 /// A text that is not a report of this version of the schema.
 #[derive(Debug, Error)]
@@ -23,6 +26,18 @@ pub enum InvalidReport {
 #[derive(Deserialize)]
 struct Version {
     schema: u64,
+}
+
+/// Checks the outcome, the exit code and the shard of a report and of its runs.
+fn check_words(report: &Report) -> Result<(), InvalidReport> {
+    let possible = |is: bool, field| if is { Ok(()) } else { Err(InvalidReport::NotPossible(field)) };
+    let ends = report.shards.iter().map(|run| (&run.outcome, run.exit_code, run.shard.as_ref()));
+    for (outcome, code, shard) in ends.chain([(&report.outcome, report.exit_code, report.shard.as_ref())]) {
+        possible(OUTCOMES.contains(&outcome.as_str()), "outcome")?;
+        possible(EXIT_CODES.contains(&code), "exitCode")?;
+        possible(shard.is_none_or(|shard| shard.parse::<Shard>().is_ok()), "shard")?;
+    }
+    Ok(())
 }
 
 impl Report {
@@ -46,6 +61,7 @@ impl Report {
         if !report.phase_seconds.values().all(is_duration) {
             return Err(InvalidReport::NotPossible("phaseSeconds"));
         }
+        check_words(&report)?;
         if let Some(timeline) = &report.timeline {
             // A bucket of 35 years is longer than any run.
             const WIDTH_MAX: u64 = 1 << 40;
@@ -56,5 +72,10 @@ impl Report {
             }
         }
         Ok(report)
+    }
+
+    /// Returns which shards a merged report lacks, as a sentence. `None` if it has all, or if its runs are no shards.
+    pub fn missing_shards(&self) -> Option<String> {
+        missing(&self.shards)
     }
 }

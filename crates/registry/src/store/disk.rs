@@ -318,15 +318,17 @@ impl Folders {
         if self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(folder) {
             return Ok(());
         }
-        match fs::create_dir(folder) {
-            Ok(()) => {}
+        let mut made = fs::create_dir(folder);
+        if made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+            && let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty())
+        {
+            self.make(above)?;
+            // Once: a file system such as that of /proc says that the folder above is missing, however often it is asked.
+            made = fs::create_dir(folder);
+        }
+        match made {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let above = folder.parent().ok_or(error).map_err(at("make the directory", folder))?;
-                self.make(above)?;
-                return self.make(folder);
-            }
-            Err(error) => return Err(at("make the directory", folder)(error)),
+            made => made.map_err(at("make the directory", folder))?,
         }
         sync_folder_of(folder)?;
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());

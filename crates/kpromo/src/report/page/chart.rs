@@ -6,7 +6,7 @@ use promote::{HostTimeline, ReportTimeline};
 
 use super::markup::{Html, note};
 use super::overview::seconds;
-use crate::render::count;
+use crate::render::{count, counted};
 
 /// The maximum number of registries with a drawing.
 const HOSTS_MAX: usize = 100;
@@ -60,8 +60,8 @@ fn drawing(html: &mut Html, host: &str, numbers: &HostTimeline, buckets: usize, 
     let [requests, refused, failed] =
         lanes.map(|lane| lane.iter().fold(0_u64, |sum, number| sum.saturating_add(*number)));
     let text = format!(
-        "{} requests, {} refused, {} faults or without an answer",
-        count(requests),
+        "{}, {} refused, {} failed or unanswered",
+        counted(requests, "request"),
         count(refused),
         count(failed)
     );
@@ -90,7 +90,12 @@ fn bars(html: &mut Html, class: &'static str, baseline: f64, height: f64, lane: 
             .attribute("x", &(index * BUCKET).to_string());
         html.attribute("y", &format!("{:.1}", baseline - tall));
         html.attribute("width", &(BUCKET - 1).to_string()).attribute("height", &format!("{tall:.1}"));
-        let title = format!("after {}: {} {class}", seconds(width * index as f64), count(*number));
+        let what = match class {
+            "requests" => counted(*number, "request"),
+            "faults" => counted(*number, "fault"),
+            _ => format!("{} {class}", count(*number)),
+        };
+        let title = format!("after {}: {what}", seconds(width * index as f64));
         html.element("><title>", &title, "</title></rect>");
     }
 }
@@ -119,6 +124,7 @@ mod tests {
             text.contains("<rect class=\"faults\" x=\"20\" y=\"50.0\" width=\"9\" height=\"12.0\">"),
             "{text}"
         );
-        assert!(text.contains("1,000,004 requests, 0 refused, 1 faults or without an answer"), "{text}");
+        assert!(text.contains(": 4 requests</title>") && text.contains(": 1 fault</title>"), "{text}");
+        assert!(text.contains("1,000,004 requests, 0 refused, 1 failed or unanswered"), "{text}");
     }
 }

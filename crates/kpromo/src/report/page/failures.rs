@@ -6,7 +6,7 @@ use promote::{Report, ReportedScan};
 
 use super::markup::{Html, image, note};
 use super::overview::capitalized;
-use crate::render::{count, not_done};
+use crate::render::{count, counted, not_done};
 
 /// The maximum number of reasons.
 const REASONS_MAX: usize = 500;
@@ -27,6 +27,12 @@ struct Failed {
 /// Adds all failures, or a note that there are none.
 pub(super) fn failures(html: &mut Html, report: &Report) {
     let mut section = Html::default();
+    if let Some(missing) = report.missing_shards() {
+        section.markup("<article class=\"reason\" data-group data-row><h3>Reports are missing</h3>");
+        let advice = "Merge the reports of all shards. Run a shard again that has written none.";
+        reason(&mut section, &missing, Some(advice));
+        section.markup("</article>\n");
+    }
     if let Some(error) = &report.error {
         section.markup("<article class=\"reason\" data-group data-row><h3>The run stopped early</h3>");
         reason(&mut section, error, report.advice.as_deref());
@@ -166,11 +172,7 @@ fn listed(html: &mut Html, title: &'static str, all: &[Failed]) {
             }
         }
         if items.len() > FOLDED {
-            html.element(
-                "<details><summary>",
-                &format!("{} images", count(items.len() as u64)),
-                "</summary>",
-            );
+            html.element("<details><summary>", &counted(items.len(), "image"), "</summary>");
         }
         if !items.is_empty() {
             html.markup("<ul>");

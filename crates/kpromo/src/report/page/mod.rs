@@ -1,6 +1,7 @@
 //! A report as one page: it needs no other file and sends no request.
 //!
-//! The page is complete without scripts. Its script only searches, and opens what is folded before it is printed. A
+//! The page is complete without scripts. Its script searches, marks tables that are wider than the
+//! page, and opens what is folded before it is printed. A
 //! Content-Security-Policy allows this script and this style by their hashes, and nothing else.
 
 mod chart;

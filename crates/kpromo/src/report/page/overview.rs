@@ -33,6 +33,7 @@ fn outcome(word: &str) -> (&'static str, &'static str) {
         "unavailable" => ("bad", "unavailable, nothing was promoted"),
         "refused" => ("bad", "refused"),
         "failed" => ("bad", "failed"),
+        "incomplete" => ("bad", "incomplete: reports of shards are missing"),
         _ => ("bad", "ended in a way that this version of kpromo does not know"),
     }
 }
@@ -92,7 +93,7 @@ pub(super) fn runs(html: &mut Html, report: &Report) {
     html.markup("<section data-group><h2>Runs</h2>\n");
     let table = Table {
         caption: "The runs that this report consists of",
-        columns: &["report", "outcome", "exit code", "started", "took"],
+        columns: &["report", "shard", "outcome", "exit code", "started", "took"],
     };
     let mut shards: Vec<&ShardRun> = report.shards.iter().collect();
     shards.sort_by_key(|shard| (shard.exit_code == 0, shard.exit_code != report.exit_code));
@@ -100,9 +101,11 @@ pub(super) fn runs(html: &mut Html, report: &Report) {
         html,
         shards.into_iter().map(|shard| {
             let (class, words) = outcome(&shard.outcome);
+            let again = if shard.was_run_again(&report.shards) { "; run again later" } else { "" };
             vec![
                 Cell::Name(shard.name.clone()),
-                Cell::State(class, words.to_owned()),
+                Cell::Text(shard.shard.clone().unwrap_or_default()),
+                Cell::State(class, format!("{words}{again}")),
                 Cell::Bad(shard.exit_code.into()),
                 Cell::Amount(shard.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
                 Cell::Amount(seconds(shard.elapsed_seconds)),

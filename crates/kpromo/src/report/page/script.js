@@ -32,6 +32,14 @@
     timer = setTimeout(search, 120);
   });
   document.querySelector(".search").hidden = false;
+  // Tables that are wider than the page say so: some browsers show no scroll bar before one scrolls.
+  const tables = [...document.querySelectorAll(".scroll")];
+  const measure = () => {
+    const wide = tables.map((table) => table.scrollWidth > table.clientWidth + 1);
+    tables.forEach((table, index) => { table.classList.toggle("wide", wide[index]); });
+  };
+  measure();
+  addEventListener("resize", measure);
   let opened = [];
   addEventListener("beforeprint", () => {
     opened = folded.filter((part) => !part.open);

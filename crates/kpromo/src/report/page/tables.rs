@@ -8,7 +8,7 @@ use promote::{HostTraffic, Report, ReportedScan};
 use super::chart::{phase_bar, timeline};
 use super::markup::{Cell, Html, Table, note};
 use super::overview::seconds;
-use crate::render::{bytes, count};
+use crate::render::{bytes, count, counted};
 
 /// The phases in their order.
 const PHASES: [&str; 8] = ["setup", "plan", "provenance", "scan", "validate", "promote", "sign", "attest"];
@@ -160,53 +160,59 @@ pub(super) fn phases(html: &mut Html, report: &Report) {
 
 /// Returns the result of a phase, as a text for a person.
 fn result(report: &Report, phase: &str) -> String {
-    let number = |number: usize| count(number as u64);
     let (totals, examined, scans) = (report.totals, report.examined_totals, report.scan_totals);
-    let list = |parts: &[(usize, &str)]| {
-        let parts: Vec<String> = parts
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{} {what}", number(*count)))
-            .collect();
+    let list = |parts: &[(usize, String)]| {
+        let parts: Vec<&str> =
+            parts.iter().filter(|(number, _)| *number > 0).map(|(_, text)| text.as_str()).collect();
         if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
     };
+    // Of a noun, in the number that agrees, and of what there is a number.
+    let noun = |number: usize, one: &str, rest: &str| (number, format!("{}{rest}", counted(number, one)));
+    let state = |number: usize, what: &str| (number, format!("{} {what}", count(number as u64)));
     match (phase, &report.plan) {
-        ("setup", Some(plan)) => list(&[(plan.projects.len(), "projects"), (plan.total.edges, "edges")]),
+        ("setup", Some(plan)) => {
+            list(&[noun(plan.projects.len(), "project", ""), noun(plan.total.edges, "edge", "")])
+        }
         ("plan", Some(plan)) => {
             let total = plan.total;
             list(&[
-                (total.copy, "to copy"),
-                (total.tag, "to tag"),
-                (total.sign, "to sign"),
-                (total.record, "to record"),
-                (total.done, "done before"),
-                (total.lost, "lost"),
-                (total.conflicts, "conflicts"),
-                (total.failed, "unreadable"),
-                (total.late, "late"),
+                state(total.copy, "to copy"),
+                state(total.tag, "to tag"),
+                state(total.sign, "to sign"),
+                state(total.record, "to record"),
+                state(total.done, "done before"),
+                state(total.lost, "lost"),
+                noun(total.conflicts, "conflict", ""),
+                state(total.failed, "unreadable"),
+                state(total.late, "late"),
             ])
         }
         ("provenance", _) => list(&[
-            (examined.images, "images examined"),
-            (examined.attested, "with attestations"),
-            (examined.blocked, "refused"),
+            noun(examined.images, "image", " examined"),
+            state(examined.attested, "with attestations"),
+            state(examined.blocked, "refused"),
         ]),
         ("scan", _) => list(&[
-            (scans.images, "images scanned"),
-            (scans.refused, "refused"),
-            (scans.violations, "vulnerabilities that count"),
-            (scans.failed, "without an answer"),
+            noun(scans.images, "image", " scanned"),
+            state(scans.refused, "refused"),
+            match scans.violations {
+                1 => (1, "1 vulnerability that counts".to_owned()),
+                number => state(number, "vulnerabilities that count"),
+            },
+            state(scans.failed, "without an answer"),
         ]),
         ("validate", _) => {
-            list(&[(examined.signed, "signed in staging"), (examined.unsigned, "not signed there")])
+            list(&[state(examined.signed, "signed in staging"), state(examined.unsigned, "not signed there")])
         }
         ("promote", _) => list(&[
-            (totals.promoted, "images promoted"),
-            (totals.tagged, "tags written"),
-            (report.failed.len(), "failed"),
+            noun(totals.promoted, "image", " promoted"),
+            noun(totals.tagged, "tag", " written"),
+            state(report.failed.len(), "failed"),
         ]),
-        ("sign", _) => list(&[(totals.signed, "signed"), (totals.unsigned, "not signed")]),
-        ("attest", _) => list(&[(totals.recorded, "recorded"), (totals.unrecorded, "not recorded")]),
+        ("sign", _) => list(&[state(totals.signed, "signed"), state(totals.unsigned, "not signed")]),
+        ("attest", _) => {
+            list(&[state(totals.recorded, "recorded"), state(totals.unrecorded, "not recorded")])
+        }
         _ => String::new(),
     }
 }

@@ -1,0 +1,178 @@
+//! The runs of a merged report: whether they are runs of one promotion, which of them count, and which are missing.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use thiserror::Error;
+
+use super::{Report, ShardRun};
+use crate::shard::Shard;
+
+/// The maximum number of missing shards that are named.
+const NAMED_MAX: usize = 100;
+
+/// Why reports cannot be merged. Reports are named as their names were given.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Unmergeable {
+    /// There is none.
+    #[error("no report is named")]
+    Nothing,
+    /// Two are of the same run, whose numbers would be added twice.
+    #[error("{one} and {other} are of the same run{}, which started at {started}: name it once", of_shard(.shard.as_ref()))]
+    SameRun {
+        /// The first report.
+        one: String,
+        /// The second report.
+        other: String,
+        /// The shard that the run was, if it was one.
+        shard: Option<String>,
+        /// When the run started.
+        started: Timestamp,
+    },
+    /// Some are of confirmed runs, and some of dry runs.
+    #[error(
+        "{confirmed} is of a confirmed run, and {dry} of a run without --confirm, which promoted nothing"
+    )]
+    DryRun {
+        /// The report of a confirmed run.
+        confirmed: String,
+        /// The report of a dry run.
+        dry: String,
+    },
+    /// They are not of shards of one promotion.
+    #[error("{one} is of {}, and {other} is of {}: they are not shards of one promotion", run_of(.shards.0.as_ref()), run_of(.shards.1.as_ref()))]
+    OtherShards {
+        /// The first report.
+        one: String,
+        /// The second report.
+        other: String,
+        /// Their shards.
+        shards: (Option<String>, Option<String>),
+    },
+    /// A shard was run again, and its first run is a part of a merged report, which does not tell what it says of each run.
+    #[error(
+        "{merged} is a merged report with shard {shard}, and {other} is of another run of this shard: merge the reports of the single runs"
+    )]
+    MergedBefore {
+        /// The merged report.
+        merged: String,
+        /// The other report.
+        other: String,
+        /// The shard.
+        shard: String,
+    },
+}
+
+fn of_shard(shard: Option<&String>) -> String {
+    shard.map(|shard| format!(" of shard {shard}")).unwrap_or_default()
+}
+
+fn run_of(shard: Option<&String>) -> String {
+    shard.map_or_else(|| "a run without shards".to_owned(), |shard| format!("shard {shard}"))
+}
+
+/// Returns the runs of a report: itself, or if it is merged, those that it consists of.
+pub(super) fn runs(name: &str, report: &Report) -> Vec<ShardRun> {
+    if !report.shards.is_empty() {
+        return report.shards.clone();
+    }
+    vec![ShardRun {
+        name: name.to_owned(),
+        shard: report.shard.clone(),
+        outcome: report.outcome.clone(),
+        exit_code: report.exit_code,
+        confirmed: report.confirmed,
+        started: report.started,
+        elapsed_seconds: report.elapsed_seconds,
+    }]
+}
+
+impl ShardRun {
+    /// Returns the shard, if the run was one.
+    fn number(&self) -> Option<Shard> {
+        self.shard.as_ref()?.parse().ok()
+    }
+
+    /// Returns what the runs of a report are sorted by, so that the order of the inputs makes no difference.
+    pub(super) fn place(&self) -> (u32, Timestamp) {
+        (self.number().map_or(u32::MAX, Shard::index), self.started)
+    }
+
+    /// Returns whether the same shard was run again later. What that run says of its images counts then.
+    pub fn was_run_again(&self, all: &[Self]) -> bool {
+        let Some(shard) = self.number() else { return false };
+        all.iter().any(|other| other.number() == Some(shard) && other.started > self.started)
+    }
+}
+
+/// Checks that reports can be merged. Each has the name of its file, and its runs.
+///
+/// # Errors
+/// If their numbers or their ends would not be those of one promotion.
+pub(super) fn check(reports: &[(&str, Vec<ShardRun>)]) -> Result<(), Unmergeable> {
+    let all = || reports.iter().flat_map(|(name, runs)| runs.iter().map(move |run| (*name, run)));
+    let Some((first_name, first)) = all().next() else { return Err(Unmergeable::Nothing) };
+    let count = |run: &ShardRun| run.number().map(Shard::count);
+    let mut seen: HashMap<(Option<u32>, Timestamp), &str> = HashMap::new();
+    let mut owners: HashMap<u32, (usize, &str)> = HashMap::new();
+    for (name, run) in all() {
+        if run.confirmed != first.confirmed {
+            let (confirmed, dry) = if run.confirmed { (name, first_name) } else { (first_name, name) };
+            return Err(Unmergeable::DryRun { confirmed: confirmed.to_owned(), dry: dry.to_owned() });
+        }
+        if count(run) != count(first) {
+            return Err(Unmergeable::OtherShards {
+                one: first_name.to_owned(),
+                other: name.to_owned(),
+                shards: (first.shard.clone(), run.shard.clone()),
+            });
+        }
+        if let Some(one) = seen.insert((run.number().map(Shard::index), run.started), name) {
+            return Err(Unmergeable::SameRun {
+                one: one.to_owned(),
+                other: name.to_owned(),
+                shard: run.shard.clone(),
+                started: run.started,
+            });
+        }
+    }
+    for (index, (name, runs)) in reports.iter().enumerate() {
+        for shard in runs.iter().filter_map(ShardRun::number) {
+            let (at, other) = *owners.entry(shard.index()).or_insert((index, *name));
+            let of_several = |at: usize| reports.get(at).is_some_and(|(_, runs)| runs.len() > 1);
+            if at != index && (of_several(at) || of_several(index)) {
+                let (merged, other) = if of_several(at) { (other, *name) } else { (*name, other) };
+                return Err(Unmergeable::MergedBefore {
+                    merged: merged.to_owned(),
+                    other: other.to_owned(),
+                    shard: shard.to_string(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns which shards are missing among these runs, as a sentence. `None` if there are all, or if the runs are no shards.
+pub(super) fn missing(runs: &[ShardRun]) -> Option<String> {
+    let count = runs.first()?.number()?.count().get();
+    let there: BTreeSet<u32> = runs.iter().filter_map(ShardRun::number).map(Shard::index).collect();
+    let number = (count as usize).saturating_sub(there.len());
+    if number == 0 {
+        return None;
+    }
+    let named: Vec<String> = (0..count)
+        .filter(|index| !there.contains(index))
+        .take(NAMED_MAX)
+        .map(|index| format!("{index}/{count}"))
+        .collect();
+    let more = match number - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let named = format!("{}{more}", named.join(", "));
+    Some(match number {
+        1 => format!("the report of shard {named} is missing: what it promoted is not known"),
+        _ => format!("the reports of shards {named} are missing: what they promoted is not known"),
+    })
+}
