@@ -195,18 +195,15 @@ fn the_last_line_says_what_happened() {
             "Use `--confirm` to promote",
         ),
         (&["cip", "--timeout", "x"], "expected a duration with its unit", ""),
-        (&[], "a command is missing", ""),
-        (&["run"], "requires a subcommand", ""),
+        (&[], "requires a subcommand", ""),
+        (&["run"], "a command is missing: files", ""),
     ] {
         let ran = kpromo_with(&[&["--log-format=json"], words].concat());
         assert_eq!(ran.code, 2, "{words:?}: {}", ran.stderr);
         let lines = lines(&ran);
         let fields = &lines[0]["fields"];
         let error_is = fields["error"].as_str().unwrap();
-        assert!(
-            error_is.contains(error) || error.contains("missing") || error.contains("requires"),
-            "{fields}"
-        );
+        assert!(error_is.contains(error), "{words:?}: {fields}");
         assert!(
             !error_is.contains("Usage") && !error_is.contains("help") && !error_is.contains("reference"),
             "{fields}"
@@ -276,11 +273,12 @@ async fn a_signal_ends_a_command_with_its_line() {
     let verify = [&json[..], &["verify", "--verification-key", &key, &image]].concat();
     let ran = signalled("-INT", &verify, &hanging).await;
     assert_eq!(ran.code, 130, "{}", ran.stderr);
-    assert_eq!(last(&ran), "interrupted; not all images were verified");
+    assert!(last(&ran).starts_with("interrupted; "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("not all images were verified"), "{}", ran.stderr);
     let cip = [&json[..], &["cip", "--sign=false", "--manifest", &manifest, "--report", &report]].concat();
     let ran = signalled("-HUP", &cip, &hanging).await;
     assert_eq!(ran.code, 130, "{}", ran.stderr);
-    assert_eq!(last(&ran), "interrupted; nothing was promoted");
+    assert!(last(&ran).starts_with("interrupted; "), "{}", ran.stderr);
     assert_eq!(world.desk.json("report.json")["exitCode"], 130);
 }
 
