@@ -85,14 +85,14 @@ impl NamedFiles {
     /// Returns what clashes, with both flags.
     pub(crate) fn check(&self) -> Result<(), Clash> {
         let inputs: Vec<&Named> = self.inputs.iter().map(|(named, _)| named).collect();
-        if let Some((one, other)) = first_two(&inputs, |named| named.is_standard()) {
+        if let Some((one, other)) = first_two(&inputs, Named::is_standard) {
             return Err(Clash::Usage(format!(
                 "{} read standard input (-), which can be read only once",
                 both(one, other)
             )));
         }
         let outputs: Vec<&Named> = self.outputs.iter().collect();
-        if let Some((one, other)) = first_two(&outputs, |named| named.is_standard()) {
+        if let Some((one, other)) = first_two(&outputs, Named::is_standard) {
             return Err(Clash::Usage(format!(
                 "{} write to standard output (-): name a file for one of them",
                 both(one, other)

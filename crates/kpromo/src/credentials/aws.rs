@@ -187,7 +187,10 @@ mod tests {
             (AwsPlaces { key_id: Some("x".to_owned()), ..places.clone() }, "AWS_SECRET_ACCESS_KEY is not"),
             (AwsPlaces { secret_key: Some(Secret::new("x")), ..places.clone() }, "AWS_ACCESS_KEY_ID is not"),
             (AwsPlaces { profile: Some("absent".to_owned()), ..places.clone() }, "`absent`"),
-            (AwsPlaces { endpoint: Some("127.0.0.1".to_owned()), ..places.clone() }, "not an http or https URL"),
+            (
+                AwsPlaces { endpoint: Some("127.0.0.1".to_owned()), ..places.clone() },
+                "not an http or https URL",
+            ),
         ] {
             let error = s3_settings(&broken).unwrap_err();
             assert!(error.contains(expected), "{error}");

@@ -188,7 +188,11 @@ mod tests {
     async fn an_account_that_no_one_can_act_as_is_never_replaced_by_someone_else() {
         let failing = gcloud("echo hush; exit 3");
         for (caller, folder, expected) in [
-            (Caller(Ok(None)), None, "no credentials can impersonate p@x.iam; and gcloud: it is not on the PATH"),
+            (
+                Caller(Ok(None)),
+                None,
+                "no credentials can impersonate p@x.iam; and gcloud: it is not on the PATH",
+            ),
             (Caller(Ok(None)), Some(&failing), "and gcloud: it failed: exit status: 3"),
             (Caller(Err("the file is broken")), None, "the file is broken; and gcloud"),
         ] {

@@ -58,8 +58,7 @@ async fn a_rule_ignores_a_vulnerability_until_it_expires() {
     ] {
         let ran = world.ask(&["--confirm", "--vuln-policy", &world.policy(&rule(fields))]);
         assert_eq!(ran.code, code, "{fields}: {}\n{}", ran.stdout, ran.stderr);
-        let is_told =
-            ran.stderr.contains("the rule that ignores cve-2024-1 expired at 2020-01-01T00:00:00Z");
+        let is_told = ran.stderr.contains("the rule that ignores cve-2024-1 expired at 2020-01-01T00:00:00Z");
         assert_eq!(is_told, fields.contains("2020"), "{}", ran.stderr);
         assert_eq!(world.writes() > 0, code == 0);
     }
