@@ -48,9 +48,7 @@ use std::process::ExitCode;
 
 #[cfg(feature = "embedded-registry")]
 use args::RegistryCommand;
-use args::{
-    Cli, Command, ManifestCommand, NoCommand, ReportCommand, RunCommand, SnapshotTask, UsageError,
-};
+use args::{Cli, Command, ManifestCommand, NoCommand, ReportCommand, RunCommand, SnapshotTask, UsageError};
 use environment::Environment;
 use exit::Exit;
 use indicatif::{MultiProgress, ProgressDrawTarget};

@@ -53,11 +53,7 @@ fn a_fault_of_the_configuration_is_shown_with_its_line_and_in_words_of_the_refer
     let desk = Desk::new();
     let config = desk.write("kpromo.yaml", "signing:\n  acount: a@b.c\n");
     let ran = kpromo_with(&["snapshot", "--config", config.to_str().unwrap(), "r.example"]);
-    assert!(
-        ran.stderr.contains("error: unknown field `acount`; did you mean `account`?"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("error: unknown field `acount`; did you mean `account`?"), "{}", ran.stderr);
     assert!(
         ran.stderr.contains("kpromo.yaml:2:3") && ran.stderr.contains("  acount: a@b.c"),
         "{}",
@@ -154,7 +150,8 @@ fn examples_and_exit_codes_fit_into_eighty_columns() {
     ];
     for words in commands {
         let help = kpromo_with(&[words, &["--help"]].concat()).stdout;
-        let (before, codes) = help.split_once("\nExit codes:\n").unwrap_or_else(|| panic!("{words:?}: {help}"));
+        let (before, codes) =
+            help.split_once("\nExit codes:\n").unwrap_or_else(|| panic!("{words:?}: {help}"));
         for code in codes.lines() {
             let (number, meaning) = code.trim_start().split_once(' ').unwrap();
             assert!(number.parse::<u8>().is_ok() && !meaning.trim().is_empty(), "{words:?}: {code}");

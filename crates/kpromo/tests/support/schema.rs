@@ -15,6 +15,7 @@ const OPTIONAL: &[&str] = &[
     "attestations",
     "before",
     "builder",
+    "cause",
     "column",
     "commit",
     "destination",
