@@ -52,17 +52,18 @@ pub(crate) enum ReportCommand {
 
 const EXAMPLES: &str = "\
 Examples:
-  kpromo report merge --output report.json shard-*.json
-  kpromo report merge --output report.html shard-*.json     # one page for people
-  kpromo report merge --output report.html report.json      # a page of one report
+  kpromo report merge --output all.json shard-*.json
+  kpromo report merge --output all.html shard-*.json   # one page for people
+  kpromo report merge --output page.html report.json   # a page of one report
 
-Without --output, the first argument is the result: OUT IN... It must then be a page (.html) or a new file.
+Without --output, the first argument is the result: OUT IN... It must then be
+a page (.html) or a new file.
 
 Exit codes:
   0    merged
   1    the result cannot be written
   2    usage
-  10   an input cannot be read, is not a report, or does not belong to the others
+  10   an input cannot be read, is not a report, or is of another promotion
   30   merged, but reports of shards are missing";
 
 /// Flags of `kpromo report merge`, as they are written.

@@ -146,7 +146,10 @@ async fn an_image_that_staging_does_not_have_is_unscanned() {
 #[tokio::test(flavor = "multi_thread")]
 async fn manifests_are_checked_without_any_scan() {
     let world = World::new().await;
-    let ran = world.ask(&["--vuln-severity-threshold", "5", "--parse-only"]);
+    let (manifest, url) = (world.desk.path("manifest.yaml"), world.occurrences.url());
+    let flags = ["cip", "--sign=false", "--vuln-severity-threshold=5", "--parse-only", "--vuln-source", &url];
+    let ran =
+        crate::support::kpromo_with(&[&flags[..], &["--manifest", manifest.to_str().unwrap()]].concat());
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     assert!(world.occurrences.requests().is_empty());
 }

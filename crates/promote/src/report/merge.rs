@@ -140,6 +140,9 @@ fn add_state(merged: &mut Report, report: &mut Report) {
     if let Some(plan) = report.plan.take() {
         add_plan(merged.plan.get_or_insert_default(), plan);
     }
+    let (sum, totals) = (&mut merged.totals, report.totals);
+    sum.unfinished = sum.unfinished.saturating_add(totals.unfinished);
+    sum.not_begun = sum.not_begun.saturating_add(totals.not_begun);
     let (sum, totals) = (&mut merged.examined_totals, report.examined_totals);
     sum.images = sum.images.saturating_add(totals.images);
     sum.signed = sum.signed.saturating_add(totals.signed);
@@ -164,8 +167,6 @@ fn add_work(merged: &mut Report, report: Report) {
     }
     // The numbers of listed images are those of the lists, as soon as these have each image once.
     let (sum, totals) = (&mut merged.totals, report.totals);
-    sum.unfinished = sum.unfinished.saturating_add(totals.unfinished);
-    sum.not_begun = sum.not_begun.saturating_add(totals.not_begun);
     sum.tagged = sum.tagged.saturating_add(totals.tagged);
     sum.signed = sum.signed.saturating_add(totals.signed);
     sum.recorded = sum.recorded.saturating_add(totals.recorded);

@@ -4,6 +4,7 @@ mod examined;
 mod images;
 mod merge;
 mod of_plan;
+mod outcome;
 mod parts;
 mod read;
 mod runs;
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 pub use merge::merge;
 use oci::Copied;
 use of_plan::{failures_of_plan, projects};
+use outcome::OUTCOMES;
 pub use parts::{HostTimeline, HostTraffic, PlanCounts, ReportTimeline, ShardRun};
 pub use read::InvalidReport;
 use run::Observer;
@@ -36,20 +38,6 @@ use crate::shard::Shard;
 
 /// The version of the schema, which `docs/reference/report.md` explains.
 const SCHEMA: u32 = 1;
-
-/// The outcomes of a run, each as one word.
-const OUTCOMES: [&str; 10] = [
-    "done",
-    "nothing-to-do",
-    "dry-run",
-    "failed",
-    "unsigned",
-    "refused",
-    "unavailable",
-    "interrupted",
-    "scanned",
-    "incomplete",
-];
 
 /// Returns whether a number may be absent, because reports of earlier versions do not have it.
 fn is_zero(number: &usize) -> bool {

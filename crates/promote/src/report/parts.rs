@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::OUTCOMES;
+use super::outcome::OUTCOMES;
 use crate::phase::{Count, Plan, Summary};
 
 /// The counts of the plan.

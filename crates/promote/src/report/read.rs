@@ -4,8 +4,9 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::merge::EXIT_CODES;
+use super::outcome::OUTCOMES;
 use super::runs::missing;
-use super::{OUTCOMES, Report, SCHEMA};
+use super::{Report, SCHEMA};
 use crate::shard::Shard;
 
 /// A text that is not a report of this version of the schema.
