@@ -90,11 +90,14 @@ pub(crate) fn asks_for_json(words: &[OsString]) -> bool {
 pub(super) fn explain(error: Error, grammar: &Command, words: &[OsString]) -> NoCommand {
     let path = path(grammar, words);
     let new = |text| UsageError::new(grammar.clone(), path.iter().copied(), text);
+    let is_for_programs = asks_for_json(words);
     match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if asks_for_json(words) => {
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            if is_for_programs =>
+        {
             let command = descend(grammar.clone(), path.iter().copied());
-            let names = commands(&command).collect::<Vec<_>>().join(", ");
-            return NoCommand::Invalid(new(format!("a command is missing: {names}")));
+            let names: Vec<&str> = commands(&command).filter(|name| *name != "help").collect();
+            return NoCommand::Invalid(new(format!("a command is missing: {}", names.join(", "))));
         }
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion

@@ -158,12 +158,12 @@ fn arguments_of_validate_are_those_of_the_go_tool() {
         (&[][..], 0, ""),
         (&["tree"][..], 0, "1 project, 1 file"),
         (&["ok/files.yaml"][..], 10, "ok/files.yaml"),
-        (&["absent"][..], 10, "cannot be read"),
+        (&["absent"][..], 10, "cannot read absent"),
         (&["ok", "ok/files.yaml"][..], 10, "not a regular file"),
         (&["ok/filestores.yaml", "ok/files.yaml"][..], 0, "1 project, 1 file"),
         // The folder holds the file of stores, too.
         (&["ok/filestores.yaml", "ok"][..], 10, "a file with `files` holds no `filestores`"),
-        (&["ok/filestores.yaml", "absent"][..], 10, "cannot be read"),
+        (&["ok/filestores.yaml", "absent"][..], 10, "cannot read absent"),
         // There, more arguments are ignored.
         (&["ok/filestores.yaml", "ok/files.yaml", "bad.yaml"][..], 10, "bad.yaml:1:13"),
         (&["ok/filestores.yaml", "ok/files.yaml", "more"][..], 0, "1 project, 2 files"),

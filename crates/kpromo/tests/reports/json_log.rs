@@ -195,7 +195,7 @@ fn the_last_line_says_what_happened() {
             "Use `--confirm` to promote",
         ),
         (&["cip", "--timeout", "x"], "expected a duration with its unit", ""),
-        (&[], "requires a subcommand", ""),
+        (&[], "a command is missing: ", ""),
         (&["run"], "a command is missing: files", ""),
     ] {
         let ran = kpromo_with(&[&["--log-format=json"], words].concat());
