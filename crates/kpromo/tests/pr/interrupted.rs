@@ -10,7 +10,7 @@ use crate::scene::{BRANCH, FORK, Scene};
 /// A hook that says that it runs, and ends when it is told to.
 fn waiting(scene: &Scene) -> String {
     let [began, go] = ["began", "go"].map(|name| scene.desk.path(name).display().to_string());
-    format!("touch '{began}'; while [ ! -e '{go}' ]; do sleep 0.02; done")
+    format!("touch '{began}'; while [ -e '{began}' ] && [ ! -e '{go}' ]; do sleep 0.02; done")
 }
 
 fn wait_for(file: &Path) {
