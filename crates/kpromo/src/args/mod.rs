@@ -45,7 +45,9 @@ pub(crate) use side::Side;
 pub(crate) use sigcheck::{CheckedNames, Listed, OutputForm, SigcheckArgs, SigcheckFlags};
 pub(crate) use snapshot::{DiffArgs, DiffFormat, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask};
 pub(crate) use usage::{NoCommand, UsageError, asks_for_json};
-use value::{BOOL, go_bool, listen_address};
+#[cfg(feature = "embedded-registry")]
+use value::listen_address;
+use value::{BOOL, go_bool};
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
 pub(crate) use vulnerabilities::VulnArgs;
 
