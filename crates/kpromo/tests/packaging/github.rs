@@ -171,8 +171,8 @@ async fn wrong_inputs_of_the_action_run_nothing() {
     let binary = ("binary", binary.to_str().unwrap());
     for (input, expected) in [
         (("confirm", "yes"), "must be true or false"),
-        (("binary", "/no/such/kpromo"), "is no program"),
-        (("version", "../../x"), "is no version"),
+        (("binary", "/no/such/kpromo"), "is not an executable file"),
+        (("version", "../../x"), "is not a version"),
     ] {
         let inputs = [
             ("manifest", "manifest.yaml"),
@@ -257,7 +257,7 @@ async fn the_action_runs_a_release_only_if_it_has_the_checksum() {
     assert!(!ran.log.contains("ran:"), "{}", ran.log);
     let ran = install(&world, &url, "");
     assert!(
-        ran.code != 0 && ran.log.contains("failed: is there a release 9.9.9?"),
+        ran.code != 0 && ran.log.contains("failed: does the release 9.9.9 exist?"),
         "plain HTTP: {}",
         ran.log
     );
