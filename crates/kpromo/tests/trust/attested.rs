@@ -201,5 +201,5 @@ async fn a_policy_also_applies_to_promoted_images() {
     server.tally().reset();
     let ran = run(world.command(&[]));
     assert_eq!((ran.code, server.tally().snapshot().writes()), (31, 0), "{}", ran.stderr);
-    assert!(ran.stdout.contains("it has not passed"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("it did not pass"), "{}", ran.stdout);
 }
