@@ -8,7 +8,7 @@ use testkit::{Asked, Fault, GitHubQuirks, GitHubRelease, Relay, VersityGw};
 
 use super::scene::{Scene, asset, expected, release};
 use super::stores::REGION;
-use super::support::run;
+use super::support::{CONCURRENCY, run};
 
 fn releases() -> Vec<GitHubRelease> {
     (0..6)
@@ -80,6 +80,8 @@ fn an_interrupt_in_the_middle_of_an_asset_leaves_nothing_of_it() {
     scene.github.set(GitHubQuirks { redirect_to, ..GitHubQuirks::default() });
     let mut command = scene
         .command(&scene.github.api_url(), &["--report", "report.json", "--files-manifest", "files.yaml"]);
+    // Both assets come at once, so that one is complete while the other one is not.
+    command.env(CONCURRENCY, "2");
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait("the small one is there", || scene.files().contains_key("acme/tool/v1/small"));
     wait("the large one is asked for", || objects.count("GET", "/tool/1?") > 0);
