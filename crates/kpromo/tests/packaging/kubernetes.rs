@@ -233,7 +233,10 @@ fn the_chart_refuses_values_that_contradict_one_another() {
             json!({ "manifests": { "configMap": "m", "git": { "repository": REPOSITORY } } }),
             "cannot be used together",
         ),
-        (json!({ "shards": { "count": 3, "regions": ["us-west1"] } }), "shards.regions must have shards.count entries"),
+        (
+            json!({ "shards": { "count": 3, "regions": ["us-west1"] } }),
+            "shards.regions must have shards.count entries",
+        ),
         (json!({ "cloud": "azure" }), "cloud"),
         (json!({ "confrim": true }), "confrim"),
         (json!({ "dockerConfigSecret": "s", "credentialHelpers": { "r": "h" } }), "cannot be used together"),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use manifest::policy::{BuildLevel, BuilderSpec, Mode, Policy, PolicySpec};
 use manifest::policy::{Pattern, SignerPattern};
-use manifest::{Manifests, load_plain};
+use manifest::{Manifests, read_plain};
 use oci::{Client, Repository, RepositoryPath, Tag};
 use promote::phase::Attested;
 use promote::{Confirmed, Copying, Ending, Error, Job, Prepared, ReportBuilder, Run, carry_out, prepare};
@@ -36,7 +36,6 @@ pub struct World {
     pub stop: CancellationToken,
     pub copying: Copying,
     pub trust_config: TrustConfig,
-    folder: tempfile::TempDir,
     images: Vec<(String, oci::Digest, Vec<String>)>,
 }
 
@@ -146,7 +145,6 @@ impl World {
             stop: CancellationToken::new(),
             copying: Copying::default(),
             trust_config,
-            folder: tempfile::tempdir().unwrap(),
             images: Vec::new(),
         }
     }
@@ -184,9 +182,8 @@ impl World {
         for (name, digest, tags) in &self.images {
             text.push_str(&format!("- name: {name}\n  dmap:\n    \"{digest}\": {tags:?}\n"));
         }
-        let file = self.folder.path().join("manifest.yaml");
-        std::fs::write(&file, text).unwrap();
-        load_plain(&file).unwrap_or_else(|wrong| panic!("{wrong}"))
+        // Two runs of one world may ask at the same time.
+        read_plain("manifest.yaml", text.into_bytes()).unwrap_or_else(|wrong| panic!("{wrong}"))
     }
 
     pub fn job(&self) -> Job {
