@@ -50,7 +50,7 @@ fn message(error: &Error) -> String {
         Error::MultipleDocuments { .. } => "the file has more than one document (`---`)".to_owned(),
         Error::UnknownAnchor { .. } => "this alias (`*`) has no anchor (`&`)".to_owned(),
         Error::Budget { .. } => "the file is nested too deep or has too many items".to_owned(),
-        // Messages of our own types.
+        // kpromo's own types have worded these messages.
         Error::Message { msg, .. } | Error::SerdeVariantId { msg, .. } => shown(msg),
         Error::ExternalMessage { msg, .. } => format!("not valid YAML: {}", shown(msg)),
         other => format!("not valid YAML: {}", shown(&UserMessageFormatter.format_message(other))),

@@ -90,7 +90,7 @@ impl ManifestAddFlags {
     /// Returns the checked arguments.
     ///
     /// # Errors
-    /// Returns an error if there is no image, or if the digest is not SHA-256.
+    /// Returns an error if no image is named, or if the digest is not SHA-256.
     pub(crate) fn resolve(self) -> Result<ManifestAddArgs, String> {
         sha256(&self.digest)?;
         let name = self.image.parse::<RepositoryPath>();

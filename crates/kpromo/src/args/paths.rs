@@ -14,7 +14,7 @@ use crate::named_files::{Content, NamedFiles};
 /// The arguments that name a file to write.
 const WRITTEN: [&str; 7] =
     ["report", "metrics", "output_plan", "inventory_cache", "files_manifest", "output_file", "output"];
-/// The arguments that name a folder to write to, or one that is no file of this machine.
+/// The arguments that name an output directory, or something other than a local file.
 const FOLDERS: [&str; 5] = ["spool_dir", "output_dir", "storage", "directory", "manifest_root"];
 /// The arguments whose value `-` is standard input.
 const READ_FROM_STANDARD_INPUT: [&str; 11] = [

@@ -10,7 +10,7 @@ use oci_types::text::nearest;
 use super::obsolete::{self, descend, path};
 use crate::color::Paint;
 
-/// Why there is no command to run.
+/// Why the command line runs no command.
 #[derive(Debug)]
 pub(crate) enum NoCommand {
     /// The command line asks for help or for the version, or is empty: a text that the parser prints.

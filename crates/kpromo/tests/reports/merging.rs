@@ -150,7 +150,7 @@ fn shard_of(run: &Value, shard: &str, second: u32) -> String {
     report.to_string()
 }
 
-/// An incomplete set is no success: what the missing shards promoted is not known.
+/// An incomplete set fails, because it is not known what the missing shards promoted.
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_shards_are_named_first_and_the_result_is_no_success() {
     let (world, _, done) = two_runs().await;
