@@ -19,7 +19,7 @@ const IMAGES: usize = 12;
 const DIGESTS: usize = 34;
 const REGIONS: usize = 22;
 
-/// Thin manifests of as many wishes as Kubernetes has.
+/// Thin manifests of as many promotions as Kubernetes has.
 fn write_manifests(folder: &Path) {
     for project in 0..PROJECTS {
         let (manifests, images) =

@@ -98,8 +98,11 @@ impl fmt::Display for Error {
             Self::Blocked(_, images, _) | Self::ScansUnavailable(images, _) => list(f, images),
             Self::NoTrust(error) | Self::TrustUnavailable(error, _) => write!(f, "\n  {error}"),
             Self::CannotSign(error, _) => {
-                let cause = error.to_string().replace('\n', "\n  ");
-                let cause = cause.strip_prefix("there is no identity to sign with. ").unwrap_or(&cause);
+                let tried = match &**error {
+                    SignError::Identity(error) => error.tried(),
+                    _ => None,
+                };
+                let cause = tried.unwrap_or_else(|| error.to_string()).replace('\n', "\n  ");
                 write!(f, "\n  {cause}\n  or promote without signatures: --sign=false")
             }
             Self::Interrupted => Ok(()),
@@ -121,7 +124,7 @@ impl Error {
             Self::NoTrust(_) => return "the attachments of images cannot be verified".to_owned(),
             Self::TrustUnavailable(..) => "the attachments of images cannot be verified",
             Self::CannotSign(error, _) => match **error {
-                SignError::Identity(IdentityError::Nobody { .. }) => "no identity to sign with was found",
+                SignError::Identity(IdentityError::NoSource { .. }) => "no identity to sign with was found",
                 _ => "images cannot be signed",
             },
             Self::Interrupted => "interrupted",

@@ -8,12 +8,12 @@ use std::process::Command;
 use manifest::{Base, DiffError, Manifests, keep_added, limit_to_added, load_plain, load_thin};
 use tempfile::TempDir;
 
-use crate::support::{REGISTRIES, image, load, wishes, write, write_thin};
+use crate::support::{REGISTRIES, image, load, promotions, write, write_thin};
 
 /// Returns the edges that a second text adds to a first one. Both have the same registries.
 fn added(before: &str, after: &str) -> Vec<String> {
     let manifests = |images: &str| load(format!("{REGISTRIES}images:\n{images}")).unwrap();
-    wishes(&keep_added(manifests(after), &manifests(before).manifests))
+    promotions(&keep_added(manifests(after), &manifests(before).manifests))
 }
 
 #[test]
@@ -103,7 +103,7 @@ impl Repository {
     }
 
     fn added(&self, base: &Base) -> Vec<String> {
-        wishes(&self.limited(base).unwrap_or_else(|error| panic!("{error}")))
+        promotions(&self.limited(base).unwrap_or_else(|error| panic!("{error}")))
     }
 }
 
@@ -163,7 +163,7 @@ fn a_plain_manifest_is_compared_by_its_own_name() {
     for path in [&file, &link] {
         let added = limit_to_added(load_plain(path).unwrap(), path, &revision("HEAD")).unwrap();
         assert_eq!(
-            (wishes(&added), added.warnings.len()),
+            (promotions(&added), added.warnings.len()),
             (vec!["a@a:y".to_owned()], 0),
             "{}",
             path.display()
@@ -177,7 +177,7 @@ fn a_manifest_that_was_not_there_is_all_new() {
     repository.commit();
     repository.thin("one", &image("a", &[('a', "x")]));
     let limited = repository.limited(&revision("HEAD")).unwrap();
-    assert_eq!((wishes(&limited), limited.warnings.len()), (vec!["a@a:x".to_owned()], 0));
+    assert_eq!((promotions(&limited), limited.warnings.len()), (vec!["a@a:x".to_owned()], 0));
 }
 
 #[test]

@@ -7,12 +7,12 @@ use manifest::{Base, Manifests, limit_to_added};
 
 use crate::diff::Repository;
 use crate::support::{
-    REGISTRIES, copy, data, digest, edges, image, lines_below, thin, wishes, write, write_thin,
+    REGISTRIES, copy, data, digest, edges, image, lines_below, promotions, thin, write, write_thin,
 };
 
 /// The edges added since the last commit, with the warnings and the rejected faults.
 struct Added {
-    wishes: Vec<String>,
+    promotions: Vec<String>,
     warnings: String,
     rejected: String,
 }
@@ -24,7 +24,7 @@ impl Added {
         let commit = &repository.git(&["rev-parse", "HEAD"])[..12];
         let shown = |lines: String| lines.replace(commit, "<commit>");
         Self {
-            wishes: wishes(&limited),
+            promotions: promotions(&limited),
             warnings: shown(lines_below(folder, &limited.warnings)),
             rejected: shown(lines_below(folder, limited.rejected.iter())),
         }
@@ -76,7 +76,7 @@ fn bad_lines() -> String {
 fn an_error_that_the_base_also_has_is_a_warning_at_any_position() {
     let after = format!("# moved\n\n{}{}", image("new", &[('e', "x")]), bad_lines().replace("-z", "\"-z\""));
     let added = between(&bad_lines(), &after);
-    assert_eq!(added.wishes, ["new@e:x"]);
+    assert_eq!(added.promotions, ["new@e:x"]);
     assert_eq!(added.rejected, "");
     assert_eq!(added.warnings.lines().count(), 3, "{}", added.warnings);
 }
@@ -105,7 +105,7 @@ fn a_bad_line_that_is_new_or_changed_is_an_error() {
 #[test]
 fn a_good_tag_beside_a_bad_one_is_added_and_the_bad_one_stays_a_warning() {
     let added = between(&image("a", &[('a', "x, -y")]), &image("a", &[('a', "x, -y, z")]));
-    assert_eq!((added.wishes, added.rejected.as_str()), (vec!["a@a:z".to_owned()], ""));
+    assert_eq!((added.promotions, added.rejected.as_str()), (vec!["a@a:z".to_owned()], ""));
     assert_eq!(added.warnings.lines().count(), 1);
 }
 
@@ -116,7 +116,7 @@ fn an_entry_that_is_mended_is_added() {
         .replace("-z", "w")
         .replace("name: B", "name: b");
     let added = between(&bad_lines(), &mended);
-    assert_eq!(added.wishes, ["a@b:y", "a@c:w", "b@d:x"]);
+    assert_eq!(added.promotions, ["a@b:y", "a@c:w", "b@d:x"]);
     assert_eq!((added.rejected.as_str(), added.warnings.as_str()), ("", ""));
 }
 
@@ -124,7 +124,7 @@ fn an_entry_that_is_mended_is_added() {
 fn edges_of_an_unparsable_base_are_reported_and_not_promoted() {
     let good = image("a", &[('a', "x")]);
     let added = between(&format!("{good}[\n"), &(good + &image("b", &[('b', "y, z")])));
-    assert!(added.wishes.is_empty(), "{:?}", added.wishes);
+    assert!(added.promotions.is_empty(), "{:?}", added.promotions);
     insta::assert_snapshot!(added.rejected, @"images/p/images.yaml: 3 edges of this project cannot be promoted: it is not known whether they were added since commit <commit>, where <commit>:images/p/images.yaml:4:1: not YAML that can be read: unclosed bracket '['");
 }
 
@@ -136,7 +136,7 @@ fn edges_of_a_file_that_was_no_yaml_are_known_where_another_project_had_them() {
     repository.commit();
     write_thin(repository.folder.path(), "p", REGISTRIES, &image("a", &[('a', "x")]));
     let added = Added::since_last_commit(&repository);
-    assert!(added.wishes.is_empty() && added.rejected.is_empty(), "{}", added.rejected);
+    assert!(added.promotions.is_empty() && added.rejected.is_empty(), "{}", added.rejected);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_project_with_invalid_registries_in_the_base_promotes_only_edges_that_are_su
     repository.commit();
     write_thin(repository.folder.path(), "p", REGISTRIES, &(old + &image("b", &[('b', "y")])));
     let added = Added::since_last_commit(&repository);
-    assert_eq!(added.wishes, ["b@b:y"]);
+    assert_eq!(added.promotions, ["b@b:y"]);
     insta::assert_snapshot!(added.rejected, @"images/p/images.yaml: 1 edge of this project cannot be promoted: it is not known whether it was added since commit <commit>, where <commit>:manifests/p/promoter-manifest.yaml:5:1: unknown field `oops`");
 }
 
@@ -175,7 +175,7 @@ fn a_project_that_the_base_has_not_is_all_new() {
         );
     }
     let added = Added::since_last_commit(&repository);
-    assert_eq!((added.wishes.len(), added.rejected.as_str()), (3, ""));
+    assert_eq!((added.promotions.len(), added.rejected.as_str()), (3, ""));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_plain_base_is_read_as_far_as_it_can_be() {
     write(&file, text(&(image("a", &[('a', "x")]) + &image("b", &[('b', "y")]))));
     let manifests = manifest::load_plain(&file).unwrap();
     let limited = limit_to_added(manifests, &file, &Base::Revision("HEAD".to_owned())).unwrap();
-    assert_eq!(wishes(&limited), ["b@b:y"]);
+    assert_eq!(promotions(&limited), ["b@b:y"]);
     assert_eq!(limited.rejected.count(), 1, "what the refused manifest had is not dropped silently");
 }
 
@@ -204,7 +204,12 @@ fn links_between_projects_are_followed_in_the_base_too() {
     write(&folder.join("manifests/two/promoter-manifest.yaml"), REGISTRIES.replace("gcr.io/p", "gcr.io/q"));
     repository.commit();
     let added = Added::since_last_commit(&repository);
-    assert!(added.wishes.is_empty() && added.rejected.is_empty(), "{:?} {}", added.wishes, added.rejected);
+    assert!(
+        added.promotions.is_empty() && added.rejected.is_empty(),
+        "{:?} {}",
+        added.promotions,
+        added.rejected
+    );
 
     write_thin(folder, "one", REGISTRIES, &image("a", &[('a', "x, y")]));
     let added = edges(&limited(&repository)).into_iter().collect::<Vec<_>>();
@@ -225,7 +230,7 @@ fn a_link_of_the_base_that_leads_out_or_in_circles_is_not_taken_for_an_absent_fi
         write(&link, image("a", &[('a', "x")]));
         let added = Added::since_last_commit(&repository);
         assert!(
-            added.wishes.is_empty() && added.rejected.contains("1 edge of"),
+            added.promotions.is_empty() && added.rejected.contains("1 edge of"),
             "{target}: {}",
             added.rejected
         );
@@ -255,6 +260,6 @@ fn a_policy_that_was_wrong_before_and_is_wrong_now_is_a_warning_where_the_projec
     assert_eq!((added.warnings.lines().count(), added.rejected.as_str()), (2, ""));
     write_thin(folder, "below", &below, &image("b", &[('b', "x, y")]));
     let added = Added::since_last_commit(&repository);
-    assert!(added.wishes.is_empty());
+    assert!(added.promotions.is_empty());
     assert!(added.rejected.contains("this project is left out"), "what it adds is lost: {}", added.rejected);
 }

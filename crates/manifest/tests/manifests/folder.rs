@@ -8,7 +8,7 @@ use std::process::Command;
 use manifest::{Severity, load_thin};
 use tempfile::TempDir;
 
-use crate::support::{REGISTRIES, image, lines_below, rejected, wishes, write, write_thin};
+use crate::support::{REGISTRIES, image, lines_below, promotions, rejected, write, write_thin};
 
 /// Creates a folder with one valid project.
 fn folder() -> TempDir {
@@ -49,7 +49,7 @@ fn unrelated_files_are_ignored() {
     for path in ["README.md", "OWNERS", "manifests/OWNERS", "manifests/good/notes.yaml", "images/README.md"] {
         write(&folder.path().join(path), "{ this is no manifest");
     }
-    assert_eq!(wishes(&load_thin(folder.path()).unwrap()), ["a@a:x"]);
+    assert_eq!(promotions(&load_thin(folder.path()).unwrap()), ["a@a:x"]);
     assert_eq!(warnings(folder.path()), "");
 }
 
@@ -58,7 +58,7 @@ fn the_old_field_images_path_means_nothing_in_thin_manifests() {
     let folder = folder();
     let registries = format!("{REGISTRIES}imagesPath: elsewhere/images.yaml\n");
     write_thin(folder.path(), "good", &registries, &image("a", &[('a', "x")]));
-    assert_eq!(wishes(&load_thin(folder.path()).unwrap()), ["a@a:x"]);
+    assert_eq!(promotions(&load_thin(folder.path()).unwrap()), ["a@a:x"]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn links_within_the_folder_are_followed() {
     let folder = folder();
     symlink("good", folder.path().join("manifests/linked")).unwrap();
     symlink("good", folder.path().join("images/linked")).unwrap();
-    assert_eq!(wishes(&load_thin(folder.path()).unwrap()), ["a@a:x", "a@a:x"]);
+    assert_eq!(promotions(&load_thin(folder.path()).unwrap()), ["a@a:x", "a@a:x"]);
 }
 
 #[test]
@@ -197,5 +197,5 @@ fn a_name_that_would_control_a_terminal_is_an_error_and_is_escaped() {
     manifests/line\nbreak: the project's name has control characters
     manifests/turned\u{202e}: the project's name has control characters
     ");
-    assert_eq!(wishes(&load_thin(folder.path()).unwrap()), ["a@a:x"]);
+    assert_eq!(promotions(&load_thin(folder.path()).unwrap()), ["a@a:x"]);
 }

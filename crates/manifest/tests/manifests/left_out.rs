@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::support::{
-    REGISTRIES, data, digest, edges, image, lines_below, rejected, thin, wishes, write, write_thin,
+    REGISTRIES, data, digest, edges, image, lines_below, promotions, rejected, thin, write, write_thin,
 };
 
 /// Creates two projects with different sources. One of them has these images.
@@ -28,7 +28,7 @@ fn other_registries() -> String {
 fn read(images: &str) -> (Vec<String>, String) {
     let folder = folder(images);
     let manifests = thin(folder.path());
-    let mut add = wishes(&manifests);
+    let mut add = promotions(&manifests);
     assert_eq!(add.pop().as_deref(), Some("good@f:x"));
     assert!(manifests.rejected.iter().all(|fault| fault.severity() == Severity::Error));
     let text = format!(
@@ -146,13 +146,13 @@ fn a_file_of_images_that_cannot_be_read_leaves_out_its_project() {
     for bad in ["- name: [\n", "just a text", "{a: b}", "- name: a\n--- \n- name: b\n", "- \0", "- !secret x"]
     {
         let folder = folder(bad);
-        assert_eq!(wishes(&thin(folder.path())), ["good@f:x"], "{bad}");
+        assert_eq!(promotions(&thin(folder.path())), ["good@f:x"], "{bad}");
         let faults = rejected(folder.path());
         assert!(faults.starts_with("images/bad/images.yaml") && faults.lines().count() == 1, "{faults}");
     }
     let folder = folder("");
     fs::remove_file(folder.path().join("images/bad/images.yaml")).unwrap();
-    assert_eq!(wishes(&thin(folder.path())), ["good@f:x"]);
+    assert_eq!(promotions(&thin(folder.path())), ["good@f:x"]);
     assert!(rejected(folder.path()).contains("there is no such file"));
 }
 
@@ -171,7 +171,7 @@ fn anything_wrong_with_registries_leaves_out_their_project() {
     ] {
         let folder = folder(&image("a", &[('a', "x")]));
         write(&folder.path().join("manifests/bad/promoter-manifest.yaml"), bad);
-        assert_eq!(wishes(&thin(folder.path())), ["good@f:x"], "{bad}");
+        assert_eq!(promotions(&thin(folder.path())), ["good@f:x"], "{bad}");
         let faults = rejected(folder.path());
         let is_there = |line: &str| line.starts_with("manifests/bad/promoter-manifest.yaml");
         assert!(!faults.is_empty() && faults.lines().all(is_there), "{faults}");
@@ -206,7 +206,7 @@ proptest! {
         is_images in any::<bool>(),
     ) {
         let folder = folder(&(image("a", &[('a', "x, y"), ('b', "")]) + &image("b", &[('c', "z")])));
-        let whole = wishes(&thin(folder.path()));
+        let whole = promotions(&thin(folder.path()));
         let file = if is_images { "images/bad/images.yaml" } else { "manifests/bad/promoter-manifest.yaml" };
         let file = folder.path().join(file);
         let mut damaged = fs::read(&file).unwrap();
@@ -216,7 +216,7 @@ proptest! {
         let is_text = std::str::from_utf8(&damaged).is_ok_and(|text| !text.contains('\0'));
         write(&file, damaged);
         let manifests = thin(folder.path());
-        let read = wishes(&manifests);
+        let read = promotions(&manifests);
         // A registries file that is not text may declare a policy for any source.
         prop_assert!(read.contains(&"good@f:x".to_owned()) || !is_images && !is_text);
         if !is_images {

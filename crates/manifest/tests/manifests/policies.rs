@@ -7,7 +7,7 @@ use manifest::Manifests;
 use manifest::policy::Mode;
 use tempfile::TempDir;
 
-use crate::support::{REGISTRIES, image, rejected, thin, wishes, write, write_thin};
+use crate::support::{REGISTRIES, image, promotions, rejected, thin, write, write_thin};
 
 const POLICY: &str = r"provenance:
   mode: require
@@ -80,7 +80,7 @@ fn a_wrong_policy_leaves_out_the_images_of_a_wider_source_that_lie_below_it() {
     let images =
         image("deep/b", &[('b', "x")]) + &image("deeper", &[('c', "x")]) + &image("deep", &[('d', "x")]);
     write_thin(folder.path(), "wide", REGISTRIES, &images);
-    assert_eq!(wishes(&thin(folder.path())), ["deeper@c:x"]);
+    assert_eq!(promotions(&thin(folder.path())), ["deeper@c:x"]);
     assert!(
         rejected(folder.path()).contains("images/wide/images.yaml: the image deep/b is left out, because ")
     );

@@ -76,9 +76,9 @@ fn all_of_kubernetes_is_read_at_once() {
     let folder = TempDir::new().unwrap();
     write_kubernetes(folder.path());
     let manifests = load_thin(folder.path()).unwrap();
-    let wishes: usize =
+    let promotions: usize =
         manifests.manifests.iter().flat_map(|m| &m.images).map(|image| image.digests.len()).sum();
-    assert_eq!((manifests.manifests.len(), wishes), (110, 44_000));
+    assert_eq!((manifests.manifests.len(), promotions), (110, 44_000));
     assert!(manifests.manifests.is_sorted_by_key(|manifest| manifest.name.clone()));
 }
 

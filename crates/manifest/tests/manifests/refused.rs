@@ -7,7 +7,7 @@ use manifest::load_plain;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::support::{REGISTRIES, complaints, digest, image, load, wishes};
+use crate::support::{REGISTRIES, complaints, digest, image, load, promotions};
 
 /// Returns a manifest with these images.
 fn with_images(images: &str) -> String {
@@ -129,7 +129,7 @@ fn aliases_may_save_writing() {
         digest('a'),
         digest('b')
     );
-    assert_eq!(wishes(&load(tags).unwrap()), ["a@a:x", "a@a:y", "b@b:x", "b@b:y"]);
+    assert_eq!(promotions(&load(tags).unwrap()), ["a@a:x", "a@a:y", "b@b:x", "b@b:y"]);
     let merged = with_images(&format!("- <<: {{name: a}}\n  name: a\n  dmap: {{{}: []}}\n", digest('a')));
     assert_eq!(complaints(merged), ["6:3: unknown field `<<`"]);
 }
@@ -176,12 +176,12 @@ fn tags_that_look_like_numbers_dates_or_booleans_are_their_text() {
     let add = load(with_tag(&tags.replace(", .5", ""))).unwrap();
     let expected: Vec<String> =
         tags.replace(", .5", "").split(", ").map(|tag| format!("a@a:{tag}")).collect();
-    assert_eq!(wishes(&add), expected);
+    assert_eq!(promotions(&add), expected);
 }
 
 #[test]
 fn a_repeated_tag_is_one_edge() {
-    assert_eq!(wishes(&load(with_tag("x, y, x")).unwrap()), ["a@a:x", "a@a:y"]);
+    assert_eq!(promotions(&load(with_tag("x, y, x")).unwrap()), ["a@a:x", "a@a:y"]);
 }
 
 #[test]

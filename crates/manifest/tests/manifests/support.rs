@@ -64,19 +64,19 @@ pub(crate) fn lines_below(folder: &Path, shown: impl IntoIterator<Item = impl To
 }
 
 /// Returns all listed promotions, as `image@digit:tag` with one digit of the digest, or `image@digit` without a tag.
-pub(crate) fn wishes(manifests: &Manifests) -> Vec<String> {
-    let mut wishes = Vec::new();
+pub(crate) fn promotions(manifests: &Manifests) -> Vec<String> {
+    let mut promotions = Vec::new();
     for image in manifests.manifests.iter().flat_map(|manifest| &manifest.images) {
         for listed in &image.digests {
             let digit = &listed.digest.hex()[..1];
             let tags = listed.tags.iter().map(|(tag, _)| format!("{}@{digit}:{tag}", image.name));
-            wishes.extend(tags);
+            promotions.extend(tags);
             if listed.tags.is_empty() {
-                wishes.push(format!("{}@{digit}", image.name));
+                promotions.push(format!("{}@{digit}", image.name));
             }
         }
     }
-    wishes
+    promotions
 }
 
 /// Returns all edges of manifests, as `repository:tag@digit` with one digit of the digest, or `repository@digit` without a

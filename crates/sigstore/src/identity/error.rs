@@ -51,12 +51,8 @@ impl fmt::Display for TokenSource {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// No source applies.
-    #[error(
-        "there is no identity to sign with. Tried in this order:{}\ngive a token with --identity-token \
-         FILE, or sign with a key",
-        listed(asked)
-    )]
-    Nobody {
+    #[error("there is no identity to sign with. {}", tried(asked))]
+    NoSource {
         /// The sources, and why each of them does not apply.
         asked: Vec<(TokenSource, String)>,
     },
@@ -106,6 +102,15 @@ impl IdentityError {
         matches!(self, Self::TemporarilyUnavailable { .. })
     }
 
+    /// Returns the sources that were tried and what to do, if no source applies: the message without its first sentence, for an
+    /// error that says the same.
+    pub fn tried(&self) -> Option<String> {
+        match self {
+            Self::NoSource { asked } => Some(tried(asked)),
+            _ => None,
+        }
+    }
+
     pub(super) fn of(from: TokenSource, failure: Failure) -> Self {
         let Failure { why, is_temporary } = failure;
         if is_temporary {
@@ -114,6 +119,13 @@ impl IdentityError {
             Self::Unavailable { from, why }
         }
     }
+}
+
+fn tried(asked: &[(TokenSource, String)]) -> String {
+    format!(
+        "Tried in this order:{}\ngive a token with --identity-token FILE, or sign with a key",
+        listed(asked)
+    )
 }
 
 fn listed(asked: &[(TokenSource, String)]) -> String {

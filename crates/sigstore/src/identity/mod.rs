@@ -213,7 +213,7 @@ impl Identity {
                 Err(failure) => return Err(IdentityError::of(from, failure)),
             }
         }
-        Err(IdentityError::Nobody { asked })
+        Err(IdentityError::NoSource { asked })
     }
 
     /// Returns another token of a source that has returned one before.
