@@ -44,10 +44,12 @@ fn main() {
 fn sources() -> Vec<PathBuf> {
     let crates = fs::read_dir("..").into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
     let mut crates: Vec<PathBuf> = crates
-        .filter(|folder| folder.join("src").is_dir() && !OTHERS.iter().any(|other| folder.ends_with(other)))
+        .filter(|directory| {
+            directory.join("src").is_dir() && !OTHERS.iter().any(|other| directory.ends_with(other))
+        })
         .collect();
     crates.sort();
-    let of_crates = crates.iter().flat_map(|folder| [folder.join("src"), folder.join("Cargo.toml")]);
+    let of_crates = crates.iter().flat_map(|directory| [directory.join("src"), directory.join("Cargo.toml")]);
     of_crates.chain(["../../Cargo.toml", "../../Cargo.lock", "build.rs"].map(PathBuf::from)).collect()
 }
 

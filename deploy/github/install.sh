@@ -21,9 +21,9 @@ url=${KPROMO_URL:-https://github.com/$KPROMO_REPOSITORY/releases/download/v$KPRO
 protocols='=https'
 [[ -z $KPROMO_SHA256 ]] || protocols='=https,http'
 
-folder=$RUNNER_TEMP/kpromo-install
-mkdir -p "$folder"
-cd "$folder"
+directory=$RUNNER_TEMP/kpromo-install
+mkdir -p "$directory"
+cd "$directory"
 download() {
   curl --fail --silent --show-error --location --proto "$protocols" --proto-redir '=https' \
     --max-time 300 --retry 3 --output "$1" "$url/$1" || fail "downloading $url/$1 failed: does the release $KPROMO_VERSION exist?"
@@ -38,4 +38,4 @@ fi
 echo "$sum  $name.tar.gz" | sha256sum --check --strict --quiet ||
   fail "$url/$name.tar.gz does not have the checksum ${sum:-that SHA256SUMS should list}"
 tar --extract --gzip --file "$name.tar.gz" "$name/kpromo"
-echo "kpromo=$folder/$name/kpromo" >> "$GITHUB_OUTPUT"
+echo "kpromo=$directory/$name/kpromo" >> "$GITHUB_OUTPUT"

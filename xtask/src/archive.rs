@@ -12,7 +12,7 @@ use tar::{Builder, EntryType, Header};
 
 use crate::error::Error;
 
-/// Files, folders and links to pack, by their paths. Paths are relative to the root of the archive, with `/` between
+/// Files, directories and links to pack, by their paths. Paths are relative to the root of the archive, with `/` between
 /// components.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tree {
@@ -29,19 +29,19 @@ struct Entry {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    Folder,
+    Directory,
     File(Vec<u8>),
 }
 
 impl Tree {
-    /// Adds a file that belongs to root, and its folders.
+    /// Adds a file that belongs to root, and its directories.
     pub(crate) fn file(&mut self, path: &str, mode: u32, content: impl Into<Vec<u8>>) {
         self.add(path, Entry { kind: Kind::File(content.into()), mode, owner: 0 });
     }
 
-    /// Adds a folder, and those above it.
-    pub(crate) fn folder(&mut self, path: &str, mode: u32, owner: u64) {
-        self.add(path, Entry { kind: Kind::Folder, mode, owner });
+    /// Adds a directory, and those above it.
+    pub(crate) fn directory(&mut self, path: &str, mode: u32, owner: u64) {
+        self.add(path, Entry { kind: Kind::Directory, mode, owner });
     }
 
     /// Adds a file of this machine, through links.
@@ -74,9 +74,9 @@ impl Tree {
     fn add(&mut self, path: &str, entry: Entry) {
         let path = path.trim_matches('/');
         let above = path.match_indices('/').map(|(end, _)| &path[..end]);
-        for folder in above {
-            let plain = Entry { kind: Kind::Folder, mode: PROGRAM, owner: 0 };
-            self.entries.entry(folder.to_owned()).or_insert(plain);
+        for directory in above {
+            let plain = Entry { kind: Kind::Directory, mode: PROGRAM, owner: 0 };
+            self.entries.entry(directory.to_owned()).or_insert(plain);
         }
         self.entries.insert(path.to_owned(), entry);
     }
@@ -85,7 +85,7 @@ impl Tree {
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.entries.iter().filter_map(|(path, entry)| match &entry.kind {
             Kind::File(content) => Some((path.as_str(), content.as_slice())),
-            Kind::Folder => None,
+            Kind::Directory => None,
         })
     }
 
@@ -93,11 +93,11 @@ impl Tree {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub(crate) fn unpack(&self, folder: &Path) -> Result<(), Error> {
+    pub(crate) fn unpack(&self, directory: &Path) -> Result<(), Error> {
         for (path, entry) in &self.entries {
-            let path = folder.join(path);
+            let path = directory.join(path);
             match &entry.kind {
-                Kind::Folder => fs::create_dir_all(&path),
+                Kind::Directory => fs::create_dir_all(&path),
                 Kind::File(content) => fs::write(&path, content),
             }
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(entry.mode)))
@@ -120,7 +120,7 @@ impl Tree {
             header.set_mtime(time);
             header.set_size(0);
             match &entry.kind {
-                Kind::Folder => {
+                Kind::Directory => {
                     header.set_entry_type(EntryType::Directory);
                     builder.append_data(&mut header, format!("{path}/"), io::empty())?;
                 }
@@ -168,7 +168,7 @@ mod tests {
             files.reverse();
         }
         files.into_iter().for_each(|(path, mode, content)| tree.file(path, mode, content));
-        tree.folder("home/nonroot", 0o750, 65532);
+        tree.directory("home/nonroot", 0o750, 65532);
         tree
     }
 
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_has_the_folders_the_modes_the_owners_and_one_time() {
+    fn an_archive_has_the_directories_the_modes_the_owners_and_one_time() {
         let bytes = sample(true).tar(1_700_000_000).unwrap();
         let mut archive = tar::Archive::new(bytes.as_slice());
         let mut seen = Vec::new();
@@ -209,10 +209,11 @@ mod tests {
 
     #[test]
     fn an_unpacked_tree_has_the_files_with_their_modes() {
-        let folder = tempfile::tempdir().unwrap();
-        sample(false).unpack(folder.path()).unwrap();
-        let mode = |path: &str| fs::metadata(folder.path().join(path)).unwrap().permissions().mode() & 0o7777;
-        assert_eq!(fs::read(folder.path().join("usr/bin/kpromo")).unwrap(), b"program");
+        let directory = tempfile::tempdir().unwrap();
+        sample(false).unpack(directory.path()).unwrap();
+        let mode =
+            |path: &str| fs::metadata(directory.path().join(path)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(fs::read(directory.path().join("usr/bin/kpromo")).unwrap(), b"program");
         assert_eq!([mode("usr/bin/kpromo"), mode("etc/passwd"), mode("home/nonroot")], [0o755, 0o644, 0o750]);
     }
 

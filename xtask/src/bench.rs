@@ -96,7 +96,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     }
     let (sigstore, cosign) = sigstore(workspace)?;
     let mut command = benchmark(ends_with_us(&program), &[SIGN]);
-    command.arg("--sigstore").arg(sigstore.folder());
+    command.arg("--sigstore").arg(sigstore.directory());
     command.args(cosign.iter().filter(|_| !arguments.no_peers));
     step("benchmark of signatures", &mut command).map(drop)
 }
@@ -170,7 +170,8 @@ fn peer(name: &str, version: &str, path: &Path) -> [OsString; 2] {
     [format!("--{name}").into(), value]
 }
 
-/// Returns the version of an installed program, which depends on the Debian release: `skopeo version 1.9.3`, `rclone v1.60.1-DEV`.
+/// Returns the version of an installed program, which depends on the Debian release: `skopeo version 1.9.3`, `rclone
+/// v1.60.1-DEV`.
 fn said_version(package: Package) -> String {
     let output = Command::new(package.command).arg("--version").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();

@@ -35,9 +35,9 @@ const CHECKSUMS: &str = "SHA256SUMS";
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Error> {
     let stamp = Stamp::read(workspace)?;
     let platform = release::platform(workspace)?;
-    let folder = workspace.target().join("xtask");
+    let directory = workspace.target().join("xtask");
     let bom = sbom::of_binary(workspace, &arguments.features, &platform, &stamp)?;
-    let target = folder.join("release");
+    let target = directory.join("release");
     let place = Place { sources: workspace.root(), target: &target };
     let binary = release::build(workspace, place, &arguments.features, &stamp)?;
     size::check_release(&binary)?;
@@ -51,25 +51,25 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
         }
         say("    two builds in different directories are equal to the byte");
     }
-    release.write(&folder.join("dist"))
+    release.write(&directory.join("dist"))
 }
 
-/// A second build. Its folder is removed when it is dropped.
+/// A second build. Its directory is removed when it is dropped.
 struct Again {
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
     sources: PathBuf,
     binary: PathBuf,
 }
 
 fn rebuild(workspace: &Workspace, arguments: &Arguments, stamp: &Stamp) -> Result<Again, Error> {
     let above = workspace.target().join("xtask");
-    let folder = tempfile::tempdir_in(&above).map_err(Error::file("making a directory in", above))?;
-    let copied = folder.path().join("elsewhere");
+    let directory = tempfile::tempdir_in(&above).map_err(Error::file("making a directory in", above))?;
+    let copied = directory.path().join("elsewhere");
     sources::copy(workspace, &copied)?;
-    let target = folder.path().join("build");
+    let target = directory.path().join("build");
     let place = Place { sources: &copied, target: &target };
     let binary = release::build(workspace, place, &arguments.features, stamp)?;
-    Ok(Again { _folder: folder, sources: copied, binary })
+    Ok(Again { _directory: directory, sources: copied, binary })
 }
 
 /// The files of a release with their names.
@@ -117,13 +117,13 @@ impl Release {
     }
 
     /// Writes the files to a directory, in the place of those of an older release.
-    fn write(&self, folder: &Path) -> Result<(), Error> {
-        if folder.exists() {
-            fs::remove_dir_all(folder).map_err(Error::file("removing", folder))?;
+    fn write(&self, directory: &Path) -> Result<(), Error> {
+        if directory.exists() {
+            fs::remove_dir_all(directory).map_err(Error::file("removing", directory))?;
         }
-        fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
+        fs::create_dir_all(directory).map_err(Error::file("making the directory", directory))?;
         for (name, content) in &self.files {
-            let file = folder.join(name);
+            let file = directory.join(name);
             fs::write(&file, content).map_err(Error::file("writing", &file))?;
             say(&format!("    {}", file.display()));
         }
@@ -160,13 +160,13 @@ mod tests {
 
     #[test]
     fn a_release_has_the_checksums_of_its_files_and_replaces_an_older_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let dist = folder.path().join("dist");
+        let directory = tempfile::tempdir().unwrap();
+        let dist = directory.path().join("dist");
         fs::create_dir(&dist).unwrap();
         fs::write(dist.join("old.tar.gz"), "").unwrap();
         let workspace = Workspace::locate().unwrap();
         // Prints its arguments, or writes a page or a schema if one is requested.
-        let binary = folder.path().join("kpromo");
+        let binary = directory.path().join("kpromo");
         let script = "#!/bin/sh\ncase \"$1 $2\" in\n'reference man') echo page > \"$3/kpromo.1\" ;;\n\
                       'reference schemas') echo {} > \"$3/report.schema.json\" ;;\nesac\necho \"$@\"\n";
         fs::write(&binary, script).unwrap();

@@ -59,8 +59,8 @@ pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<(), Error> {
     for (file, text) in &schemas {
         update(file, text)?;
     }
-    let folder = workspace.root().join(SCHEMAS);
-    for name in names(&folder)? {
+    let directory = workspace.root().join(SCHEMAS);
+    for name in names(&directory)? {
         let file = format!("{SCHEMAS}/{name}");
         if schemas.contains_key(&file) {
             continue;
@@ -68,7 +68,7 @@ pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<(), Error> {
         if check {
             stale.push(file);
         } else {
-            let path = folder.join(name);
+            let path = directory.join(name);
             fs::remove_file(&path).map_err(Error::file("removing", &path))?;
             say(&format!("    {file}: removed"));
         }
@@ -82,22 +82,23 @@ pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<(), Error> {
 
 /// Returns the schemas that kpromo writes, by their files in the repository.
 fn schemas(workspace: &Workspace) -> Result<BTreeMap<String, String>, Error> {
-    let folder = tempfile::tempdir().map_err(Error::file("making a directory in", std::env::temp_dir()))?;
+    let directory =
+        tempfile::tempdir().map_err(Error::file("making a directory in", std::env::temp_dir()))?;
     let mut kpromo = workspace.cargo(["run", "--quiet", "--package", "kpromo", "--", "reference", "schemas"]);
-    output("the schemas", kpromo.arg(folder.path()))?;
+    output("the schemas", kpromo.arg(directory.path()))?;
     let read = |name: String| {
-        let path = folder.path().join(&name);
+        let path = directory.path().join(&name);
         let text = fs::read_to_string(&path).map_err(Error::file("reading", path))?;
         Ok((format!("{SCHEMAS}/{name}"), text))
     };
-    names(folder.path())?.into_iter().map(read).collect()
+    names(directory.path())?.into_iter().map(read).collect()
 }
 
 /// Returns the names of the files in a directory, in order. Creates the directory if it does not exist.
-fn names(folder: &Path) -> Result<Vec<String>, Error> {
-    fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
-    let entries = fs::read_dir(folder).map_err(Error::file("listing", folder))?;
-    let entries = entries.collect::<Result<Vec<_>, _>>().map_err(Error::file("listing", folder))?;
+fn names(directory: &Path) -> Result<Vec<String>, Error> {
+    fs::create_dir_all(directory).map_err(Error::file("making the directory", directory))?;
+    let entries = fs::read_dir(directory).map_err(Error::file("listing", directory))?;
+    let entries = entries.collect::<Result<Vec<_>, _>>().map_err(Error::file("listing", directory))?;
     let mut names: Vec<_> =
         entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
@@ -105,27 +106,27 @@ fn names(folder: &Path) -> Result<Vec<String>, Error> {
 }
 
 fn man(workspace: &Workspace) -> Result<(), Error> {
-    let folder = workspace.target().join("man");
-    fs::create_dir_all(&folder).map_err(Error::file("making the directory", &folder))?;
+    let directory = workspace.target().join("man");
+    fs::create_dir_all(&directory).map_err(Error::file("making the directory", &directory))?;
     let mut kpromo = workspace.cargo(["run", "--quiet", "--package", "kpromo", "--", "reference", "man"]);
-    step("man pages", kpromo.arg(&folder))?;
-    say(&format!("    {}", folder.display()));
+    step("man pages", kpromo.arg(&directory))?;
+    say(&format!("    {}", directory.display()));
     Ok(())
 }
 
 fn book(workspace: &Workspace) -> Result<(), Error> {
-    let folder = workspace.target().join("book");
-    step("book", &mut mdbook(workspace.root(), &folder)?)?;
-    let broken = links::broken(&folder)?;
+    let directory = workspace.target().join("book");
+    step("book", &mut mdbook(workspace.root(), &directory)?)?;
+    let broken = links::broken(&directory)?;
     if !broken.is_empty() {
         return Err(Error::BrokenLinks { links: broken });
     }
-    say(&format!("    {}", folder.join("index.html").display()));
+    say(&format!("    {}", directory.join("index.html").display()));
     Ok(())
 }
 
-fn mdbook(root: &Path, folder: &Path) -> Result<Command, Error> {
+fn mdbook(root: &Path, directory: &Path) -> Result<Command, Error> {
     let mut command = Command::new(Cache::open()?.install(&MDBOOK)?);
-    command.arg("build").arg("--dest-dir").arg(folder).arg(root);
+    command.arg("build").arg("--dest-dir").arg(directory).arg(root);
     Ok(command)
 }

@@ -12,16 +12,16 @@ use std::path::{Path, PathBuf};
 
 /// Returns the cache of built tools, outside any checkout so that all checkouts share it. Returns `None` if there is no location.
 pub(crate) fn tools_cache() -> Option<PathBuf> {
-    cache_folder(|name| env::var_os(name).filter(|value| !value.is_empty()))
+    cache_directory(|name| env::var_os(name).filter(|value| !value.is_empty()))
 }
 
-fn cache_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let below = |name: &str, path: &str| variable(name).map(|folder| PathBuf::from(folder).join(path));
+fn cache_directory(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let below = |name: &str, path: &str| variable(name).map(|directory| PathBuf::from(directory).join(path));
     below("KPROMO_TOOLS", "")
         .or_else(|| below("XDG_CACHE_HOME", "kpromo/tools"))
         .or_else(|| below("HOME", ".cache/kpromo/tools"))
-        // Builds run in other folders, where a relative path resolves to another location.
-        .and_then(|folder| std::path::absolute(folder).ok())
+        // Builds run in other directories, where a relative path resolves to another location.
+        .and_then(|directory| std::path::absolute(directory).ok())
 }
 
 /// The variable that gives the tests the directory of programs.
@@ -33,10 +33,10 @@ pub(crate) const CONCURRENCY: &str = "KPROMO_TEST_CONCURRENCY";
 
 /// Returns whether the tests are to use a Sigstore that is already running.
 pub(crate) fn has_sigstore() -> bool {
-    env::var_os(SIGSTORE).is_some_and(|folder| !folder.is_empty())
+    env::var_os(SIGSTORE).is_some_and(|directory| !directory.is_empty())
 }
 
-/// Returns the search path for programs: PATH, and Debian's folders for servers, which a user's PATH may lack.
+/// Returns the search path for programs: PATH, and Debian's directories for servers, which a user's PATH may lack.
 pub(crate) fn path() -> OsString {
     let mut path = env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/sbin");
@@ -58,7 +58,7 @@ pub(crate) fn source_date_epoch() -> Option<String> {
     env::var("SOURCE_DATE_EPOCH").ok().filter(|text| !text.is_empty())
 }
 
-/// Returns the folder in which cargo keeps the sources of crates.
+/// Returns the directory in which cargo keeps the sources of crates.
 pub(crate) fn cargo_home() -> Option<PathBuf> {
     let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     variable("CARGO_HOME").or_else(|| Some(variable("HOME")?.join(".cargo")))
@@ -66,7 +66,7 @@ pub(crate) fn cargo_home() -> Option<PathBuf> {
 
 /// Returns whether there is a program with this name on PATH.
 pub(crate) fn on_path(program: &str) -> bool {
-    env::split_paths(&path()).any(|folder| is_program(&folder.join(program)))
+    env::split_paths(&path()).any(|directory| is_program(&directory.join(program)))
 }
 
 fn is_program(file: &Path) -> bool {
@@ -83,31 +83,31 @@ pub(crate) fn is_root() -> bool {
 mod tests {
     use super::*;
 
-    fn folder(variables: &[(&str, &str)]) -> Option<PathBuf> {
+    fn directory(variables: &[(&str, &str)]) -> Option<PathBuf> {
         let variables = std::collections::HashMap::<_, _>::from_iter(variables.iter().copied());
-        cache_folder(|name| variables.get(name).map(OsString::from))
+        cache_directory(|name| variables.get(name).map(OsString::from))
     }
 
     #[test]
     fn the_more_particular_variable_says_where_tools_are_kept() {
         let all = [("KPROMO_TOOLS", "/t"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")];
-        assert_eq!(folder(&all), Some("/t".into()));
-        assert_eq!(folder(&all[1..]), Some("/x/kpromo/tools".into()));
-        assert_eq!(folder(&all[2..]), Some("/h/.cache/kpromo/tools".into()));
-        assert_eq!(folder(&[]), None);
+        assert_eq!(directory(&all), Some("/t".into()));
+        assert_eq!(directory(&all[1..]), Some("/x/kpromo/tools".into()));
+        assert_eq!(directory(&all[2..]), Some("/h/.cache/kpromo/tools".into()));
+        assert_eq!(directory(&[]), None);
     }
 
     #[test]
-    fn a_relative_folder_is_made_absolute() {
-        assert!(folder(&[("KPROMO_TOOLS", "tools")]).unwrap().is_absolute());
+    fn a_relative_directory_is_made_absolute() {
+        assert!(directory(&[("KPROMO_TOOLS", "tools")]).unwrap().is_absolute());
     }
 
     #[test]
     fn only_files_that_can_be_run_are_programs() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("crane");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("crane");
         assert!(!is_program(&file), "absent");
-        assert!(!is_program(folder.path()), "a directory");
+        assert!(!is_program(directory.path()), "a directory");
         std::fs::write(&file, "").unwrap();
         assert!(!is_program(&file), "not executable");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();

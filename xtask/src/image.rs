@@ -70,17 +70,17 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
         None => sbom::of_binary(workspace, &arguments.features, &release::platform(workspace)?, &stamp)?,
     };
     let content = Content::collect(workspace, &binary, &bom, !arguments.without_git)?;
-    if let Some(folder) = &arguments.unpacked {
-        fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
-        return content.trees.iter().try_for_each(|(_, tree)| tree.unpack(folder));
+    if let Some(directory) = &arguments.unpacked {
+        fs::create_dir_all(directory).map_err(Error::file("making the directory", directory))?;
+        return content.trees.iter().try_for_each(|(_, tree)| tree.unpack(directory));
     }
     let output = arguments.output.clone().unwrap_or_else(|| workspace.target().join("xtask").join("image"));
     let name = arguments.tag.as_deref().unwrap_or(VERSION);
     let config = config(&labels(&arguments.labels, &stamp, &content.packages), &stamp.time());
-    write(&output, |folder| content.write(folder, name, config))?;
-    let folder = output.display();
+    write(&output, |directory| content.write(directory, name, config))?;
+    let directory = output.display();
     say(&format!(
-        "    {folder} has the image: skopeo copy oci:{folder}:{name} docker://REGISTRY/kpromo:{name}"
+        "    {directory} has the image: skopeo copy oci:{directory}:{name} docker://REGISTRY/kpromo:{name}"
     ));
     Ok(())
 }
@@ -117,11 +117,11 @@ impl Content {
         Ok(Self { trees: system.chain([("kpromo", program)]).collect(), packages, document })
     }
 
-    fn write(&self, folder: &Path, name: &str, config: Value) -> Result<(), Error> {
+    fn write(&self, directory: &Path, name: &str, config: Value) -> Result<(), Error> {
         let layers =
             self.trees.iter().map(|(title, tree)| Layer::new(title, tree)).collect::<Result<Vec<_>, _>>();
-        let layers = layers.map_err(Error::file("packing a layer for", folder))?;
-        let mut layout = Layout::begin(folder)?;
+        let layers = layers.map_err(Error::file("packing a layer for", directory))?;
+        let mut layout = Layout::begin(directory)?;
         let image = layout.image(name, config, &layers)?;
         layout.attach(&format!("{name}.sbom"), &image, sbom::MEDIA_TYPE, self.document.as_bytes())?;
         layout.finish()
@@ -186,12 +186,12 @@ fn write(output: &Path, content: impl FnOnce(&Path) -> Result<(), Error>) -> Res
     if output.exists() && !output.join("oci-layout").is_file() {
         return Err(Error::NoLayout { path: output });
     }
-    let folder = tempfile::tempdir_in(above).map_err(Error::file("making a directory in", above))?;
-    content(folder.path())?;
+    let directory = tempfile::tempdir_in(above).map_err(Error::file("making a directory in", above))?;
+    content(directory.path())?;
     if output.exists() {
         fs::remove_dir_all(&output).map_err(Error::file("removing", &output))?;
     }
-    fs::rename(folder.keep(), &output).map_err(Error::file("putting into place", &output))
+    fs::rename(directory.keep(), &output).map_err(Error::file("putting into place", &output))
 }
 
 #[cfg(test)]
@@ -199,13 +199,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_is_no_layout_is_not_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let output = folder.path().join("image");
-        let layout = |folder: &Path| Layout::begin(folder)?.finish();
+    fn a_directory_that_is_no_layout_is_not_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let output = directory.path().join("image");
+        let layout = |directory: &Path| Layout::begin(directory)?.finish();
         write(&output, layout).unwrap();
         write(&output, layout).unwrap();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
         fs::remove_file(output.join("oci-layout")).unwrap();
         let error = write(&output, layout).unwrap_err().to_string();
         assert!(error.contains("image"), "{error}");

@@ -16,37 +16,37 @@ pub(crate) const SHELLS: &[(&str, &str)] = &[
     ("zsh", "_kpromo"),
 ];
 
-/// Writes a manual page for each command of `kpromo` to `folder`, which is made.
+/// Writes a manual page for each command of `kpromo` to `directory`, which is made.
 ///
 /// # Errors
 /// If the binary cannot write them.
-pub(crate) fn pages(kpromo: &Path, folder: &Path) -> Result<(), Error> {
-    fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
-    output("writing manual pages", Command::new(kpromo).args(["reference", "man"]).arg(folder))?;
+pub(crate) fn pages(kpromo: &Path, directory: &Path) -> Result<(), Error> {
+    fs::create_dir_all(directory).map_err(Error::file("making the directory", directory))?;
+    output("writing manual pages", Command::new(kpromo).args(["reference", "man"]).arg(directory))?;
     Ok(())
 }
 
-/// Writes the JSON Schemas of what `kpromo` reads and writes to `folder`, which is made.
+/// Writes the JSON Schemas of what `kpromo` reads and writes to `directory`, which is made.
 ///
 /// # Errors
 /// If the binary cannot write them.
-pub(crate) fn schemas(kpromo: &Path, folder: &Path) -> Result<(), Error> {
-    fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
-    output("writing JSON Schemas", Command::new(kpromo).args(["reference", "schemas"]).arg(folder))?;
+pub(crate) fn schemas(kpromo: &Path, directory: &Path) -> Result<(), Error> {
+    fs::create_dir_all(directory).map_err(Error::file("making the directory", directory))?;
+    output("writing JSON Schemas", Command::new(kpromo).args(["reference", "schemas"]).arg(directory))?;
     Ok(())
 }
 
-/// Writes the completion scripts to `folder`, one folder for each shell.
+/// Writes the completion scripts to `directory`, one directory for each shell.
 ///
 /// # Errors
 /// If the binary cannot print one, or if it cannot be written.
-pub(crate) fn completions(kpromo: &Path, folder: &Path) -> Result<(), Error> {
+pub(crate) fn completions(kpromo: &Path, directory: &Path) -> Result<(), Error> {
     for (shell, name) in SHELLS {
         let script =
             output("printing a completion script", Command::new(kpromo).args(["completion", shell]))?;
-        let folder = folder.join(shell);
-        fs::create_dir_all(&folder).map_err(Error::file("making the directory", &folder))?;
-        let file = folder.join(name);
+        let directory = directory.join(shell);
+        fs::create_dir_all(&directory).map_err(Error::file("making the directory", &directory))?;
+        let file = directory.join(name);
         fs::write(&file, script).map_err(Error::file("writing", file))?;
     }
     Ok(())

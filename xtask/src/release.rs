@@ -34,7 +34,7 @@ impl Features {
 pub(crate) struct Place<'a> {
     /// The sources.
     pub(crate) sources: &'a Path,
-    /// The folder for what the compiler makes.
+    /// The directory for what the compiler makes.
     pub(crate) target: &'a Path,
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn build(
     }
 }
 
-/// Returns the folders of this machine that compilers would write into the binary, each with what they write instead. The
+/// Returns the directories of this machine that compilers would write into the binary, each with what they write instead. The
 /// later ones win.
 fn renamed(place: Place<'_>) -> Vec<(String, &'static str)> {
     let cargo = environment::cargo_home().map(|path| (path, "/cargo"));
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folder_of_the_build_is_renamed_after_the_sources_that_may_be_above_it() {
+    fn the_directory_of_the_build_is_renamed_after_the_sources_that_may_be_above_it() {
         let place =
             Place { sources: Path::new("/home/me/kpromo"), target: Path::new("/home/me/kpromo/target") };
         let renamed = renamed(place);

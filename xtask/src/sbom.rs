@@ -49,21 +49,22 @@ pub(crate) fn of_binary(
     stamp: &Stamp,
 ) -> Result<Value, Error> {
     let tool = Cache::open()?.install(&CARGO_CYCLONEDX)?;
-    let folder = tempfile::tempdir().map_err(Error::file("making a directory in", std::env::temp_dir()))?;
+    let directory =
+        tempfile::tempdir().map_err(Error::file("making a directory in", std::env::temp_dir()))?;
     // The tool writes a file beside the manifest of each crate. The checkout is not its place.
-    sources::copy(workspace, folder.path())?;
+    sources::copy(workspace, directory.path())?;
     let mut command = Command::new(tool);
     command
         .args(["cyclonedx", "--quiet", "--format=json", "--spec-version=1.5", "--override-filename=bom"])
         .args(["--target", platform, "--manifest-path"])
-        .arg(folder.path().join("crates/kpromo/Cargo.toml"))
+        .arg(directory.path().join("crates/kpromo/Cargo.toml"))
         .args(features.arguments())
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .env("SOURCE_DATE_EPOCH", stamp.epoch.to_string());
     step("listing the crates of the binary", &mut command)?;
-    let file = folder.path().join("crates/kpromo/bom.json");
+    let file = directory.path().join("crates/kpromo/bom.json");
     let text = fs::read_to_string(&file).map_err(Error::file("reading", &file))?;
-    parse(&text.replace(&*folder.path().to_string_lossy(), ""), &file)
+    parse(&text.replace(&*directory.path().to_string_lossy(), ""), &file)
 }
 
 /// Reads a bill of materials of a file.

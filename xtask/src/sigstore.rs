@@ -6,7 +6,7 @@
 //! with the Sigstore, or else by the next run. Users of the Sigstore get the path of that directory, which has everything that
 //! they need.
 
-mod folder;
+mod directory;
 mod keys;
 mod part;
 mod ports;
@@ -17,7 +17,7 @@ mod trillian;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use folder::Folder;
+use directory::Directory;
 use part::Part;
 
 use crate::debian::Package;
@@ -95,12 +95,12 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
 ];
 
-/// A running Sigstore. When it is dropped, its parts end and its folder is removed.
+/// A running Sigstore. When it is dropped, its parts end and its directory is removed.
 #[derive(Debug)]
 pub(crate) struct Sigstore {
-    // Before the folder, because fields are dropped in the order of declaration.
+    // Before the directory, because fields are dropped in the order of declaration.
     parts: Vec<Part>,
-    folder: Folder,
+    directory: Directory,
 }
 
 impl Sigstore {
@@ -112,15 +112,15 @@ impl Sigstore {
     pub(crate) fn start(workspace: &Workspace, tools: &Path) -> Result<Self, Error> {
         let begun = Instant::now();
         say("==> Sigstore for the tests");
-        let folder = Folder::create(&workspace.target().join("xtask").join("sigstore"))?;
-        let parts = stack::start(workspace, tools, folder.path())?;
+        let directory = Directory::create(&workspace.target().join("xtask").join("sigstore"))?;
+        let parts = stack::start(workspace, tools, directory.path())?;
         say(&format!("    Sigstore for the tests: {:.1} s", begun.elapsed().as_secs_f64()));
-        Ok(Self { parts, folder })
+        Ok(Self { parts, directory })
     }
 
-    /// Returns the folder that describes the Sigstore. `testkit::Sigstore` reads it.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Returns the directory that describes the Sigstore. `testkit::Sigstore` reads it.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Waits until a part exits, which none does normally. Returns the error.
@@ -141,12 +141,12 @@ impl Sigstore {
 /// If a part cannot be started, or if it exits.
 pub(crate) fn run(workspace: &Workspace, tools: &Path) -> Result<(), Error> {
     let mut sigstore = Sigstore::start(workspace, tools)?;
-    let folder = sigstore.folder().display();
+    let directory = sigstore.directory().display();
     say(&format!(
         "It runs until you press Ctrl-C. In another terminal:\n\n\
-         export {}={} {}={folder}\n\
+         export {}={} {}={directory}\n\
          cargo test -- --include-ignored\n\
-         curl \"$(sed -n 's/^issuer //p' {folder}/urls)/token?email=promoter@example.com\"",
+         curl \"$(sed -n 's/^issuer //p' {directory}/urls)/token?email=promoter@example.com\"",
         environment::TOOLS,
         tools.display(),
         environment::SIGSTORE,

@@ -48,7 +48,7 @@ impl Stamp {
 }
 
 /// Copies the sources to another directory: what git tracks, and new files that it does not ignore. Where there is no
-/// repository, all files except those of the build folder.
+/// repository, all files except those of the build directory.
 ///
 /// # Errors
 /// If git cannot list them, or if a file cannot be copied.
@@ -67,19 +67,19 @@ pub(crate) fn copy(workspace: &Workspace, to: &Path) -> Result<(), Error> {
         if !from.is_file() {
             continue;
         }
-        if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
+        if let Some(directory) = to.parent() {
+            fs::create_dir_all(directory).map_err(Error::file("making the directory", directory))?;
         }
         fs::copy(&from, &to).map_err(Error::file("copying to", to))?;
     }
     Ok(())
 }
 
-/// Lists the files below a directory of the checkout, without build folders.
+/// Lists the files below a directory of the checkout, without build directories.
 fn walk(root: &Path, below: &str, names: &mut Vec<String>) -> Result<(), Error> {
-    let folder = root.join(below);
-    for entry in fs::read_dir(&folder).map_err(Error::file("listing", &folder))? {
-        let entry = entry.map_err(Error::file("listing", &folder))?;
+    let directory = root.join(below);
+    for entry in fs::read_dir(&directory).map_err(Error::file("listing", &directory))? {
+        let entry = entry.map_err(Error::file("listing", &directory))?;
         let name = format!("{below}{}", entry.file_name().to_string_lossy());
         let kind = entry.file_type().map_err(Error::file("reading", entry.path()))?;
         if kind.is_file() {
@@ -111,24 +111,24 @@ mod tests {
     #[test]
     fn a_copy_has_the_sources_and_nothing_that_git_ignores() {
         let workspace = Workspace::locate().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        copy(&workspace, folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        copy(&workspace, directory.path()).unwrap();
         let own = |root: &Path| fs::read(root.join("xtask/src/sources.rs")).unwrap();
-        assert_eq!(own(folder.path()), own(workspace.root()));
-        assert!(folder.path().join("Cargo.lock").is_file());
-        assert!(!folder.path().join("target").exists() && !folder.path().join(".git").exists());
+        assert_eq!(own(directory.path()), own(workspace.root()));
+        assert!(directory.path().join("Cargo.lock").is_file());
+        assert!(!directory.path().join("target").exists() && !directory.path().join(".git").exists());
     }
 
     #[test]
     fn sources_without_a_repository_are_all_files_but_those_of_builds() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         for name in ["Cargo.toml", "crates/one/src/lib.rs", "target/debug/one", "fuzz/target/two"] {
-            let file = folder.path().join(name);
+            let file = directory.path().join(name);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, "").unwrap();
         }
         let mut names = Vec::new();
-        walk(folder.path(), "", &mut names).unwrap();
+        walk(directory.path(), "", &mut names).unwrap();
         names.sort();
         assert_eq!(names, ["Cargo.toml", "crates/one/src/lib.rs"]);
     }

@@ -43,7 +43,7 @@ pub(crate) const VERSITYGW: Tool = Tool {
     source: Source::Go("github.com/versity/versitygw/cmd/versitygw"),
 };
 
-/// Programs that the tests take from the folder in `KPROMO_TEST_TOOLS`. To add one, add a row. To upgrade one, change its
+/// Programs that the tests take from the directory in `KPROMO_TEST_TOOLS`. To add one, add a row. To upgrade one, change its
 /// version.
 const TOOLS: &[Tool] = &[
     Tool {
@@ -166,7 +166,7 @@ fn whole(workspace: &Workspace, arguments: &[OsString]) -> Result<(), Error> {
     let sigstore = if environment::has_sigstore() { None } else { Some(Sigstore::start(workspace, &tools)?) };
     let mut command = workspace.cargo(["test", "--config", BOUNDED]);
     command.args(complete(arguments)).env(environment::TOOLS, &tools);
-    command.envs(sigstore.as_ref().map(|running| (environment::SIGSTORE, running.folder())));
+    command.envs(sigstore.as_ref().map(|running| (environment::SIGSTORE, running.directory())));
     step("tests", &mut command)?;
     Ok(())
 }

@@ -30,12 +30,12 @@ pub(crate) struct Tool {
 pub(crate) enum Source {
     /// A Go package, built by `go install`.
     Go(&'static str),
-    /// A Go package by its module and its folder there. It is built in a copy of the module, with the module's own checksums.
+    /// A Go package by its module and its directory there. It is built in a copy of the module, with the module's own checksums.
     /// Unlike `go install`, this does not ask the proxy for all versions of the module, which not every proxy answers.
     GoModule {
         /// The module.
         module: &'static str,
-        /// The folder of the package in the module.
+        /// The directory of the package in the module.
         package: &'static str,
         /// Files of the module to replace, with the new content.
         replaced: &'static [(&'static str, &'static str)],
@@ -78,10 +78,10 @@ impl Source {
     }
 }
 
-/// The folder of built programs.
+/// The directory of built programs.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl Cache {
@@ -90,9 +90,9 @@ impl Cache {
     /// # Errors
     /// If there is no location for it.
     pub(crate) fn open() -> Result<Self, Error> {
-        let folder = environment::tools_cache().ok_or(Error::NoCache)?;
-        fs::create_dir_all(&folder).map_err(Error::file("making the directory of tools", &folder))?;
-        Ok(Self { folder })
+        let directory = environment::tools_cache().ok_or(Error::NoCache)?;
+        fs::create_dir_all(&directory).map_err(Error::file("making the directory of tools", &directory))?;
+        Ok(Self { directory })
     }
 
     /// Returns the path of the program. Builds it first if it is not in the cache.
@@ -100,7 +100,7 @@ impl Cache {
     /// # Errors
     /// If it cannot be built.
     pub(crate) fn install(&self, tool: &Tool) -> Result<PathBuf, Error> {
-        self.install_with(tool, |folder| build(tool, folder))
+        self.install_with(tool, |directory| build(tool, directory))
     }
 
     /// As [`Cache::install`], with `build` as the builder. It gets an empty directory and returns the path of the program
@@ -110,58 +110,60 @@ impl Cache {
         tool: &Tool,
         build: impl FnOnce(&Path) -> Result<PathBuf, Error>,
     ) -> Result<PathBuf, Error> {
-        let file = self.folder.join(format!("{}-{}", tool.name, tool.version));
+        let file = self.directory.join(format!("{}-{}", tool.name, tool.version));
         if !file.exists() {
             // In the cache itself, because a rename works only within one file system.
             let building = tempfile::Builder::new()
                 .prefix(".building-")
-                .tempdir_in(&self.folder)
-                .map_err(Error::file("making a directory to build in below", &self.folder))?;
+                .tempdir_in(&self.directory)
+                .map_err(Error::file("making a directory to build in below", &self.directory))?;
             let built = build(building.path())?;
             fs::rename(&built, &file).map_err(Error::file("putting into place", &file))?;
         }
-        // Programs in Python are folders.
+        // Programs in Python are directories.
         Ok(if file.is_dir() { file.join(python::RUN) } else { file })
     }
 
-    /// Installs `tools` and links each under its name in `folder`, which then serves as a search path.
+    /// Installs `tools` and links each under its name in `directory`, which then serves as a search path.
     ///
     /// # Errors
     /// If a tool cannot be built or linked.
-    pub(crate) fn link(&self, tools: &[Tool], folder: &Path) -> Result<(), Error> {
-        fs::create_dir_all(folder).map_err(Error::file("making the directory of links", folder))?;
-        tools.iter().try_for_each(|tool| replace_link(&self.install(tool)?, folder, tool.name))
+    pub(crate) fn link(&self, tools: &[Tool], directory: &Path) -> Result<(), Error> {
+        fs::create_dir_all(directory).map_err(Error::file("making the directory of links", directory))?;
+        tools.iter().try_for_each(|tool| replace_link(&self.install(tool)?, directory, tool.name))
     }
 }
 
 /// Links `file` as `name`. The link is renamed into place, so a reader sees either the old or the new one.
-fn replace_link(file: &Path, folder: &Path, name: &str) -> Result<(), Error> {
-    let beside = folder.join(format!(".{name}-{}", std::process::id()));
-    let link = folder.join(name);
+fn replace_link(file: &Path, directory: &Path, name: &str) -> Result<(), Error> {
+    let beside = directory.join(format!(".{name}-{}", std::process::id()));
+    let link = directory.join(name);
     symlink(file, &beside).map_err(Error::file("linking", &beside))?;
     fs::rename(&beside, &link).map_err(Error::file("putting into place", link))
 }
 
-/// Builds a program in `folder` and returns its path.
-fn build(tool: &Tool, folder: &Path) -> Result<PathBuf, Error> {
+/// Builds a program in `directory` and returns its path.
+fn build(tool: &Tool, directory: &Path) -> Result<PathBuf, Error> {
     // Never in the checkout: its toolchain and settings do not apply to the tool.
     let (mut command, binaries) = match tool.source {
-        Source::Go(package) => (go_install(tool, package, folder)?, folder.to_owned()),
+        Source::Go(package) => (go_install(tool, package, directory)?, directory.to_owned()),
         Source::GoModule { module, package, replaced } => {
-            let source = folder.join("source");
+            let source = directory.join("source");
             copy(&go_module(tool.name, module, tool.version)?, &source)?;
             for (file, content) in replaced {
                 let file = source.join(file);
                 fs::write(&file, content).map_err(Error::file("replacing", &file))?;
             }
-            (go_build(tool.name, &source.join(package), folder)?, folder.to_owned())
+            (go_build(tool.name, &source.join(package), directory)?, directory.to_owned())
         }
-        Source::Crate(name) => (cargo_install(tool, name, folder), folder.join("bin")),
-        Source::Python { module, packages } => return python::install(tool.name, module, packages, folder),
+        Source::Crate(name) => (cargo_install(tool, name, directory), directory.join("bin")),
+        Source::Python { module, packages } => {
+            return python::install(tool.name, module, packages, directory);
+        }
         Source::CrateWith { name, features } => {
-            let mut command = cargo_install(tool, name, folder);
+            let mut command = cargo_install(tool, name, directory);
             command.args(["--no-default-features", "--features", features]);
-            (command, folder.join("bin"))
+            (command, directory.join("bin"))
         }
     };
     step(&format!("building {} {}", tool.name, tool.version), &mut command)?;
@@ -169,33 +171,33 @@ fn build(tool: &Tool, folder: &Path) -> Result<PathBuf, Error> {
     if path.is_file() { Ok(path) } else { Err(Error::NothingBuilt { tool: tool.name.to_owned(), path }) }
 }
 
-fn go_install(tool: &Tool, package: &str, folder: &Path) -> Result<Command, Error> {
+fn go_install(tool: &Tool, package: &str, directory: &Path) -> Result<Command, Error> {
     let mut command = go(tool.name)?;
     command
         .args(["install", &format!("{package}@{}", tool.version)])
-        .current_dir(folder)
-        .env("GOBIN", folder)
+        .current_dir(directory)
+        .env("GOBIN", directory)
         .env("GOFLAGS", "-mod=mod");
     Ok(command)
 }
 
-/// Returns the command that builds the package in the directory `package` into `folder`, in a file with the name of the
-/// package's folder.
+/// Returns the command that builds the package in the directory `package` into `directory`, in a file with the name of the
+/// package's directory.
 ///
 /// # Errors
 /// If Go is not installed.
-pub(crate) fn go_build(tool: &'static str, package: &Path, folder: &Path) -> Result<Command, Error> {
+pub(crate) fn go_build(tool: &'static str, package: &Path, directory: &Path) -> Result<Command, Error> {
     let mut command = go(tool)?;
     command
         .args(["build", "-buildvcs=false", "-o"])
-        .arg(folder)
+        .arg(directory)
         .arg(".")
         .current_dir(package)
         .env("GOFLAGS", "");
     Ok(command)
 }
 
-/// Returns the read-only folder of a Go module's source at a version. Fetches the module if it is not in Go's cache.
+/// Returns the read-only directory of a Go module's source at a version. Fetches the module if it is not in Go's cache.
 ///
 /// # Errors
 /// If Go is not installed, or if it cannot fetch the module.
@@ -210,7 +212,7 @@ pub(crate) fn go_module(tool: &'static str, module: &str, version: &str) -> Resu
     Ok(source)
 }
 
-/// Copies a read-only folder of Go to a writable one. Links are omitted.
+/// Copies a read-only directory of Go to a writable one. Links are omitted.
 fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     fs::create_dir(to).map_err(Error::file("making the directory", to))?;
     for entry in fs::read_dir(from).map_err(Error::file("listing", from))? {
@@ -237,13 +239,13 @@ fn go(tool: &'static str) -> Result<Command, Error> {
     Ok(command)
 }
 
-fn cargo_install(tool: &Tool, name: &str, folder: &Path) -> Command {
+fn cargo_install(tool: &Tool, name: &str, directory: &Path) -> Command {
     let mut command = Command::new(environment::cargo());
     command
         .args(["install", "--locked", "--root"])
-        .arg(folder)
+        .arg(directory)
         .arg(format!("{name}@{}", tool.version))
-        .current_dir(folder)
+        .current_dir(directory)
         // The workspace has no use for the intermediate files.
         .env_remove("CARGO_TARGET_DIR");
     command
@@ -259,9 +261,9 @@ mod tests {
         Tool { name: "tool", version: "v1", source: Source::Go("example.com/no/such/cmd/program") };
 
     fn cache() -> (tempfile::TempDir, Cache) {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache { folder: folder.path().to_owned() };
-        (folder, cache)
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache { directory: directory.path().to_owned() };
+        (directory, cache)
     }
 
     #[test]
@@ -275,8 +277,8 @@ mod tests {
 
     #[test]
     fn what_is_in_the_cache_at_its_version_is_not_built_again() {
-        let (folder, cache) = cache();
-        let file = folder.path().join("tool-v1");
+        let (directory, cache) = cache();
+        let file = directory.path().join("tool-v1");
         fs::write(&file, "built before").unwrap();
         assert_eq!(cache.install(&TOOL).unwrap(), file);
         assert_eq!(fs::read_to_string(file).unwrap(), "built before");
@@ -284,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_build_that_fails_leaves_nothing_and_is_repeated() {
-        let (folder, cache) = cache();
+        let (directory, cache) = cache();
         let begun = |building: &Path| {
             let file = building.join("program");
             fs::write(&file, "half").unwrap();
@@ -292,23 +294,27 @@ mod tests {
         };
         let fails = |building: &Path| Err(Error::NothingBuilt { tool: "tool".into(), path: begun(building) });
         cache.install_with(&TOOL, fails).unwrap_err();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
         let built = cache.install_with(&TOOL, |building| Ok(begun(building))).unwrap();
-        assert_eq!(built, folder.path().join("tool-v1"));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the directory it was built in is gone");
+        assert_eq!(built, directory.path().join("tool-v1"));
+        assert_eq!(
+            fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "the directory it was built in is gone"
+        );
     }
 
     #[test]
-    fn a_program_that_is_a_folder_is_linked_by_its_script() {
-        let (folder, cache) = cache();
-        fs::create_dir(folder.path().join("tool-v1")).unwrap();
-        assert_eq!(cache.install(&TOOL).unwrap(), folder.path().join("tool-v1").join(python::RUN));
+    fn a_program_that_is_a_directory_is_linked_by_its_script() {
+        let (directory, cache) = cache();
+        fs::create_dir(directory.path().join("tool-v1")).unwrap();
+        assert_eq!(cache.install(&TOOL).unwrap(), directory.path().join("tool-v1").join(python::RUN));
     }
 
     #[test]
     fn what_is_copied_from_go_can_be_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let directory = tempfile::tempdir().unwrap();
+        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
         fs::create_dir_all(from.join("deep")).unwrap();
         fs::write(from.join("deep/main.go"), "package main").unwrap();
         fs::set_permissions(from.join("deep/main.go"), PermissionsExt::from_mode(0o444)).unwrap();
@@ -320,11 +326,11 @@ mod tests {
 
     #[test]
     fn a_link_follows_the_pin() {
-        let (folder, cache) = cache();
-        let links = folder.path().join("links");
+        let (directory, cache) = cache();
+        let links = directory.path().join("links");
         let newer = Tool { version: "v2", ..TOOL };
         for tool in [TOOL, newer, newer] {
-            fs::write(folder.path().join(format!("tool-{}", tool.version)), tool.version).unwrap();
+            fs::write(directory.path().join(format!("tool-{}", tool.version)), tool.version).unwrap();
             cache.link(&[tool], &links).unwrap();
             assert_eq!(fs::read_to_string(links.join("tool")).unwrap(), tool.version);
         }

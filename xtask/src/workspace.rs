@@ -8,7 +8,7 @@ use cargo_metadata::MetadataCommand;
 use crate::environment;
 use crate::error::Error;
 
-/// The checkout and its build folder.
+/// The checkout and its build directory.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     root: PathBuf,
@@ -31,7 +31,7 @@ impl Workspace {
         &self.root
     }
 
-    /// Returns cargo's build folder.
+    /// Returns cargo's build directory.
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }

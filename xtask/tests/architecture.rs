@@ -113,9 +113,9 @@ fn names(text: &str, word: &str) -> bool {
     text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|part| part == word)
 }
 
-/// Returns all Rust sources below `folder`.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+/// Returns all Rust sources below `directory`.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     paths
         .flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] })
         .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
@@ -124,10 +124,10 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 
 /// Returns the sources of crates other than `transport` that name `reqwest`.
 fn sources_that_name_the_client(crates: &Path) -> Vec<PathBuf> {
-    let folders = fs::read_dir(crates).unwrap().map(|entry| entry.unwrap().path());
-    folders
-        .filter(|folder| !folder.ends_with("transport") && folder.join("src").is_dir())
-        .flat_map(|folder| sources(&folder.join("src")))
+    let directories = fs::read_dir(crates).unwrap().map(|entry| entry.unwrap().path());
+    directories
+        .filter(|directory| !directory.ends_with("transport") && directory.join("src").is_dir())
+        .flat_map(|directory| sources(&directory.join("src")))
         .filter(|source| names(&fs::read_to_string(source).unwrap(), "reqwest"))
         .collect()
 }
@@ -192,8 +192,8 @@ const LINES_MAX: usize = 500;
 #[test]
 fn no_source_is_too_long_to_read_at_once() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let folders = fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
-    let all = folders.chain([root.join("xtask")]).flat_map(|folder| sources(&folder));
+    let directories = fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
+    let all = directories.chain([root.join("xtask")]).flat_map(|directory| sources(&directory));
     let lines = |path: &PathBuf| fs::read_to_string(path).unwrap().lines().count();
     let long: Vec<_> = all.filter(|path| lines(path) > LINES_MAX).collect();
     assert_eq!(long, Vec::<PathBuf>::new());

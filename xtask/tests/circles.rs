@@ -161,8 +161,8 @@ impl<'ast> Visit<'ast> for Names {
 }
 
 /// Adds the sources of a crate, by module, to `found`.
-fn sources(folder: &Path, module: &[String], found: &mut BTreeMap<Module, PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
+fn sources(directory: &Path, module: &[String], found: &mut BTreeMap<Module, PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         if path.is_dir() {
@@ -245,11 +245,11 @@ fn circles(arrows: &BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<Vec<String>>
     circles
 }
 
-/// Returns the source folders of all crates of the workspace.
+/// Returns the source directories of all crates of the workspace.
 fn crates() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let folders = fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
-    folders.chain([root.join("xtask")]).map(|folder| folder.join("src")).collect()
+    let directories = fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
+    directories.chain([root.join("xtask")]).map(|directory| directory.join("src")).collect()
 }
 
 #[test]
@@ -266,13 +266,13 @@ fn no_file_imports_one_that_imports_it_back() {
 
 /// Writes the sources of a crate and returns their circles.
 fn found(files: &[(&str, &str)]) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for (name, text) in files {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    circles(&arrows(folder.path())).into_iter().map(|way| way.join(" -> ")).collect()
+    circles(&arrows(directory.path())).into_iter().map(|way| way.join(" -> ")).collect()
 }
 
 #[test]

@@ -61,10 +61,10 @@ fn fragment(heading: &str) -> String {
     kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-/// Returns the documents below a folder, relative to `root`.
-fn below(root: &Path, folder: &str) -> Vec<PathBuf> {
+/// Returns the documents below a directory, relative to `root`.
+fn below(root: &Path, directory: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(root.join(folder)).unwrap() {
+    for entry in fs::read_dir(root.join(directory)).unwrap() {
         let path = entry.unwrap().path();
         let relative = path.strip_prefix(root).unwrap().to_owned();
         if path.is_dir() {

@@ -19,8 +19,8 @@ fn messages(page: &str) -> Vec<Vec<String>> {
 }
 
 /// Returns the sources of all crates, with the texts that Rust splits over lines joined.
-fn sources(folder: &Path, all: &mut String) {
-    for entry in fs::read_dir(folder).unwrap() {
+fn sources(directory: &Path, all: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             sources(&path, all);
@@ -43,9 +43,9 @@ fn the_messages_of_the_guide_are_those_of_the_code() {
     let page = fs::read_to_string(root.join("docs/guide/messages.md")).unwrap();
     let mut code = String::new();
     for entry in fs::read_dir(root.join("crates")).unwrap() {
-        let folder = entry.unwrap().path().join("src");
-        if folder.is_dir() {
-            sources(&folder, &mut code);
+        let directory = entry.unwrap().path().join("src");
+        if directory.is_dir() {
+            sources(&directory, &mut code);
         }
     }
     let messages = messages(&page);

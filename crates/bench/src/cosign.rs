@@ -51,7 +51,13 @@ pub(crate) struct Cosign<'a> {
 
 impl Cosign<'_> {
     /// Returns the job that signs images, with the token in a file.
-    pub(crate) fn sign(self, way: Way, folder: &Path, token: &str, images: &[String]) -> Result<Job, Error> {
+    pub(crate) fn sign(
+        self,
+        way: Way,
+        directory: &Path,
+        token: &str,
+        images: &[String],
+    ) -> Result<Job, Error> {
         let mut words = self.words("sign");
         words.extend(["--yes", "--use-signing-config=false", "--identity-token", token].map(str::to_owned));
         for (flag, part) in [("--rekor-url", "rekor1"), ("--fulcio-url", "fulcio")] {
@@ -64,17 +70,17 @@ impl Cosign<'_> {
             Way::InTurn | Way::Each | Way::Recursive => images.chunks(1).map(of).collect(),
         };
         let parallel = if way == Way::InTurn { 1 } else { PARALLEL };
-        Ok(self.job(folder, commands, parallel))
+        Ok(self.job(directory, commands, parallel))
     }
 
     /// Returns the job that verifies the signer of each image, one process for each.
-    pub(crate) fn verify(self, folder: &Path, images: &[String]) -> Result<Job, Error> {
+    pub(crate) fn verify(self, directory: &Path, images: &[String]) -> Result<Job, Error> {
         let mut words = self.words("verify");
         let (issuer, root) = (self.sigstore.url("issuer")?, self.sigstore.file("trusted_root.json"));
         let whom = ["--certificate-identity", SIGNER, "--certificate-oidc-issuer", issuer];
         words.extend(whom.into_iter().chain(["--trusted-root", &root]).map(str::to_owned));
         let commands = images.iter().map(|image| [&words[..], std::slice::from_ref(image)].concat());
-        Ok(self.job(folder, commands.collect(), PARALLEL))
+        Ok(self.job(directory, commands.collect(), PARALLEL))
     }
 
     fn words(self, subcommand: &str) -> Vec<String> {
@@ -83,8 +89,8 @@ impl Cosign<'_> {
         [program, subcommand.to_owned()].into_iter().chain(flags.map(str::to_owned)).collect()
     }
 
-    fn job(self, folder: &Path, commands: Vec<Vec<String>>, parallel: usize) -> Job {
-        let mut job = self.lab.job(folder, commands, parallel);
+    fn job(self, directory: &Path, commands: Vec<Vec<String>>, parallel: usize) -> Job {
+        let mut job = self.lab.job(directory, commands, parallel);
         let files = [
             ("SIGSTORE_ROOT_FILE", "ca.pem"),
             ("SIGSTORE_CT_LOG_PUBLIC_KEY_FILE", "ct.pub"),

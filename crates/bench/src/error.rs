@@ -46,8 +46,8 @@ pub(crate) enum Error {
     )]
     NoStore,
 
-    #[error("the Sigstore in {}: {why}", folder.display())]
-    Sigstore { folder: PathBuf, why: String },
+    #[error("the Sigstore in {}: {why}", directory.display())]
+    Sigstore { directory: PathBuf, why: String },
 
     #[error("what was to be signed could not be promoted first: {0}")]
     NotPromoted(String),

@@ -50,8 +50,8 @@ impl Lab {
         if self.quick { small } else { full }
     }
 
-    /// Creates a folder. It is removed when it is dropped.
-    pub(crate) fn folder(&self) -> Result<TempDir, Error> {
+    /// Creates a directory. It is removed when it is dropped.
+    pub(crate) fn directory(&self) -> Result<TempDir, Error> {
         TempDir::new_in(self.scratch.path())
             .map_err(Error::file("making a directory in", self.scratch.path()))
     }
@@ -67,12 +67,12 @@ impl Lab {
     }
 
     /// Returns a `kpromo cip` job for manifests, without signatures.
-    pub(crate) fn cip(&self, folder: &Path, manifests: &Path, flags: &[&str]) -> Job {
-        self.signing_cip(folder, manifests, &[&["--sign=false"], flags].concat())
+    pub(crate) fn cip(&self, directory: &Path, manifests: &Path, flags: &[&str]) -> Job {
+        self.signing_cip(directory, manifests, &[&["--sign=false"], flags].concat())
     }
 
     /// Returns a `kpromo cip` job for manifests, with signatures as the flags say.
-    pub(crate) fn signing_cip(&self, folder: &Path, manifests: &Path, flags: &[&str]) -> Job {
+    pub(crate) fn signing_cip(&self, directory: &Path, manifests: &Path, flags: &[&str]) -> Job {
         let mut words: Vec<String> = vec![
             word(&self.tools.kpromo),
             "cip".to_owned(),
@@ -80,17 +80,17 @@ impl Lab {
             word(manifests),
         ];
         words.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        self.job(folder, vec![words], 1)
+        self.job(directory, vec![words], 1)
     }
 
-    /// Returns a job whose commands get no configuration but that in `folder`.
-    pub(crate) fn job(&self, folder: &Path, commands: Vec<Vec<String>>, parallel: usize) -> Job {
+    /// Returns a job whose commands get no configuration but that in `directory`.
+    pub(crate) fn job(&self, directory: &Path, commands: Vec<Vec<String>>, parallel: usize) -> Job {
         let environment = BTreeMap::from([
             ("PATH".to_owned(), self.path.clone()),
-            ("HOME".to_owned(), word(folder)),
-            ("XDG_RUNTIME_DIR".to_owned(), word(folder)),
+            ("HOME".to_owned(), word(directory)),
+            ("XDG_RUNTIME_DIR".to_owned(), word(directory)),
         ]);
-        Job { commands, parallel, environment, folder: folder.to_owned() }
+        Job { commands, parallel, environment, directory: directory.to_owned() }
     }
 
     /// Runs a job and returns what it used. Kills it if it takes too long.

@@ -74,10 +74,10 @@ struct RunArguments {
     /// The object store for the scenario `files`.
     #[arg(long, value_parser = tools::peer)]
     versitygw: Option<Peer>,
-    /// The folder of the Sigstore for the scenario `sign`. No other process may use it.
-    #[arg(long, value_name = "FOLDER")]
+    /// The directory of the Sigstore for the scenario `sign`. No other process may use it.
+    #[arg(long, value_name = "DIRECTORY")]
     sigstore: Option<PathBuf>,
-    /// The folder of results.
+    /// The directory of results.
     #[arg(long)]
     results: PathBuf,
     /// The page.
@@ -119,7 +119,7 @@ fn runtime(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     done
 }
 
-/// Stops the work on an interrupt. When the work is dropped, its folders are removed and its processes end.
+/// Stops the work on an interrupt. When the work is dropped, its directories are removed and its processes end.
 async fn unless_interrupted(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     let mut terminated = signal(SignalKind::terminate()).map_err(Error::io("listening for signals"))?;
     tokio::select! {
@@ -149,9 +149,9 @@ async fn run(arguments: RunArguments) -> Result<(), Error> {
     Ok(())
 }
 
-fn keep(folder: &Path, name: &str, section: &record::Section) -> Result<(), Error> {
-    std::fs::create_dir_all(folder).map_err(Error::file("making", folder))?;
-    let path = folder.join(format!("{name}.json"));
+fn keep(directory: &Path, name: &str, section: &record::Section) -> Result<(), Error> {
+    std::fs::create_dir_all(directory).map_err(Error::file("making", directory))?;
+    let path = directory.join(format!("{name}.json"));
     let text =
         serde_json::to_vec_pretty(section).map_err(|source| Error::NotOurs { path: path.clone(), source })?;
     std::fs::write(&path, text).map_err(Error::file("writing", path))

@@ -9,16 +9,16 @@ use crate::error::Error;
 use crate::protocol::{Image, Started};
 
 /// Writes thin manifests that promote all images of staging, the first host, to all other hosts.
-pub(crate) fn write(folder: &Path, world: &Started) -> Result<(), Error> {
+pub(crate) fn write(directory: &Path, world: &Started) -> Result<(), Error> {
     let mut projects: BTreeMap<&str, Vec<&Image>> = BTreeMap::new();
     for image in &world.images {
         projects.entry(&image.project).or_default().push(image);
     }
     for (project, images) in projects {
         let file = |kind: &str, name: &str, text: String| {
-            let folder = folder.join(kind).join(project);
-            fs::create_dir_all(&folder).map_err(Error::file("making", &folder))?;
-            let path = folder.join(name);
+            let directory = directory.join(kind).join(project);
+            fs::create_dir_all(&directory).map_err(Error::file("making", &directory))?;
+            let path = directory.join(name);
             fs::write(&path, text).map_err(Error::file("writing", path))
         };
         file("manifests", "promoter-manifest.yaml", registries(project, &world.hosts))?;
@@ -64,9 +64,9 @@ mod tests {
         };
         let images = vec![image("sha256:a", "v1"), image("sha256:b", "v2")];
         let hosts = vec!["127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned()];
-        let folder = tempfile::tempdir().unwrap();
-        write(folder.path(), &Started { hosts, images, expected: 2, unique_bytes: 0 }).unwrap();
-        let read = |path: &str| fs::read_to_string(folder.path().join(path)).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), &Started { hosts, images, expected: 2, unique_bytes: 0 }).unwrap();
+        let read = |path: &str| fs::read_to_string(directory.path().join(path)).unwrap();
         assert_eq!(
             read("images/p/images.yaml"),
             "- name: tool\n  dmap:\n    \"sha256:a\": [\"v1\"]\n    \"sha256:b\": [\"v2\"]\n"

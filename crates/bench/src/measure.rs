@@ -39,8 +39,8 @@ pub(crate) struct Job {
     pub(crate) parallel: usize,
     /// The complete environment of the commands.
     pub(crate) environment: BTreeMap<String, String>,
-    /// The working folder of the commands, which also stores their output.
-    pub(crate) folder: PathBuf,
+    /// The working directory of the commands, which also stores their output.
+    pub(crate) directory: PathBuf,
 }
 
 /// What a job used.
@@ -173,17 +173,19 @@ fn measure(job: &Job, running: &Running) -> Result<Measured, Error> {
         // Linux reports it in units of 1024 bytes.
         peak_memory_bytes: u64::try_from(usage.max_rss()).unwrap_or(0) * 1024,
         exits,
-        complaints: failed.map(|(number, _)| last_words(&written(&job.folder, *number, "stderr"))).collect(),
+        complaints: failed
+            .map(|(number, _)| last_words(&written(&job.directory, *number, "stderr")))
+            .collect(),
     })
 }
 
-fn written(folder: &Path, number: usize, stream: &str) -> PathBuf {
-    folder.join(format!("{number}.{stream}"))
+fn written(directory: &Path, number: usize, stream: &str) -> PathBuf {
+    directory.join(format!("{number}.{stream}"))
 }
 
 fn command(job: &Job, number: usize, words: &[String]) -> Result<Command, Error> {
     let file = |stream| {
-        let path = written(&job.folder, number, stream);
+        let path = written(&job.directory, number, stream);
         File::create(&path).map_err(Error::file("making", path))
     };
     let (program, arguments) = words.split_first().ok_or_else(|| Error::Io {
@@ -191,7 +193,7 @@ fn command(job: &Job, number: usize, words: &[String]) -> Result<Command, Error>
         source: std::io::ErrorKind::InvalidInput.into(),
     })?;
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().envs(&job.environment).current_dir(&job.folder);
+    command.args(arguments).env_clear().envs(&job.environment).current_dir(&job.directory);
     command.stdin(Stdio::null()).stdout(file("stdout")?).stderr(file("stderr")?);
     Ok(command)
 }
@@ -212,17 +214,17 @@ fn last_words(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn job(folder: &Path, scripts: &[&str], parallel: usize) -> Job {
+    fn job(directory: &Path, scripts: &[&str], parallel: usize) -> Job {
         let commands = scripts.iter().map(|script| ["/bin/sh", "-c", script].map(str::to_owned).to_vec());
         let commands = commands.collect();
-        Job { commands, parallel, environment: BTreeMap::new(), folder: folder.to_owned() }
+        Job { commands, parallel, environment: BTreeMap::new(), directory: directory.to_owned() }
     }
 
     #[test]
     fn exits_are_counted_and_failures_told_in_their_own_words() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let job = job(
-            folder.path(),
+            directory.path(),
             &["exit 0", "echo error: no such image >&2; echo done >&2; exit 3", "kill -9 $$"],
             2,
         );
@@ -235,17 +237,17 @@ mod tests {
     #[test]
     fn commands_run_at_once_up_to_the_number_that_is_allowed() {
         // Each command waits for the file of the other, so one after the other they never end.
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let meet = |mine: &str, other: &str| format!("touch {mine}; until [ -e {other} ]; do :; done");
         let (first, second) = (meet("a", "b"), meet("b", "a"));
-        let measured = measure(&job(folder.path(), &[&first, &second], 2), &Running::default()).unwrap();
+        let measured = measure(&job(directory.path(), &[&first, &second], 2), &Running::default()).unwrap();
         assert_eq!(measured.exits, BTreeMap::from([(0, 2)]));
     }
 
     #[test]
     fn a_program_that_is_not_there_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut job = job(folder.path(), &[], 1);
+        let directory = tempfile::tempdir().unwrap();
+        let mut job = job(directory.path(), &[], 1);
         job.commands.push(vec!["/no/such/program".to_owned()]);
         let error = measure(&job, &Running::default()).unwrap_err().to_string();
         assert!(error.contains("/no/such/program"), "{error}");

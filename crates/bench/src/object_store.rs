@@ -23,14 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A running store. It stops when it is dropped.
 pub(crate) struct ObjectStore {
     child: Child,
-    folder: TempDir,
+    directory: TempDir,
     port: u16,
 }
 
 impl ObjectStore {
     /// Starts an empty store and waits until it listens.
-    pub(crate) fn start(program: &Peer, folder: TempDir) -> Result<Self, Error> {
-        let (root, metadata) = (folder.path().join("buckets"), folder.path().join("metadata"));
+    pub(crate) fn start(program: &Peer, directory: TempDir) -> Result<Self, Error> {
+        let (root, metadata) = (directory.path().join("buckets"), directory.path().join("metadata"));
         for path in [root.join(BUCKET), metadata.clone()] {
             fs::create_dir_all(&path).map_err(Error::file("making", path))?;
         }
@@ -47,13 +47,17 @@ impl ObjectStore {
         ]);
         command
             .arg("--access-log")
-            .arg(log(folder.path()))
+            .arg(log(directory.path()))
             .args(["posix", "--sidecar"])
             .arg(metadata)
             .arg(root);
-        command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let child = command.spawn().map_err(Error::file("starting", &program.path))?;
-        let store = Self { child, folder, port };
+        let store = Self { child, directory, port };
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             if Instant::now() > deadline {
@@ -72,7 +76,7 @@ impl ObjectStore {
 
     /// Returns the number of requests so far.
     pub(crate) fn requests(&self) -> Result<u64, Error> {
-        let path = log(self.folder.path());
+        let path = log(self.directory.path());
         // The log does not exist before the first request.
         let Ok(file) = File::open(&path) else { return Ok(0) };
         let lines = BufReader::new(file).lines();
@@ -81,7 +85,7 @@ impl ObjectStore {
 
     /// Returns the number of objects below a directory of the bucket.
     pub(crate) fn objects(&self, below: &str) -> usize {
-        count_files(&self.folder.path().join("buckets").join(BUCKET).join(below))
+        count_files(&self.directory.path().join("buckets").join(BUCKET).join(below))
     }
 }
 
@@ -93,8 +97,8 @@ impl Drop for ObjectStore {
     }
 }
 
-fn log(folder: &Path) -> PathBuf {
-    folder.join("access.log")
+fn log(directory: &Path) -> PathBuf {
+    directory.join("access.log")
 }
 
 /// Returns a port that nothing listens on.
@@ -103,8 +107,8 @@ fn free_port() -> Result<u16, Error> {
     Ok(listener.local_addr().map_err(Error::io("finding a free port"))?.port())
 }
 
-fn count_files(folder: &Path) -> usize {
-    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+fn count_files(directory: &Path) -> usize {
+    let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
     entries.map(|entry| if entry.path().is_dir() { count_files(&entry.path()) } else { 1 }).sum()
 }
 

@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_page_of_results_that_are_there_is_written_and_a_damaged_one_is_named() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let setting = Setting {
             date: "2026-01-31".to_owned(),
             cores: 2,
@@ -213,15 +213,15 @@ mod tests {
             notes: vec!["a note".to_owned()],
             raw: Vec::new(),
         };
-        let file = folder.path().join("small-world.json");
+        let file = directory.path().join("small-world.json");
         std::fs::write(&file, serde_json::to_vec(&kept).unwrap()).unwrap();
-        let page = folder.path().join("page.md");
-        write(folder.path(), &page).unwrap();
+        let page = directory.path().join("page.md");
+        write(directory.path(), &page).unwrap();
         let text = std::fs::read_to_string(&page).unwrap();
         assert!(text.contains("Measured on 2026-01-31: 2 cores of a processor"), "{text}");
         assert!(text.contains("## A small thing") && text.contains("**no**"), "{text}");
         std::fs::write(&file, "{").unwrap();
-        let error = write(folder.path(), &page).unwrap_err().to_string();
+        let error = write(directory.path(), &page).unwrap_err().to_string();
         assert!(error.contains("small-world.json"), "{error}");
     }
 }

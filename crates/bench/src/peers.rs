@@ -33,7 +33,7 @@ impl Way {
     }
 
     /// Returns the job that copies all images of staging to all other hosts, or `None` if the tool is not available.
-    pub(crate) fn job(self, lab: &Lab, folder: &Path, world: &Started) -> Result<Option<Job>, Error> {
+    pub(crate) fn job(self, lab: &Lab, directory: &Path, world: &Started) -> Result<Option<Job>, Error> {
         let tools = &lab.tools;
         let peer = match self {
             Self::Crane => &tools.crane,
@@ -43,10 +43,10 @@ impl Way {
         let Some(peer) = peer else { return Ok(None) };
         let program = word(&peer.path);
         if self == Self::Regsync {
-            let path = folder.join("regsync.yaml");
+            let path = directory.join("regsync.yaml");
             fs::write(&path, regsync(world)).map_err(Error::file("writing", &path))?;
             let words = vec![program, "once".to_owned(), "--config".to_owned(), word(&path)];
-            return Ok(Some(lab.job(folder, vec![words], 1)));
+            return Ok(Some(lab.job(directory, vec![words], 1)));
         }
         let commands = copies(world).map(|(from, to)| {
             let mut words = vec![program.clone()];
@@ -58,7 +58,7 @@ impl Way {
             }
             words
         });
-        Ok(Some(lab.job(folder, commands.collect(), PARALLEL)))
+        Ok(Some(lab.job(directory, commands.collect(), PARALLEL)))
     }
 }
 

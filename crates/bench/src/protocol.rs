@@ -25,7 +25,7 @@ pub(crate) enum Storage {
     Memory,
     /// Blobs are hashed and discarded.
     Discard,
-    Folder(PathBuf),
+    Directory(PathBuf),
 }
 
 /// The conditions of a registry.

@@ -1,4 +1,4 @@
-//! The Sigstore for measuring signatures: a folder with the URLs of its parts and its trust root.
+//! The Sigstore for measuring signatures: a directory with the URLs of its parts and its trust root.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,7 +28,7 @@ const TICKS_A_SECOND: f64 = 100.0;
 /// A running Sigstore without other users, so that its logs grow only by what is measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Sigstore {
-    folder: PathBuf,
+    directory: PathBuf,
     urls: BTreeMap<String, String>,
 }
 
@@ -52,18 +52,18 @@ impl Logged {
 }
 
 impl Sigstore {
-    /// Opens the Sigstore that a folder describes.
-    pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
-        let file = folder.join("urls");
+    /// Opens the Sigstore that a directory describes.
+    pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
+        let file = directory.join("urls");
         let text = fs::read_to_string(&file).map_err(Error::file("reading", file))?;
         let lines = text.lines().filter_map(|line| line.split_once(' '));
         let urls = lines.map(|(name, url)| (name.to_owned(), url.to_owned())).collect();
-        Ok(Self { folder: folder.to_owned(), urls })
+        Ok(Self { directory: directory.to_owned(), urls })
     }
 
     /// Returns the path of one of its files, as an argument.
     pub(crate) fn file(&self, name: &str) -> String {
-        word(&self.folder.join(name))
+        word(&self.directory.join(name))
     }
 
     /// Returns the URL of a part.
@@ -73,9 +73,9 @@ impl Sigstore {
     }
 
     /// Requests a token for [`SIGNER`], valid for an hour. It is in a file, because error messages show arguments.
-    pub(crate) async fn token(&self, folder: &Path) -> Result<String, Error> {
+    pub(crate) async fn token(&self, directory: &Path) -> Result<String, Error> {
         let token = self.get(&format!("{}/token?email={SIGNER}", self.url("issuer")?)).await?;
-        let file = folder.join("token");
+        let file = directory.join("token");
         fs::write(&file, token).map_err(Error::file("writing", &file))?;
         Ok(word(&file))
     }
@@ -91,11 +91,11 @@ impl Sigstore {
         })
     }
 
-    /// Returns the processor time of its parts so far. A process in its folder is a part. Exited processes do not count.
+    /// Returns the processor time of its parts so far. A process in its directory is a part. Exited processes do not count.
     pub(crate) fn cpu_seconds(&self) -> Result<f64, Error> {
         let processes = fs::read_dir("/proc").map_err(Error::file("listing", "/proc"))?;
         let ours = processes.filter_map(Result::ok).map(|process| process.path()).filter(|process| {
-            fs::read_link(process.join("cwd")).is_ok_and(|folder| folder.starts_with(&self.folder))
+            fs::read_link(process.join("cwd")).is_ok_and(|directory| directory.starts_with(&self.directory))
         });
         let ticks: u64 =
             ours.filter_map(|process| ticks(&fs::read_to_string(process.join("stat")).ok()?)).sum();
@@ -117,7 +117,7 @@ impl Sigstore {
     }
 
     fn error(&self, why: String) -> Error {
-        Error::Sigstore { folder: self.folder.clone(), why }
+        Error::Sigstore { directory: self.directory.clone(), why }
     }
 }
 
@@ -174,17 +174,17 @@ mod tests {
         (url, thread)
     }
 
-    fn folder(urls: &str) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("urls"), urls).unwrap();
-        folder
+    fn directory(urls: &str) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("urls"), urls).unwrap();
+        directory
     }
 
     #[tokio::test]
     async fn a_token_is_asked_of_the_issuer_and_kept_in_a_file() {
         let (url, asked) = answers("HTTP/1.0 200 OK\r\nA: b\r\n\r\na.b.c", 1);
-        let folder = folder(&format!("issuer {url}\n"));
-        let file = Sigstore::open(folder.path()).unwrap().token(folder.path()).await.unwrap();
+        let directory = directory(&format!("issuer {url}\n"));
+        let file = Sigstore::open(directory.path()).unwrap().token(directory.path()).await.unwrap();
         assert_eq!(fs::read_to_string(file).unwrap(), "a.b.c");
         let asked = asked.join().unwrap();
         assert!(asked[0].starts_with(&format!("GET /token?email={SIGNER} ")), "{asked:?}");
@@ -193,8 +193,8 @@ mod tests {
     #[tokio::test]
     async fn both_logs_are_asked_how_much_they_hold() {
         let (url, asked) = answers("HTTP/1.0 200 OK\r\n\r\n{\"tree_size\":3,\"treeSize\":7}", 2);
-        let folder = folder(&format!("certificates {url}/ct\nrekor1 {url}\n"));
-        let logged = Sigstore::open(folder.path()).unwrap().logged().await.unwrap();
+        let directory = directory(&format!("certificates {url}/ct\nrekor1 {url}\n"));
+        let logged = Sigstore::open(directory.path()).unwrap().logged().await.unwrap();
         assert_eq!(logged, Logged { certificates: 3, entries: 7 });
         assert_eq!(
             logged.since(Logged { certificates: 1, entries: 7 }),
@@ -214,12 +214,12 @@ mod tests {
     #[tokio::test]
     async fn what_refuses_or_is_not_there_is_named() {
         let (url, asked) = answers("HTTP/1.0 403 no\r\n\r\nwho are you", 1);
-        let folder = folder(&format!("issuer {url}\n"));
-        let sigstore = Sigstore::open(folder.path()).unwrap();
-        let refused = sigstore.token(folder.path()).await.unwrap_err().to_string();
+        let directory = directory(&format!("issuer {url}\n"));
+        let sigstore = Sigstore::open(directory.path()).unwrap();
+        let refused = sigstore.token(directory.path()).await.unwrap_err().to_string();
         assert!(refused.contains("/token") && refused.contains("who are you"), "{refused}");
         asked.join().unwrap();
         assert!(sigstore.logged().await.unwrap_err().to_string().contains("certificates"));
-        assert!(Sigstore::open(Path::new("/no/such/folder")).is_err());
+        assert!(Sigstore::open(Path::new("/no/such/directory")).is_err());
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Tools {
     pub(crate) promo_tools: Option<Peer>,
     /// The object store of the scenario `files`.
     pub(crate) versitygw: Option<Peer>,
-    /// The folder that describes a running Sigstore.
+    /// The directory that describes a running Sigstore.
     pub(crate) sigstore: Option<PathBuf>,
 }
 

@@ -97,16 +97,16 @@ fn a_world_tells_its_hosts_and_counts_and_ends_with_its_input() {
 
 #[test]
 fn a_measured_command_dies_when_nobody_waits_for_it_any_more() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let script = "echo $$ > number.new; mv number.new number; while :; do sleep 1; done";
     let mut measure = Part::start("measure");
     measure.say(&json!({
         "commands": [["/bin/sh", "-c", script]],
         "parallel": 1,
         "environment": { "PATH": "/usr/bin:/bin" },
-        "folder": folder.path(),
+        "directory": directory.path(),
     }));
-    let file = folder.path().join("number");
+    let file = directory.path().join("number");
     assert!(until(|| file.exists()), "the command runs");
     let process = std::fs::read_to_string(file).unwrap().trim().to_owned();
     assert!(is_running(&process));

@@ -1,16 +1,16 @@
-//! The promotion of files between object stores: Google Cloud Storage, S3 and folders.
+//! The promotion of files between object stores: Google Cloud Storage, S3 and directories.
 //!
 //! A run has typed phases: [`read`] asks the stores, [`plan`] decides what to do, [`Confirmed::when`] makes the write access, and
-//! [`carry_out`] copies. Only the last can write. [`describe_folder`] makes a manifest of a folder.
+//! [`carry_out`] copies. Only the last can write. [`describe_directory`] makes a manifest of a directory.
 //!
-//! A [`Store`] can be used by itself: [`StoreRead`] and [`StoreWrite`] are its two faces, [`look`] finds what it has, and [`transfer()`]
-//! writes a content to several stores. Every request goes through
-//! [`transport`]'s door. This crate knows no terminal and no environment. See `docs/design/files.md`.
+//! A [`Store`] can be used by itself: [`StoreRead`] and [`StoreWrite`] are its two faces, [`look`] finds what it has, and
+//! [`transfer()`] writes a content to several stores. Every request goes through [`transport`]'s door. This crate knows no
+//! terminal and no environment. See `docs/design/files.md`.
 
 mod decide;
+mod directory;
 mod error;
 mod event;
-mod folder;
 mod hash;
 mod object;
 mod phase;
@@ -20,9 +20,9 @@ mod transfer;
 mod yaml;
 
 pub use decide::{DestinationState, Mode, SourceState, Verdict, decide};
+pub use directory::{Described, DirectoryError, describe_directory, merge};
 pub use error::{Error, ErrorKind};
 pub use event::{Event, Operation, Phase, Run};
-pub use folder::{Described, FolderError, describe_folder, merge};
 pub use hash::{Hasher, Hashes};
 pub use object::{Attributes, Object, SHA256_METADATA};
 pub use phase::{

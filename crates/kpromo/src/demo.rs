@@ -63,16 +63,16 @@ pub(crate) async fn run(args: DemoArgs, screen: &MultiProgress) -> Exit {
 }
 
 async fn show(args: &DemoArgs, screen: &MultiProgress) -> Result<Exit, DemoError> {
-    if let Some(folder) = &args.directory
-        && fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+    if let Some(directory) = &args.directory
+        && fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
     {
-        return Err(DemoError::NotEmpty(folder.clone()));
+        return Err(DemoError::NotEmpty(directory.clone()));
     }
     let world = World::build().await?;
     let temporary = tempfile::tempdir()?;
-    let folder = args.directory.as_deref().unwrap_or(temporary.path());
-    let images = world.write_manifests(folder)?;
-    let files = Files::write(folder, &world)?;
+    let directory = args.directory.as_deref().unwrap_or(temporary.path());
+    let images = world.write_manifests(directory)?;
+    let files = Files::write(directory, &world)?;
 
     heading("Four registries in this process");
     print(&format!("staging     {}/staging\n", world.staging.host()));
@@ -93,11 +93,11 @@ async fn show(args: &DemoArgs, screen: &MultiProgress) -> Result<Exit, DemoError
         let flag = if confirm { " --confirm" } else { "" };
         print(&format!(
             "$ kpromo cip --thin-manifest-dir {} --config {} --signing-key {}{flag}\n\n",
-            folder.display(),
+            directory.display(),
             files.config.display(),
             files.key.display()
         ));
-        let exit = cip::run(&files.promotion(folder, confirm), &environment, screen).await;
+        let exit = cip::run(&files.promotion(directory, confirm), &environment, screen).await;
         if exit != Exit::Success {
             return Ok(exit);
         }
@@ -144,8 +144,8 @@ struct Files {
 }
 
 impl Files {
-    fn write(folder: &Path, world: &World) -> Result<Self, DemoError> {
-        let file = |name: &str| folder.join(name);
+    fn write(directory: &Path, world: &World) -> Result<Self, DemoError> {
+        let file = |name: &str| directory.join(name);
         let this =
             Self { config: file("kpromo.yaml"), key: file("signing.key"), public: file("signing.pub") };
         let canonical = world.canonical();
@@ -163,13 +163,13 @@ impl Files {
     }
 
     /// Returns the arguments of `kpromo cip`.
-    fn promotion(&self, folder: &Path, confirm: bool) -> CipArgs {
+    fn promotion(&self, directory: &Path, confirm: bool) -> CipArgs {
         let signing = SigningArgs { key: Some(self.key.clone()), ..SigningArgs::default() };
         CipArgs {
             confirm,
             config: Some(self.config.clone()),
             signing: Some(signing),
-            ..CipArgs::of(ManifestSource::Thin(folder.to_owned()))
+            ..CipArgs::of(ManifestSource::Thin(directory.to_owned()))
         }
     }
 
@@ -223,7 +223,7 @@ impl World {
     }
 
     /// Writes the thin manifests and returns the text of the images file.
-    fn write_manifests(&self, folder: &Path) -> io::Result<String> {
+    fn write_manifests(&self, directory: &Path) -> io::Result<String> {
         let mut registries = format!("registries:\n- name: {}/staging\n  src: true\n", self.staging.host());
         for region in &self.production {
             registries.push_str(&format!("- name: {}/prod/images\n", region.host()));
@@ -233,8 +233,8 @@ impl World {
             images.push_str(&format!("- name: {name}\n  dmap:\n    \"{digest}\": {tags:?}\n"));
         }
         let files: [(PathBuf, &str, &str); 2] = [
-            (folder.join("manifests/demo"), "promoter-manifest.yaml", &registries),
-            (folder.join("images/demo"), "images.yaml", &images),
+            (directory.join("manifests/demo"), "promoter-manifest.yaml", &registries),
+            (directory.join("images/demo"), "images.yaml", &images),
         ];
         for (directory, name, text) in files {
             fs::create_dir_all(&directory)?;

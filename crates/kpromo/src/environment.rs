@@ -69,13 +69,13 @@ pub(crate) struct Caches {
 impl Caches {
     /// Returns the directory for TUF files, or `None` if no variable determines one. It is separate from cosign's own files.
     pub(crate) fn trust(&self) -> Option<PathBuf> {
-        if let Some(folder) = &self.tuf_root {
-            return Some(folder.join("kpromo"));
+        if let Some(directory) = &self.tuf_root {
+            return Some(directory.join("kpromo"));
         }
         // A cache directory that is not absolute must be ignored (XDG Base Directory Specification).
-        let cache = self.cache_home.clone().filter(|folder| folder.is_absolute());
+        let cache = self.cache_home.clone().filter(|directory| directory.is_absolute());
         let cache = cache.or_else(|| self.home.as_ref().map(|home| home.join(".cache")));
-        cache.map(|folder| folder.join("kpromo").join("tuf"))
+        cache.map(|directory| directory.join("kpromo").join("tuf"))
     }
 }
 

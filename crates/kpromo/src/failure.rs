@@ -19,12 +19,12 @@ pub(crate) struct Failure {
     /// The faults of files that are the reason, if they are.
     faults: Option<Diagnostics>,
     /// The beginning of the names of files that is not shown.
-    folder: String,
+    directory: String,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, text: impl Into<String>) -> Self {
-        Self { text: text.into(), help: None, exit, faults: None, folder: String::new() }
+        Self { text: text.into(), help: None, exit, faults: None, directory: String::new() }
     }
 
     /// The failure of a command whose files have these faults.
@@ -44,9 +44,9 @@ impl Failure {
     }
 
     /// Removes a temporary directory from file names.
-    pub(crate) fn within(self, folder: &Path) -> Self {
-        let folder = format!("{}/", folder.display());
-        Self { text: self.text.replace(&folder, ""), folder, ..self }
+    pub(crate) fn within(self, directory: &Path) -> Self {
+        let directory = format!("{}/", directory.display());
+        Self { text: self.text.replace(&directory, ""), directory, ..self }
     }
 
     /// Returns the exit code.
@@ -63,7 +63,7 @@ impl Failure {
     pub(crate) fn print(&self) -> Exit {
         match &self.faults {
             Some(faults) => {
-                print_faults_within(faults, &self.folder);
+                print_faults_within(faults, &self.directory);
                 last_words().error.get_or_insert_with(|| total(faults));
                 self.help.iter().for_each(|help| print_help(help));
             }

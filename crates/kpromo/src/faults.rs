@@ -13,25 +13,25 @@ pub(crate) fn print_faults(faults: &Diagnostics) {
     print_faults_within(faults, "");
 }
 
-/// Prints the faults of files, and leaves out the beginning `folder` of their names.
-pub(crate) fn print_faults_within(faults: &Diagnostics, folder: &str) {
+/// Prints the faults of files, and leaves out the beginning `directory` of their names.
+pub(crate) fn print_faults_within(faults: &Diagnostics, directory: &str) {
     if !is_json() {
         let text = faults.render_within(error_width(), color::on_stderr());
-        print_error(if folder.is_empty() { text } else { text.replace(folder, "") }.trim_end());
+        print_error(if directory.is_empty() { text } else { text.replace(directory, "") }.trim_end());
         return;
     }
-    faults.iter().for_each(|fault| print_fault(fault, folder));
+    faults.iter().for_each(|fault| print_fault(fault, directory));
     let more = faults.count() - faults.iter().count();
     if more > 0 {
         ErrorLine { is_part: true, ..ErrorLine::new(&format!("and {more} more")) }.print();
     }
 }
 
-fn print_fault(fault: &Diagnostic, folder: &str) {
-    let file = fault.file().strip_prefix(folder).unwrap_or(fault.file());
+fn print_fault(fault: &Diagnostic, directory: &str) {
+    let file = fault.file().strip_prefix(directory).unwrap_or(fault.file());
     let (line, column) = fault.position().map(|at| (at.line, at.column)).unzip();
-    let message = fault.message().replace(folder, "");
-    let error = if folder.is_empty() { fault.message() } else { &message };
+    let message = fault.message().replace(directory, "");
+    let error = if directory.is_empty() { fault.message() } else { &message };
     ErrorLine { file: Some(file), line, column, advice: fault.advice(), ..ErrorLine::new(error) }.print();
 }
 

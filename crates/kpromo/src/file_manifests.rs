@@ -1,6 +1,6 @@
 //! `kpromo manifest files` and `kpromo manifest validate`.
 
-use files::{Entry, describe_folder, merge, write_files};
+use files::{Entry, describe_directory, merge, write_files};
 use manifest::Diagnostics;
 use manifest::files::{FileManifests, load_file_entries, load_file_manifests, load_file_tree};
 
@@ -15,7 +15,7 @@ use crate::terminal::{print, print_error, print_help};
 pub(crate) fn load(source: &FileManifestSource) -> Result<FileManifests, Diagnostics> {
     match source {
         FileManifestSource::Pair(filestores, files) => load_file_manifests(filestores, files),
-        FileManifestSource::Tree(folder) => load_file_tree(folder),
+        FileManifestSource::Tree(directory) => load_file_tree(directory),
     }
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn describe(args: &ManifestFilesArgs) -> Exit {
         Ok(existing) => existing,
         Err(faults) => return Failure::invalid(faults).print(),
     };
-    let described = match describe_folder(&args.src, &args.prefix) {
+    let described = match describe_directory(&args.src, &args.prefix) {
         Ok(described) => described,
         Err(error) => return invalid(&error.to_string()),
     };
@@ -81,7 +81,7 @@ pub(crate) fn validate(args: &ManifestValidateArgs) -> Exit {
             print(&help.to_string());
             return Exit::Success;
         }
-        [folder] => FileManifestSource::Tree(folder.clone()),
+        [directory] => FileManifestSource::Tree(directory.clone()),
         [filestores, files @ ..] => FileManifestSource::Pair(filestores.clone(), files.to_vec()),
     };
     match load(&source) {

@@ -26,8 +26,8 @@ pub(crate) struct Project {
 }
 
 /// Reads a directory of thin manifests. Errors in single entries are warnings here.
-pub(crate) fn read_folder(folder: &Path) -> Result<Manifests, Failure> {
-    let manifests = load_thin(folder).map_err(Failure::invalid)?;
+pub(crate) fn read_directory(directory: &Path) -> Result<Manifests, Failure> {
+    let manifests = load_thin(directory).map_err(Failure::invalid)?;
     for fault in manifests.rejected.iter().filter(|fault| fault.severity() == Severity::Error) {
         tracing::warn!("{}: {}", place(fault), fault.message());
     }
@@ -44,7 +44,7 @@ fn place(fault: &manifest::Diagnostic) -> String {
 impl Project {
     /// Selects the only project that `is_meant` matches. `sought` describes it for errors.
     pub(crate) fn find(
-        folder: &Path,
+        directory: &Path,
         manifests: Manifests,
         sought: &str,
         is_meant: impl Fn(&Manifest) -> bool,
@@ -59,7 +59,7 @@ impl Project {
         let name = match (found.next(), found.next()) {
             (Some(name), None) => (*name).to_owned(),
             (None, _) => {
-                let text = format!("no manifest below {} matches {sought}", folder.display());
+                let text = format!("no manifest below {} matches {sought}", directory.display());
                 let failure = Failure::new(Exit::Invalid, text);
                 let has_faults = !manifests.rejected.is_empty();
                 let help = if has_faults {
@@ -75,7 +75,7 @@ impl Project {
                 return Err(Failure::new(Exit::Invalid, text));
             }
         };
-        let path = folder.join("images").join(&name).join("images.yaml");
+        let path = directory.join("images").join(&name).join("images.yaml");
         let file = ImagesFile::read(&path, Some(FileKind::Images)).map_err(|error| failure(&error))?;
         Ok(Self { manifests, name, path, file })
     }

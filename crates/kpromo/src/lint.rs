@@ -113,13 +113,13 @@ fn add(result: &mut LintResult, linted: Linted) {
 
 /// Prints or writes the result.
 fn tell(result: &LintResult, args: &LintArgs) -> Result<(), String> {
-    let folder = std::env::current_dir().ok();
+    let directory = std::env::current_dir().ok();
     let color = args.output_file.is_none() && color::on_stdout();
     let text = match args.output {
         LintForm::Text => lint_text(result, result_width().unwrap_or(WIDTH), color),
         LintForm::Json => lint_json(result),
-        LintForm::Sarif => lint_sarif(result, folder.as_deref()),
-        LintForm::Github => lint_github(result, folder.as_deref()),
+        LintForm::Sarif => lint_sarif(result, directory.as_deref()),
+        LintForm::Github => lint_github(result, directory.as_deref()),
     };
     match &args.output_file {
         Some(path) => write_file(path, "result", |to| to.write_all(text.as_bytes())),

@@ -11,7 +11,7 @@ use oci::{RegistryRoot, RepositoryPath};
 use crate::args::{AddTarget, ImageText, ManifestAddArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::images_edit::{Project, diff, edit, failure, plan, read_folder};
+use crate::images_edit::{Project, diff, edit, failure, plan, read_directory};
 use crate::output::write_file;
 use crate::terminal::print;
 
@@ -29,8 +29,8 @@ fn add(args: &ManifestAddArgs) -> Result<(), Failure> {
             Some((root, project)) => add_to_project(args, &root, Some(&project), image, Some(path)),
             None => add_to_file(args, path, image),
         },
-        AddTarget::Folder { folder, project, image } => {
-            add_to_project(args, folder, project.as_deref(), image, None)
+        AddTarget::Directory { directory, project, image } => {
+            add_to_project(args, directory, project.as_deref(), image, None)
         }
     }
 }
@@ -38,12 +38,12 @@ fn add(args: &ManifestAddArgs) -> Result<(), Failure> {
 /// Adds a tag to the list of images of a project, and plans the whole directory. `shown` is the user's path of the list.
 fn add_to_project(
     args: &ManifestAddArgs,
-    folder: &Path,
+    directory: &Path,
     project: Option<&str>,
     image: &ImageText,
     shown: Option<&Path>,
 ) -> Result<(), Failure> {
-    let (project, image) = find(folder, project, image)?;
+    let (project, image) = find(directory, project, image)?;
     let _held = lock(args, &project.path);
     // Another process may have changed it since it was read.
     let project = project.reread()?;
@@ -100,7 +100,7 @@ fn lock(args: &ManifestAddArgs, path: &Path) -> Option<File> {
         return None;
     }
     let path = path.canonicalize().ok()?;
-    let held = File::open(path.parent()?).and_then(|folder| folder.lock().map(|()| folder));
+    let held = File::open(path.parent()?).and_then(|directory| directory.lock().map(|()| directory));
     // Some file systems have no locks. The file is still compared with its earlier content before it is replaced.
     held.inspect_err(|error| tracing::debug!("the directory of {} cannot be locked: {error}", path.display()))
         .ok()
@@ -108,11 +108,11 @@ fn lock(args: &ManifestAddArgs, path: &Path) -> Option<File> {
 
 /// Finds the project of an image, and the name of the image in it.
 fn find(
-    folder: &Path,
+    directory: &Path,
     project: Option<&str>,
     image: &ImageText,
 ) -> Result<(Project, RepositoryPath), Failure> {
-    let manifests = read_folder(folder)?;
+    let manifests = read_directory(directory)?;
     let is_wanted = |manifest: &Manifest| project.is_none_or(|project| *manifest.name == *project);
     // A reference names the project by its staging registry, the longest one if there are several.
     let staged = image.reference.iter().flat_map(|reference| {
@@ -123,7 +123,7 @@ fn find(
     if let Some((source, name)) = staged {
         let is_meant = |manifest: &Manifest| is_wanted(manifest) && manifest.source == source;
         return Ok((
-            Project::find(folder, manifests, &format!("the staging registry {source}"), is_meant)?,
+            Project::find(directory, manifests, &format!("the staging registry {source}"), is_meant)?,
             name,
         ));
     }
@@ -137,10 +137,10 @@ fn find(
         return Err(Failure::new(Exit::Invalid, text).help("name the image as the manifest does"));
     };
     let found = match project {
-        Some(project) => Project::find(folder, manifests, &format!("the project {project}"), is_wanted)?,
+        Some(project) => Project::find(directory, manifests, &format!("the project {project}"), is_wanted)?,
         None => {
             let lists = |manifest: &Manifest| manifest.images.iter().any(|image| image.name == name);
-            Project::find(folder, manifests, &format!("the image {name}"), lists).map_err(|failure| {
+            Project::find(directory, manifests, &format!("the image {name}"), lists).map_err(|failure| {
                 failure.help("name the project with --project, or the image by its staging reference")
             })?
         }

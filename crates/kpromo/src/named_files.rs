@@ -7,9 +7,9 @@ use std::path::{Component, Path, PathBuf};
 
 use oci_types::text::visible;
 
-/// The maximum depth of the search in a folder.
+/// The maximum depth of the search in a directory.
 const DEPTH_MAX: usize = 16;
-/// The maximum number of entries that are looked at in one folder and those below it, as in the readers of manifests.
+/// The maximum number of entries that are looked at in one directory and those below it, as in the readers of manifests.
 const ENTRIES_MAX: usize = 100_000;
 
 /// What is read if the path of an input is a directory.
@@ -21,7 +21,7 @@ pub(crate) enum Content {
     Yaml,
     /// Reports of scanners.
     ScanReports,
-    /// All files whose names below the folder begin with this text.
+    /// All files whose names below the directory begin with this text.
     All(String),
     /// Nothing that an output could be.
     Nothing,
@@ -50,7 +50,7 @@ struct Named {
 enum FileId {
     /// Device and inode.
     There(u64, u64),
-    /// The path of a file that does not exist yet, whose folder is resolved.
+    /// The path of a file that does not exist yet, whose directory is resolved.
     NotThere(PathBuf),
 }
 
@@ -64,7 +64,7 @@ pub(crate) enum Clash {
 }
 
 impl NamedFiles {
-    /// Adds a file, or a folder with this content, that is read. `-` is standard input.
+    /// Adds a file, or a directory with this content, that is read. `-` is standard input.
     pub(crate) fn reads(&mut self, flag: impl Into<String>, path: &Path, content: Content) {
         self.inputs.push((Named::new(flag.into(), path, "/dev/stdin"), content));
     }
@@ -161,9 +161,9 @@ impl FileId {
         match fs::metadata(path) {
             Ok(metadata) => Self::of_metadata(&metadata),
             Err(_) => {
-                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-                let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
-                Some(Self::NotThere(folder.join(path.file_name()?)))
+                let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+                let directory = directory.unwrap_or(Path::new(".")).canonicalize().ok()?;
+                Some(Self::NotThere(directory.join(path.file_name()?)))
             }
         }
     }
@@ -188,9 +188,9 @@ fn is_read(input: &Named, content: &Content, output: &Named, file: &FileId) -> b
         let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
         endings.iter().any(|known| ending.eq_ignore_ascii_case(known))
     };
-    let search = |folder: &Path, depth: usize, is_wanted: &dyn Fn(&Path) -> bool| {
+    let search = |directory: &Path, depth: usize, is_wanted: &dyn Fn(&Path) -> bool| {
         let mut left = ENTRIES_MAX;
-        has(folder, depth, &mut left, &|path: &Path| {
+        has(directory, depth, &mut left, &|path: &Path| {
             is_wanted(path) && FileId::of(path).as_ref() == Some(file)
         })
     };
@@ -204,10 +204,10 @@ fn is_read(input: &Named, content: &Content, output: &Named, file: &FileId) -> b
         Content::Yaml => search(&input.path, DEPTH_MAX, &|path| ends_with(path, &["yaml", "yml"])),
         Content::ScanReports => search(&input.path, 1, &|path| ends_with(path, &["json", "sarif"])),
         Content::All(prefix) => {
-            let (Ok(folder), Ok(path)) = (input.path.canonicalize(), output.path.canonicalize()) else {
+            let (Ok(directory), Ok(path)) = (input.path.canonicalize(), output.path.canonicalize()) else {
                 return false;
             };
-            path.strip_prefix(folder).is_ok_and(|below| {
+            path.strip_prefix(directory).is_ok_and(|below| {
                 let parts = below.components().all(|part| matches!(part, Component::Normal(_)));
                 parts && below.to_string_lossy().starts_with(prefix.as_str())
             })
@@ -216,9 +216,9 @@ fn is_read(input: &Named, content: &Content, output: &Named, file: &FileId) -> b
     }
 }
 
-/// Returns whether a folder has a wanted file, at this depth at the most. What cannot be listed has none: its reader says why.
-fn has(folder: &Path, depth: usize, left: &mut usize, is_wanted: &dyn Fn(&Path) -> bool) -> bool {
-    let Ok(entries) = fs::read_dir(folder) else { return false };
+/// Returns whether a directory has a wanted file, at this depth at the most. What cannot be listed has none: its reader says why.
+fn has(directory: &Path, depth: usize, left: &mut usize, is_wanted: &dyn Fn(&Path) -> bool) -> bool {
+    let Ok(entries) = fs::read_dir(directory) else { return false };
     for entry in entries.flatten() {
         if *left == 0 {
             return false;
@@ -255,12 +255,12 @@ mod tests {
 
     #[test]
     fn a_file_is_the_same_under_every_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
         fs::write(path("key"), "secret").unwrap();
         symlink(path("key"), path("link")).unwrap();
         fs::hard_link(path("key"), path("hard")).unwrap();
-        symlink(folder.path(), path("here")).unwrap();
+        symlink(directory.path(), path("here")).unwrap();
         for name in ["key", "link", "hard", "here/key", "./key"] {
             let text = clash(&path("key"), Content::Nothing, &path(name)).expect(name);
             let expected = format!("--out would replace {}, which --in reads", path(name).display());
@@ -272,9 +272,9 @@ mod tests {
 
     #[test]
     fn two_outputs_are_the_same_file_before_it_exists() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        symlink(folder.path(), path("here")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        symlink(directory.path(), path("here")).unwrap();
         let twice = |flags: [&str; 2], one: &Path, other: &Path| {
             let mut files = NamedFiles::default();
             flags.into_iter().zip([one, other]).for_each(|(flag, path)| files.writes(flag, path));
@@ -294,9 +294,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_in_a_folder_is_an_input_and_other_files_there_are_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+    fn what_is_read_in_a_directory_is_an_input_and_other_files_there_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
         for name in [
             "manifests/a/promoter-manifest.yaml",
             "images/a/images.yaml",
@@ -311,7 +311,7 @@ mod tests {
         fs::create_dir_all(path("images/b")).unwrap();
         symlink(path("shared"), path("images/b/images.yaml")).unwrap();
         let is_refused =
-            |content: &Content, name: &str| clash(folder.path(), content.clone(), &path(name)).is_some();
+            |content: &Content, name: &str| clash(directory.path(), content.clone(), &path(name)).is_some();
         for (content, expected) in [
             (
                 Content::ThinManifests,
@@ -350,8 +350,8 @@ mod tests {
 
     #[test]
     fn a_file_may_be_changed_in_place_where_that_is_meant() {
-        let folder = tempfile::tempdir().unwrap();
-        let manifest = folder.path().join("m.yaml");
+        let directory = tempfile::tempdir().unwrap();
+        let manifest = directory.path().join("m.yaml");
         fs::write(&manifest, "").unwrap();
         let mut files = NamedFiles::default();
         files.reads("--merge", &manifest, Content::Nothing);

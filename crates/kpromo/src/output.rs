@@ -15,7 +15,7 @@ const MODE: u32 = 0o666;
 /// How to write a file.
 enum Way {
     /// To a new file in this directory, which is then renamed to the path.
-    Beside { folder: PathBuf, path: PathBuf },
+    Beside { directory: PathBuf, path: PathBuf },
     /// To the existing device or pipe, which must not be replaced.
     Direct,
     /// To standard output, which then contains nothing else.
@@ -28,7 +28,7 @@ enum Way {
 /// Returns the reason with the file's name if the file cannot be written.
 pub(crate) fn check_file(path: &Path, what: &str) -> Result<(), String> {
     let checked = way(path).and_then(|way| match way {
-        Way::Beside { folder, .. } => beside(&folder).map(drop),
+        Way::Beside { directory, .. } => beside(&directory).map(drop),
         Way::Direct => Ok(()),
         Way::Standard => {
             keep_stdout_free();
@@ -42,7 +42,7 @@ pub(crate) fn check_file(path: &Path, what: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// Returns the reason with the directory's name if files cannot be written.
-pub(crate) fn check_folder(path: &Path, what: &str) -> Result<(), String> {
+pub(crate) fn check_directory(path: &Path, what: &str) -> Result<(), String> {
     beside(path).map(drop).map_err(|error| format!("{what} cannot be written in {}: {error}", path.display()))
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn write_file(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), String> {
     let written = way(path).and_then(|way| match way {
-        Way::Beside { folder, path } => replace(&folder, &path, write),
+        Way::Beside { directory, path } => replace(&directory, &path, write),
         Way::Direct => File::create(path).and_then(|file| fill(&file, write)),
         Way::Standard => fill(&io::stdout(), write),
     });
@@ -72,8 +72,8 @@ fn way(path: &Path) -> io::Result<Way> {
         return Ok(Way::Standard);
     }
     let beside = |path: PathBuf| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        Way::Beside { folder: folder.unwrap_or(Path::new(".")).to_owned(), path }
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+        Way::Beside { directory: directory.unwrap_or(Path::new(".")).to_owned(), path }
     };
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
@@ -89,18 +89,18 @@ fn way(path: &Path) -> io::Result<Way> {
 }
 
 /// Creates a temporary file in a directory. The file is deleted when it is dropped.
-fn beside(folder: &Path) -> io::Result<NamedTempFile> {
+fn beside(directory: &Path) -> io::Result<NamedTempFile> {
     // Checked first, so that the error for a missing directory does not name the temporary file.
-    fs::metadata(folder)?;
-    Builder::new().prefix(".kpromo-").permissions(Permissions::from_mode(MODE)).tempfile_in(folder)
+    fs::metadata(directory)?;
+    Builder::new().prefix(".kpromo-").permissions(Permissions::from_mode(MODE)).tempfile_in(directory)
 }
 
 fn replace(
-    folder: &Path,
+    directory: &Path,
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    let new = beside(folder)?;
+    let new = beside(directory)?;
     if let Ok(metadata) = fs::metadata(path) {
         new.as_file().set_permissions(metadata.permissions())?;
     }
@@ -121,8 +121,8 @@ mod tests {
 
     #[test]
     fn a_file_is_replaced_as_a_whole_or_stays_as_it_was() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("report.json");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report.json");
         check_file(&path, "report").unwrap();
         assert!(!path.exists(), "a check leaves nothing");
         write_file(&path, "report", |to| to.write_all(b"one")).unwrap();
@@ -131,13 +131,13 @@ mod tests {
         });
         assert!(failed.unwrap_err().contains("report.json: the disk is full"));
         assert_eq!(fs::read(&path).unwrap(), b"one");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 
     #[test]
     fn a_file_keeps_its_mode_and_a_link_what_it_names() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, link) = (folder.path().join("report.json"), folder.path().join("link"));
+        let directory = tempfile::tempdir().unwrap();
+        let (path, link) = (directory.path().join("report.json"), directory.path().join("link"));
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
@@ -156,16 +156,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_told_with_its_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let nowhere = folder.path().join("no/such/folder");
+        let directory = tempfile::tempdir().unwrap();
+        let nowhere = directory.path().join("no/such/directory");
         let error = check_file(&nowhere.join("plan.json"), "plan").unwrap_err();
         assert!(
-            error.contains("the plan cannot be written to") && error.contains("folder/plan.json: "),
+            error.contains("the plan cannot be written to") && error.contains("directory/plan.json: "),
             "{error}"
         );
-        assert!(check_file(folder.path(), "plan").is_err(), "a directory is not a file");
+        assert!(check_file(directory.path(), "plan").is_err(), "a directory is not a file");
         assert!(!error.contains(".kpromo-"), "{error}");
-        assert!(check_folder(&nowhere, "blobs").unwrap_err().contains("no/such/folder: "));
-        assert!(check_folder(folder.path(), "blobs").is_ok());
+        assert!(check_directory(&nowhere, "blobs").unwrap_err().contains("no/such/directory: "));
+        assert!(check_directory(directory.path(), "blobs").is_ok());
     }
 }

@@ -10,7 +10,7 @@ use crate::terminal::{Interrupts, print, print_error};
 pub(crate) async fn run(args: ServeArgs) -> Exit {
     let config = Config {
         listen: args.listen,
-        storage: args.storage.map_or(Storage::Memory, Storage::Folder),
+        storage: args.storage.map_or(Storage::Memory, Storage::Directory),
         google_listing: args.google_listing,
         referrers_api: !args.no_referrers,
         ..Config::default()

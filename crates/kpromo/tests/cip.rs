@@ -227,9 +227,9 @@ async fn a_closed_standard_error_stops_nothing() {
     assert!(production.store().resolve(&"prod/one".parse().unwrap(), &"v1".parse().unwrap()).is_some());
 }
 
-/// The demo promotes the content of its folder, so it refuses a folder that has other content.
+/// The demo promotes the content of its directory, so it refuses a directory that has other content.
 #[test]
-fn the_demo_leaves_folders_of_other_people_alone() {
+fn the_demo_leaves_directories_of_other_people_alone() {
     let desk = Desk::new();
     desk.write("manifests/mine/promoter-manifest.yaml", "registries: []\n");
     let mut command = kpromo(None);
@@ -275,7 +275,7 @@ fn terminate(child: &Child) {
 async fn after_kill_9_nothing_is_incomplete_and_the_next_run_completes() {
     for writes in [0, 1, 5, 9, 12, 14, 16, 17] {
         let (staging, desk) = (google().await, Desk::new());
-        let storage = Storage::Folder(desk.path("storage"));
+        let storage = Storage::Directory(desk.path("storage"));
         let production =
             Server::start(Config { storage, google_listing: true, ..Config::default() }).await.unwrap();
         let image = Recipe { layers: 1, ..Recipe::default() }.index(3);
@@ -457,14 +457,14 @@ async fn a_prow_job_promotes_what_its_commit_adds() {
     std::fs::write(&images, format!("{before}    \"{}\": [new]\n", new.digest())).unwrap();
     git(&["commit", "-q", "-a", "-m", "new"]);
     let mut command = kpromo(None);
-    let folder = desk.path("");
+    let directory = desk.path("");
     command.args([
         "cip",
         "--confirm",
         "--sign=false",
         "--use-prow-manifest-diff",
         "--thin-manifest-dir",
-        folder.to_str().unwrap(),
+        directory.to_str().unwrap(),
     ]);
     command.env("JOB_TYPE", "postsubmit");
     let ran = run(command);

@@ -173,12 +173,12 @@ async fn a_dry_run_says_who_signs_and_fails_where_the_confirmed_one_has_no_ident
 #[test]
 fn without_images_the_run_prints_that_there_is_nothing_to_promote_and_why() {
     let desk = Desk::new();
-    for folder in ["manifests", "images"] {
-        std::fs::create_dir(desk.path(folder)).unwrap();
+    for directory in ["manifests", "images"] {
+        std::fs::create_dir(desk.path(directory)).unwrap();
     }
-    let folder = desk.path("");
+    let directory = desk.path("");
     for confirm in ["--confirm=false", "--confirm"] {
-        let ran = kpromo_with(&["cip", "--thin-manifest-dir", folder.to_str().unwrap(), confirm]);
+        let ran = kpromo_with(&["cip", "--thin-manifest-dir", directory.to_str().unwrap(), confirm]);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         assert_eq!(ran.stdout, "Nothing to promote: no manifest lists an image.\n");
     }

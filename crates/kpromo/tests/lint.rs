@@ -355,8 +355,8 @@ fn a_fix_that_cannot_be_written_leaves_the_file_and_exits_with_1() {
     assert!(ran.stdout.contains("warning[unsorted-tags]"), "{}", ran.stdout);
     assert!(ran.stdout.ends_with("exit code 1\n"), "{}", ran.stdout);
     assert_eq!(world.images("one"), before);
-    let folder = world.desk.path("tree/images/one");
-    assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "nothing is left beside it");
+    let directory = world.desk.path("tree/images/one");
+    assert_eq!(fs::read_dir(directory).unwrap().count(), 1, "nothing is left beside it");
 }
 
 #[test]
@@ -391,7 +391,7 @@ fn git_errors_exit_with_10_and_nothing_is_written() {
     }
     assert_eq!(world.images("one"), before);
     assert_eq!(world.lint(&["--base=", "tree"]).code, 2);
-    assert_eq!(world.lint(&["--output-file", "no/such/folder", "tree"]).code, 10);
+    assert_eq!(world.lint(&["--output-file", "no/such/directory", "tree"]).code, 10);
 }
 
 #[test]

@@ -12,13 +12,13 @@ use support::{Desk, cip, kpromo_with, scene, schema};
 async fn a_path_that_cannot_be_written_fails_the_run_before_any_request() {
     let (staging, production, desk) = scene().await;
     let manifest = desk.path("manifest.yaml");
-    let (file, folder) = (desk.path("no/such/folder/file"), desk.path("no/such/folder"));
+    let (file, directory) = (desk.path("no/such/directory/file"), desk.path("no/such/directory"));
     let asked = || staging.tally().snapshot().total() + production.tally().snapshot().total();
     for (flag, path) in [
         ("--report", &file),
         ("--output-plan", &file),
         ("--inventory-cache", &file),
-        ("--spool-dir", &folder),
+        ("--spool-dir", &directory),
     ] {
         for confirm in ["--confirm", "--confirm=false"] {
             let path = path.to_str().unwrap();
@@ -225,9 +225,9 @@ fn outputs_of_every_command_are_checked() {
     }
 }
 
-/// /proc says that the folder above is missing, however often it is asked.
+/// /proc says that the directory above is missing, however often it is asked.
 #[test]
-fn a_folder_that_cannot_be_made_is_an_error_and_no_crash() {
+fn a_directory_that_cannot_be_made_is_an_error_and_no_crash() {
     for (storage, at) in [("/proc/kpromo/a/b", "/proc/kpromo"), ("/dev/null/a", "/dev/null/a")] {
         let ran = kpromo_with(&["registry", "serve", "--listen=127.0.0.1:0", "--storage", storage]);
         assert_eq!(ran.code, 1, "{storage}: {}", ran.stderr);

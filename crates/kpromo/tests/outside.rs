@@ -133,7 +133,7 @@ async fn promote(workshop: Arc<Server>, from: &'static str, to: &'static str) {
     let manifest = desk.manifest(&staging, &[format!("{}/prod", destination.host())], &images);
     let flags = ["cip", "--confirm", "--sign=false", "--manifest", manifest.to_str().unwrap()];
 
-    let ran = cip(config.folder(), &flags);
+    let ran = cip(config.directory(), &flags);
     assert_eq!(ran.code, 0, "{pair}: {}\n{}", ran.stdout, ran.stderr);
     assert!(!ran.stderr.contains("lost"), "{pair}: {}", ran.stderr);
     for (name, digest, tags) in &images {
@@ -148,7 +148,7 @@ async fn promote(workshop: Arc<Server>, from: &'static str, to: &'static str) {
             );
         }
     }
-    let again = cip(config.folder(), &flags);
+    let again = cip(config.directory(), &flags);
     assert!(
         again.code == 0 && again.stdout.contains("Nothing to do"),
         "{pair}: {}{}",
@@ -168,7 +168,7 @@ fn cip(docker_config: &Path, flags: &[&str]) -> support::Ran {
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn crane_validates_promoted_images_that_crane_built() {
     let (staging, desk) = (Distribution::start(Auth::None), Desk::new());
-    let storage = Storage::Folder(desk.path("storage"));
+    let storage = Storage::Directory(desk.path("storage"));
     let production = Server::start(Config { storage, ..Config::default() }).await.unwrap();
     let config = DockerConfig::anonymous();
     let crane = Crane::new(&config);
@@ -189,8 +189,10 @@ async fn crane_validates_promoted_images_that_crane_built() {
     let (source, destination) =
         (format!("{}/staging", staging.host()), format!("{}/prod", production.host()));
     let manifest = desk.manifest(&source, &[destination], &[("app", digest, &["v1"])]);
-    let ran =
-        cip(config.folder(), &["cip", "--confirm", "--sign=false", "--manifest", manifest.to_str().unwrap()]);
+    let ran = cip(
+        config.directory(),
+        &["cip", "--confirm", "--sign=false", "--manifest", manifest.to_str().unwrap()],
+    );
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let promoted = format!("{}/prod/app:v1", production.host());
     crane.validate(&promoted);

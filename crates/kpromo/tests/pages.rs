@@ -1,4 +1,4 @@
-//! The console blocks of the documentation, run as a reader runs them: by a shell, in a new folder, one after another.
+//! The console blocks of the documentation, run as a reader runs them: by a shell, in a new directory, one after another.
 //!
 //! A block has commands (`$ …`) and parts of their output. Each command must exit with 0, unless the next one is `echo $?`. The
 //! lines that the page shows must be in the output in their order; `…` stands for any text in a line or, alone, for any lines.
@@ -115,7 +115,7 @@ fn matches(pattern: &str, line: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// A folder in which the commands of a page run.
+/// A directory in which the commands of a page run.
 struct Reader {
     desk: Desk,
     /// What the shell does before the commands of the page.
@@ -167,14 +167,14 @@ impl Reader {
     }
 
     /// Runs a script and returns what it prints to both streams.
-    fn shell(&self, script: &str, folder: &Path) -> String {
+    fn shell(&self, script: &str, directory: &Path) -> String {
         let path = self.desk.write("script", script);
         let both = self.desk.path("output");
         let mut command = kpromo(None);
         let settings: Vec<_> =
             command.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).collect();
         command = Command::new("bash");
-        command.env_clear().current_dir(folder);
+        command.env_clear().current_dir(directory);
         for (name, value) in settings.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             command.env(name, value);
         }

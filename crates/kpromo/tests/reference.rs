@@ -54,7 +54,7 @@ fn the_schemas_are_up_to_date() {
     assert_eq!(desk.names(), names, "docs/reference/schemas is stale: run `cargo xtask docs`");
     let page = include_str!("../../../docs/reference/schemas.md");
     for name in names {
-        let is_current = read(desk.path(&name)) == read(schema::folder().join(&name));
+        let is_current = read(desk.path(&name)) == read(schema::directory().join(&name));
         assert!(is_current, "docs/reference/schemas/{name} is stale: run `cargo xtask docs`");
         assert!(page.contains(&format!("(schemas/{name})")), "{name} is not in docs/reference/schemas.md");
     }
@@ -89,7 +89,7 @@ fn each_field_in_the_schemas_has_a_description() {
     }
     let mut found = Vec::new();
     for name in schema::names() {
-        let text = fs::read_to_string(schema::folder().join(format!("{name}.schema.json"))).unwrap();
+        let text = fs::read_to_string(schema::directory().join(format!("{name}.schema.json"))).unwrap();
         undescribed(&serde_json::from_str(&text).unwrap(), name, &mut found);
     }
     assert!(found.is_empty(), "{found:?}");

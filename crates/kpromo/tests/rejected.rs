@@ -23,8 +23,8 @@ async fn an_invalid_entry_is_left_out_and_reported_and_the_rest_is_promoted() {
         "images/app/images.yaml",
         &format!("- name: app\n  dmap:\n    \"{}\": [v1]\n    \"{bad}\": [v2]\n", image.digest()),
     );
-    let (folder, report) = (desk.path(""), desk.path("report.json"));
-    let with = |flags: &[&str]| cip(&[&["--thin-manifest-dir", folder.to_str().unwrap()], flags].concat());
+    let (directory, report) = (desk.path(""), desk.path("report.json"));
+    let with = |flags: &[&str]| cip(&[&["--thin-manifest-dir", directory.to_str().unwrap()], flags].concat());
     let asked = || staging.tally().snapshot().total() + production.tally().snapshot().total();
 
     for flag in ["--parse-only", "--strict"] {

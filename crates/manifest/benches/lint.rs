@@ -20,10 +20,12 @@ const DIGESTS: usize = 34;
 const REGIONS: usize = 22;
 
 /// Writes the manifests. With `is_changed`, every project has one more tag, and one project moves one.
-fn write_manifests(folder: &Path, is_changed: bool) {
+fn write_manifests(directory: &Path, is_changed: bool) {
     for project in 0..PROJECTS {
-        let (manifests, images) =
-            (folder.join(format!("manifests/p{project:03}")), folder.join(format!("images/p{project:03}")));
+        let (manifests, images) = (
+            directory.join(format!("manifests/p{project:03}")),
+            directory.join(format!("images/p{project:03}")),
+        );
         fs::create_dir_all(&manifests).unwrap();
         fs::create_dir_all(&images).unwrap();
         let mut text = format!("registries:\n- name: staging.example/p{project}\n  src: true\n");
@@ -44,26 +46,26 @@ fn write_manifests(folder: &Path, is_changed: bool) {
     }
 }
 
-fn git(folder: &Path, arguments: &[&str]) {
+fn git(directory: &Path, arguments: &[&str]) {
     let mut command = Command::new("git");
-    command.arg("-C").arg(folder).args(["-c", "user.name=a", "-c", "user.email=a@example.com"]);
+    command.arg("-C").arg(directory).args(["-c", "user.name=a", "-c", "user.email=a@example.com"]);
     assert!(command.args(arguments).status().unwrap().success());
 }
 
 fn check(criterion: &mut Criterion) {
-    let folder = tempfile::tempdir().unwrap();
-    write_manifests(folder.path(), false);
-    git(folder.path(), &["init", "--quiet"]);
-    git(folder.path(), &["add", "--all"]);
-    git(folder.path(), &["commit", "--quiet", "--message=x"]);
-    let target = Target::Thin { folder: folder.path().to_owned(), projects: None };
+    let directory = tempfile::tempdir().unwrap();
+    write_manifests(directory.path(), false);
+    git(directory.path(), &["init", "--quiet"]);
+    git(directory.path(), &["add", "--all"]);
+    git(directory.path(), &["commit", "--quiet", "--message=x"]);
+    let target = Target::Thin { directory: directory.path().to_owned(), projects: None };
     let base = Base::Revision("HEAD".to_owned());
     assert_eq!(lint(&target, Some(&base), &[]).unwrap().findings.len(), 0);
 
     let mut group = criterion.benchmark_group("lint of 44,880 tags");
     group.sample_size(10);
     group.bench_function("alone", |bencher| bencher.iter(|| black_box(lint(&target, None, &[]).unwrap())));
-    write_manifests(folder.path(), true);
+    write_manifests(directory.path(), true);
     let moved = lint(&target, Some(&base), &[]).unwrap();
     assert_eq!((moved.errors(), moved.warnings()), (1, 0));
     group.bench_function("compared with a commit", |bencher| {
@@ -71,7 +73,7 @@ fn check(criterion: &mut Criterion) {
     });
     // Every image is out of order, and every digest has no quotes.
     for project in 0..PROJECTS {
-        let path = folder.path().join(format!("images/p{project:03}/images.yaml"));
+        let path = directory.path().join(format!("images/p{project:03}/images.yaml"));
         let text = fs::read_to_string(&path).unwrap();
         let (first, rest) = text.split_at(text.find("- name: image-06").unwrap());
         fs::write(&path, format!("{rest}{first}").replace('"', "")).unwrap();

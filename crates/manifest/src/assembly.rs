@@ -157,7 +157,7 @@ impl Assembly {
     }
 
     /// Adds a registries file that belongs to no project. Nothing is promoted by it. The policy that it declares still holds,
-    /// so that moving the file does not drop the policy. `path` is its path in the folder of registries files.
+    /// so that moving the file does not drop the policy. `path` is its path in the directory of registries files.
     pub(super) fn misplaced(
         &mut self,
         path: &str,

@@ -95,7 +95,7 @@ fn bounded(path: &Path) -> Result<Vec<u8>, Unread> {
     if bytes.len() as u64 > FILE_MAX { Err(Unread::Wrong(too_large())) } else { Ok(bytes) }
 }
 
-/// The error for a file or a folder that cannot be read.
+/// The error for a file or a directory that cannot be read.
 pub(super) fn cannot_read(file: &Arc<str>, error: &io::Error) -> Diagnostic {
     let text = error.to_string();
     // The number of the error says no more than its text.

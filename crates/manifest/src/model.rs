@@ -29,7 +29,7 @@ pub struct Manifests {
 /// A promoter manifest: one source, its destinations, and the images to promote.
 #[derive(Clone, Debug)]
 pub struct Manifest {
-    /// The name of the project: the folder name of a thin manifest, or the file stem of a plain one.
+    /// The name of the project: the directory name of a thin manifest, or the file stem of a plain one.
     pub name: Arc<str>,
     /// The name of the images file in messages.
     pub images_file: Arc<str>,

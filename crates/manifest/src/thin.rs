@@ -1,4 +1,4 @@
-//! Manifests as files: one plain file, or a folder of thin pairs `manifests/<project>/promoter-manifest.yaml` and
+//! Manifests as files: one plain file, or a directory of thin pairs `manifests/<project>/promoter-manifest.yaml` and
 //! `images/<project>/images.yaml`.
 
 use std::borrow::Cow;
@@ -17,17 +17,17 @@ use super::model::Manifests;
 
 /// The maximum size of a plain manifest, in bytes.
 pub const PLAIN_MAX: u64 = FILE_MAX;
-/// The folder of all registries files.
+/// The directory of all registries files.
 pub(super) const MANIFESTS: &str = "manifests";
-/// The folder of all images files.
+/// The directory of all images files.
 pub(super) const IMAGES: &str = "images";
 /// The name of a project's registries file.
 pub(super) const REGISTRIES_FILE: &str = "promoter-manifest.yaml";
 /// The name of a project's images file.
 pub(super) const IMAGES_FILE: &str = "images.yaml";
-/// The maximum depth of the search for misplaced files, in folders.
+/// The maximum depth of the search for misplaced files, in directories.
 const DEPTH_MAX: usize = 16;
-/// The maximum number of files and folders in a tree.
+/// The maximum number of files and directories in a tree.
 const ENTRIES_MAX: usize = 100_000;
 
 /// Reads one plain manifest of at most 16 MiB.
@@ -65,13 +65,13 @@ pub(super) fn plain_name(path: &Path) -> String {
     shown(Path::new(path.file_stem().unwrap_or(path.as_os_str()))).as_ref().to_owned()
 }
 
-/// Reads all thin manifests below a folder, ordered by project name. Each file may have at most 16 MiB.
+/// Reads all thin manifests below a directory, ordered by project name. Each file may have at most 16 MiB.
 ///
 /// An invalid entry is left out. A project is left out if one of its files is invalid as a whole. [`Manifests::rejected`]
 /// holds the faults (specification 01, *One bad line does not stop the world*).
 ///
 /// # Errors
-/// If the tree as a whole cannot be read: one of its two folders is missing, or it has too many files. The error then holds
+/// If the tree as a whole cannot be read: one of its two directories is missing, or it has too many files. The error then holds
 /// all faults found.
 pub fn load_thin(directory: &Path) -> Result<Manifests, Diagnostics> {
     let Tree { mut fatal, assembled, .. } = read_tree(directory, false);
@@ -99,7 +99,7 @@ pub(super) struct ProjectFile {
     pub(super) contents: Contents,
 }
 
-/// Reads the thin manifests below a folder. If `keeps_files` is set, the contents of their files are kept.
+/// Reads the thin manifests below a directory. If `keeps_files` is set, the contents of their files are kept.
 pub(super) fn read_tree(directory: &Path, keeps_files: bool) -> Tree {
     let root = match directory.canonicalize() {
         Ok(root) => root,
@@ -121,13 +121,13 @@ pub(super) fn read_tree(directory: &Path, keeps_files: bool) -> Tree {
     Tree { fatal, assembled: assembly.finish(), files: files.unwrap_or_default() }
 }
 
-/// Reads a folder of thin manifests.
+/// Reads a directory of thin manifests.
 struct Loader {
-    /// The canonical path of the folder. Nothing outside of it is read.
+    /// The canonical path of the directory. Nothing outside of it is read.
     root: PathBuf,
-    /// The folder of the registries files.
+    /// The directory of the registries files.
     manifests: PathBuf,
-    /// The number of files and folders found so far.
+    /// The number of files and directories found so far.
     entries: usize,
     /// Faults of the tree as a whole.
     fatal: Diagnostics,
@@ -143,8 +143,8 @@ impl Loader {
             self.fatal.push(no_tree(manifests.parent().unwrap_or(&manifests)));
             return;
         }
-        // Both folders are checked first, so that the faults of both are reported.
-        let problems = [&manifests, images].map(|folder| self.folder(folder).err());
+        // Both directories are checked first, so that the faults of both are reported.
+        let problems = [&manifests, images].map(|directory| self.directory(directory).err());
         if problems.iter().any(Option::is_some) {
             problems.into_iter().flatten().for_each(|problem| self.fatal.push(problem));
             return;
@@ -159,18 +159,18 @@ impl Loader {
         self.find_unused(images);
     }
 
-    /// Reads a project by its folder in `manifests`.
-    fn project(&mut self, folder: &Path, images: &Path) {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    /// Reads a project by its directory in `manifests`.
+    fn project(&mut self, directory: &Path, images: &Path) {
+        let name = directory.file_name().unwrap_or_default().to_string_lossy();
         let display_name = visible(&name);
-        if let Err(error) = self.folder(folder).and_then(|()| self.find_misplaced(folder, 1)) {
+        if let Err(error) = self.directory(directory).and_then(|()| self.find_misplaced(directory, 1)) {
             self.assembly.unreadable(&display_name, error);
             return;
         }
-        let registries = folder.join(REGISTRIES_FILE);
+        let registries = directory.join(REGISTRIES_FILE);
         if is_missing(&registries) {
             let message = format!("the project has no {REGISTRIES_FILE}, and is left out");
-            self.assembly.warnings.push(Diagnostic::of_file(&shown(folder), message).warning());
+            self.assembly.warnings.push(Diagnostic::of_file(&shown(directory), message).warning());
             return;
         }
         let problem = match &name {
@@ -180,7 +180,7 @@ impl Loader {
             Cow::Borrowed(_) => None,
         };
         if let Some(problem) = problem {
-            let error = Diagnostic::of_file(&shown(folder), problem);
+            let error = Diagnostic::of_file(&shown(directory), problem);
             self.assembly.misplaced(&display_name, error, self.read(&registries));
             return;
         }
@@ -212,23 +212,23 @@ impl Loader {
 
     /// Warns about images files that have no registries file. Their images are not promoted.
     fn find_unused(&mut self, images: &Path) {
-        for folder in self.entries_of_tree(images) {
-            let is_known = folder.file_name().is_some_and(|name| self.manifests.join(name).is_dir());
-            if !is_known && folder.join(IMAGES_FILE).is_file() {
+        for directory in self.entries_of_tree(images) {
+            let is_known = directory.file_name().is_some_and(|name| self.manifests.join(name).is_dir());
+            if !is_known && directory.join(IMAGES_FILE).is_file() {
                 let message =
                     format!("no directory in {MANIFESTS} has this name, and the images are left out");
-                self.assembly.warnings.push(Diagnostic::of_file(&shown(&folder), message).warning());
+                self.assembly.warnings.push(Diagnostic::of_file(&shown(&directory), message).warning());
             }
         }
     }
 
-    /// Finds manifests in folders below a project's folder. They are not promoted from there.
+    /// Finds manifests in directories below a project's directory. They are not promoted from there.
     ///
     /// # Errors
-    /// If the folder cannot be listed.
-    fn find_misplaced(&mut self, folder: &Path, depth: usize) -> Result<(), Diagnostic> {
-        for entry in self.entries(folder)? {
-            // Links to folders are not followed, because they could form a cycle.
+    /// If the directory cannot be listed.
+    fn find_misplaced(&mut self, directory: &Path, depth: usize) -> Result<(), Diagnostic> {
+        for entry in self.entries(directory)? {
+            // Links to directories are not followed, because they could form a cycle.
             if fs::symlink_metadata(&entry).is_ok_and(|metadata| metadata.is_dir()) {
                 if depth == DEPTH_MAX {
                     self.fatal.push(Diagnostic::of_file(&shown(&entry), "directories are nested too deep"));
@@ -243,13 +243,13 @@ impl Loader {
     }
 
     fn misplaced(&mut self, path: &Path) {
-        let folder = path.parent().and_then(|folder| folder.strip_prefix(&self.manifests).ok());
-        let folder = shown(folder.unwrap_or(Path::new("")));
-        self.assembly.misplaced(&folder, misplaced(&shown(path)), self.read(path));
+        let directory = path.parent().and_then(|directory| directory.strip_prefix(&self.manifests).ok());
+        let directory = shown(directory.unwrap_or(Path::new("")));
+        self.assembly.misplaced(&directory, misplaced(&shown(path)), self.read(path));
     }
 
-    /// Checks that a path is a folder below the root.
-    fn folder(&self, path: &Path) -> Result<(), Diagnostic> {
+    /// Checks that a path is a directory below the root.
+    fn directory(&self, path: &Path) -> Result<(), Diagnostic> {
         self.inside(path)?;
         if path.is_dir() { Ok(()) } else { Err(Diagnostic::of_file(&shown(path), "not a directory")) }
     }
@@ -263,24 +263,24 @@ impl Loader {
         }
     }
 
-    /// Returns the entries of a folder of the tree. If it cannot be listed, the whole tree fails.
-    fn entries_of_tree(&mut self, folder: &Path) -> Vec<PathBuf> {
-        self.entries(folder).unwrap_or_else(|error| {
+    /// Returns the entries of a directory of the tree. If it cannot be listed, the whole tree fails.
+    fn entries_of_tree(&mut self, directory: &Path) -> Vec<PathBuf> {
+        self.entries(directory).unwrap_or_else(|error| {
             self.fatal.push(error);
             Vec::new()
         })
     }
 
-    /// Returns the entries of a folder, ordered by name. Returns none if the tree has too many entries, and reports that.
-    fn entries(&mut self, folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+    /// Returns the entries of a directory, ordered by name. Returns none if the tree has too many entries, and reports that.
+    fn entries(&mut self, directory: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
         let left = ENTRIES_MAX - self.entries;
-        let listed = fs::read_dir(folder).and_then(|entries| {
+        let listed = fs::read_dir(directory).and_then(|entries| {
             entries.take(left + 1).map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()
         });
-        let mut paths = listed.map_err(|error| cannot_read(&shown(folder), &error))?;
+        let mut paths = listed.map_err(|error| cannot_read(&shown(directory), &error))?;
         if paths.len() > left {
             let problem = format!("there are more than {ENTRIES_MAX} files and directories up to here");
-            self.fatal.push(Diagnostic::of_file(&shown(folder), problem));
+            self.fatal.push(Diagnostic::of_file(&shown(directory), problem));
             return Ok(Vec::new());
         }
         self.entries += paths.len();
@@ -303,12 +303,12 @@ fn is_missing(path: &Path) -> bool {
 }
 
 /// The fault of a directory that has none of the two directories of thin manifests.
-fn no_tree(folder: &Path) -> Diagnostic {
-    let folder = shown(folder);
+fn no_tree(directory: &Path) -> Diagnostic {
+    let directory = shown(directory);
     let message = format!(
-        "{folder} is not a directory of thin manifests: it has neither `{MANIFESTS}/` nor `{IMAGES}/`"
+        "{directory} is not a directory of thin manifests: it has neither `{MANIFESTS}/` nor `{IMAGES}/`"
     );
-    Diagnostic::about(&folder, message).help("if a plain manifest is meant, name its file")
+    Diagnostic::about(&directory, message).help("if a plain manifest is meant, name its file")
 }
 
 /// The fault of a project without an images file.

@@ -158,7 +158,8 @@ async fn without_a_spool_a_slow_region_is_served_by_a_second_read() {
 
 #[tokio::test]
 async fn if_the_disk_fails_a_slow_region_is_served_by_a_second_read() {
-    assert_second_read(SpoolSettings { directory: Some("/nonexistent/folder".into()), limit: 1 << 30 }).await;
+    assert_second_read(SpoolSettings { directory: Some("/nonexistent/directory".into()), limit: 1 << 30 })
+        .await;
 }
 
 /// Small blobs leave memory too when only slow regions are left, and are not read again.

@@ -20,10 +20,10 @@ const DIGESTS: usize = 34;
 const REGIONS: usize = 22;
 
 /// Thin manifests of as many promotions as Kubernetes has.
-fn write_manifests(folder: &Path) {
+fn write_manifests(directory: &Path) {
     for project in 0..PROJECTS {
         let (manifests, images) =
-            (folder.join(format!("manifests/p{project}")), folder.join(format!("images/p{project}")));
+            (directory.join(format!("manifests/p{project}")), directory.join(format!("images/p{project}")));
         fs::create_dir_all(&manifests).unwrap();
         fs::create_dir_all(&images).unwrap();
         let mut text = format!("registries:\n- name: staging.example/p{project}\n  src: true\n");
@@ -66,9 +66,9 @@ fn listed(edges: &Edges) -> Inventory {
 }
 
 fn plan(criterion: &mut Criterion) {
-    let folder = tempfile::tempdir().unwrap();
-    write_manifests(folder.path());
-    let load = || -> Manifests { load_thin(folder.path()).unwrap() };
+    let directory = tempfile::tempdir().unwrap();
+    write_manifests(directory.path());
+    let load = || -> Manifests { load_thin(directory.path()).unwrap() };
     let manifests = load();
     let edges = Edges::new(&manifests).unwrap();
     assert_eq!(edges.all().len(), PROJECTS * IMAGES * DIGESTS * REGIONS);

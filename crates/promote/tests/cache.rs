@@ -17,10 +17,10 @@ const IMAGES: u64 = 4;
 /// The number of regions.
 const REGIONS: u64 = 3;
 
-/// A world in which everything is promoted, and a folder for the cache.
+/// A world in which everything is promoted, and a directory for the cache.
 struct Scene {
     world: World,
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Scene {
@@ -32,11 +32,11 @@ impl Scene {
         }
         world.promote().await;
         world.reset_tallies();
-        Self { world, folder: tempfile::tempdir().unwrap() }
+        Self { world, directory: tempfile::tempdir().unwrap() }
     }
 
     fn file(&self) -> PathBuf {
-        self.folder.path().join("cache")
+        self.directory.path().join("cache")
     }
 
     /// Plans, and returns the number of requests.

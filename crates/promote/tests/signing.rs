@@ -448,8 +448,8 @@ async fn parts_that_images_share_are_signed_once_and_each_part_has_its_summary()
 async fn images_cached_as_complete_are_not_checked_with_the_same_settings() {
     let mut this = Signer::of(google(), 1).await;
     this.world.stage("app", &Recipe::default().index(2), &["v1"]).await;
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("cache");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("cache");
     let run = async |this: &Signer, recheck| {
         this.world.reset_tallies();
         let cache = Some(Cache::open(&file, recheck).unwrap().0);

@@ -52,8 +52,8 @@ impl Default for Config {
 pub enum Storage {
     /// In memory, until the last handle of the store is dropped.
     Memory,
-    /// In a folder, which is created if it does not exist. Acknowledged writes survive a crash.
-    Folder(PathBuf),
+    /// In a directory, which is created if it does not exist. Acknowledged writes survive a crash.
+    Directory(PathBuf),
     /// Blobs are hashed and discarded. Only their digests and sizes are kept, for benchmarks. Manifests are kept in memory.
     Discard,
 }

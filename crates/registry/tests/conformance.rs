@@ -69,8 +69,8 @@ async fn a_registry_in_memory_is_conformant() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn a_registry_on_disk_is_conformant() {
-    let folder = tempfile::tempdir().unwrap();
-    let storage = Storage::Folder(folder.path().to_owned());
+    let directory = tempfile::tempdir().unwrap();
+    let storage = Storage::Directory(directory.path().to_owned());
     assert_conformant(&run(Config { storage, ..Config::default() }, None).await);
 }
 

@@ -12,8 +12,8 @@ pub(crate) fn isolated(program: &str, config: &DockerConfig) -> Command {
     command
         .env_clear()
         .envs(variable("PATH").map(|path| ("PATH", path)))
-        .env("HOME", config.folder())
-        .env("DOCKER_CONFIG", config.folder())
+        .env("HOME", config.directory())
+        .env("DOCKER_CONFIG", config.directory())
         .stdin(Stdio::null());
     command
 }

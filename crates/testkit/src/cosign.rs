@@ -22,10 +22,10 @@ pub enum Form {
     Any,
 }
 
-/// A key pair of cosign with an encrypted private key. Its folder is removed when it is dropped.
+/// A key pair of cosign with an encrypted private key. Its directory is removed when it is dropped.
 #[derive(Debug)]
 pub struct KeyPair {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl KeyPair {
@@ -34,12 +34,12 @@ impl KeyPair {
 
     /// Returns the path of the encrypted private key.
     pub fn private(&self) -> PathBuf {
-        self.folder.path().join("cosign.key")
+        self.directory.path().join("cosign.key")
     }
 
     /// Returns the path of the public key, a PEM file.
     pub fn public(&self) -> PathBuf {
-        self.folder.path().join("cosign.pub")
+        self.directory.path().join("cosign.pub")
     }
 }
 
@@ -160,11 +160,11 @@ impl<'a> Cosign<'a> {
 
     /// Generates a key pair.
     pub fn generate_key_pair(&self) -> KeyPair {
-        let folder = tempfile::tempdir().expect("a temporary directory for keys");
+        let directory = tempfile::tempdir().expect("a temporary directory for keys");
         let mut command = self.command();
-        command.arg("generate-key-pair").current_dir(folder.path());
+        command.arg("generate-key-pair").current_dir(directory.path());
         output(command);
-        KeyPair { folder }
+        KeyPair { directory }
     }
 
     /// Signs an image.
@@ -175,8 +175,8 @@ impl<'a> Cosign<'a> {
 
     /// Signs a statement about an image. The predicate type is a URI or one of cosign's names.
     pub fn attest(&self, reference: &str, predicate_type: &str, predicate: &Value, signing: &Signing<'_>) {
-        let folder = tempfile::tempdir().expect("a temporary directory for a predicate");
-        let file = folder.path().join("predicate.json");
+        let directory = tempfile::tempdir().expect("a temporary directory for a predicate");
+        let file = directory.path().join("predicate.json");
         fs::write(&file, predicate.to_string()).expect("the predicate can be written");
         let words = ["--type".into(), predicate_type.into(), "--predicate".into(), file.into_os_string()];
         self.write("attest", words, signing, reference);
@@ -241,11 +241,11 @@ impl<'a> Cosign<'a> {
         let mut command = self.command();
         command.args([subcommand, "--yes", "--allow-http-registry", "--allow-insecure-registry"]).args(words);
         // In a file, because error messages show the arguments.
-        let folder = tempfile::tempdir().expect("a temporary directory for a token");
+        let directory = tempfile::tempdir().expect("a temporary directory for a token");
         match &signing.by {
             Signer::Key(keys) => command.arg("--key").arg(keys.private()),
             Signer::Token(token) => {
-                let file = folder.path().join("token");
+                let file = directory.path().join("token");
                 fs::write(&file, token).expect("the token can be written");
                 command.arg("--identity-token").arg(file)
             }

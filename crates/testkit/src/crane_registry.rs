@@ -15,7 +15,7 @@ pub struct CraneRegistry {
     process: Process,
     host: Host,
     /// Holds the log.
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl CraneRegistry {
@@ -24,12 +24,12 @@ impl CraneRegistry {
     /// # Panics
     /// If the registry is not installed, or if it exits before it listens. The message has its log.
     pub fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary directory for a registry");
-        let mut process = Process::spawn("crane", folder.path().join("log"), |command| {
+        let directory = tempfile::tempdir().expect("a temporary directory for a registry");
+        let mut process = Process::spawn("crane", directory.path().join("log"), |command| {
             command.args(["registry", "serve", "--address", "127.0.0.1:0"]);
         });
         let host = process.wait_for_host(|process| logged_host(&process.log()));
-        Self { process, host, _folder: folder }
+        Self { process, host, _directory: directory }
     }
 
     /// Returns the host that the registry listens on.

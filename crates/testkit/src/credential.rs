@@ -18,20 +18,20 @@ pub struct Account {
     pub password: &'static str,
 }
 
-/// A folder with a `config.json` in Docker's format, for a program's `DOCKER_CONFIG`.
+/// A directory with a `config.json` in Docker's format, for a program's `DOCKER_CONFIG`.
 #[derive(Debug)]
 pub struct DockerConfig {
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl DockerConfig {
-    /// Makes a configuration with exactly these credentials. Its folder is removed when it is dropped.
+    /// Makes a configuration with exactly these credentials. Its directory is removed when it is dropped.
     ///
     /// # Panics
-    /// If no temporary folder can be created.
+    /// If no temporary directory can be created.
     pub fn new<'a>(credentials: impl IntoIterator<Item = (&'a Host, Account)>) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary directory for docker's configuration");
-        let config = Self { folder };
+        let directory = tempfile::tempdir().expect("a temporary directory for docker's configuration");
+        let config = Self { directory };
         fs::write(config.file(), document(credentials).to_string()).expect("config.json can be written");
         config
     }
@@ -39,19 +39,19 @@ impl DockerConfig {
     /// Makes a configuration without credentials.
     ///
     /// # Panics
-    /// If no temporary folder can be created.
+    /// If no temporary directory can be created.
     pub fn anonymous() -> Self {
         Self::new(None)
     }
 
-    /// Returns the folder, for `DOCKER_CONFIG`.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Returns the directory, for `DOCKER_CONFIG`.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
-    /// Returns the `config.json` in the folder, which podman and skopeo also accept as `--authfile`.
+    /// Returns the `config.json` in the directory, which podman and skopeo also accept as `--authfile`.
     pub fn file(&self) -> PathBuf {
-        self.folder().join("config.json")
+        self.directory().join("config.json")
     }
 }
 
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     fn content(config: &DockerConfig) -> Value {
-        serde_json::from_slice(&fs::read(config.folder().join("config.json")).unwrap()).unwrap()
+        serde_json::from_slice(&fs::read(config.directory().join("config.json")).unwrap()).unwrap()
     }
 
     #[test]

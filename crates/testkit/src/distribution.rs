@@ -38,9 +38,9 @@ impl Distribution {
     /// # Panics
     /// If the registry is not installed, or if it exits before it listens. The message has its log.
     pub fn start(auth: Auth) -> Self {
-        let service = Service::start("distribution", |folder| match auth {
+        let service = Service::start("distribution", |directory| match auth {
             Auth::None => Extension::default(),
-            Auth::Htpasswd => htpasswd(folder),
+            Auth::Htpasswd => htpasswd(directory),
         });
         Self { service, auth }
     }
@@ -51,9 +51,9 @@ impl Distribution {
     /// As [`Distribution::start`], and if `openssl` cannot make the certificate.
     pub fn start_with_tls() -> (Self, PathBuf) {
         let mut certificate = PathBuf::new();
-        let service = Service::start("distribution", |folder| {
-            let key = folder.join("key.pem");
-            certificate = folder.join("certificate.pem");
+        let service = Service::start("distribution", |directory| {
+            let key = directory.join("key.pem");
+            certificate = directory.join("certificate.pem");
             certify(&certificate, &key);
             let http = format!(", tls: {{certificate: {}, key: {}}}", quoted(&certificate), quoted(&key));
             Extension { http, ..Extension::default() }
@@ -66,7 +66,7 @@ impl Distribution {
         self.service.host()
     }
 
-    /// Returns the folder with the registry's data.
+    /// Returns the directory with the registry's data.
     pub fn storage(&self) -> PathBuf {
         self.service.storage()
     }
@@ -87,8 +87,8 @@ impl Distribution {
 }
 
 /// Writes the htpasswd file and returns the section of the configuration that names it.
-fn htpasswd(folder: &Path) -> Extension {
-    let file = folder.join("htpasswd");
+fn htpasswd(directory: &Path) -> Extension {
+    let file = directory.join("htpasswd");
     fs::write(&file, HTPASSWD).expect("the registry's file of accounts can be written");
     let sections = format!("auth: {{htpasswd: {{realm: testkit, path: {}}}}}\n", quoted(&file));
     Extension { sections, ..Extension::default() }

@@ -27,7 +27,7 @@ impl DockerRegistry {
         self.service.host()
     }
 
-    /// Returns the folder with the registry's data.
+    /// Returns the directory with the registry's data.
     pub fn storage(&self) -> PathBuf {
         self.service.storage()
     }

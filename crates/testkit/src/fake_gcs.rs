@@ -13,7 +13,7 @@ use crate::process::Process;
 pub struct FakeGcs {
     process: Process,
     host: String,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl FakeGcs {
@@ -22,13 +22,13 @@ impl FakeGcs {
     /// # Panics
     /// If it is not installed, or if it exits before it listens.
     pub fn start(buckets: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary directory for a log");
-        let mut process = Process::spawn("fake-gcs-server", folder.path().join("log"), |command| {
+        let directory = tempfile::tempdir().expect("a temporary directory for a log");
+        let mut process = Process::spawn("fake-gcs-server", directory.path().join("log"), |command| {
             command.args(["-scheme", "http", "-host", "127.0.0.1", "-port", "0", "-backend", "memory"]);
             command.args(["-log-level", "warn"]);
         });
         let host = process.wait_for_host(Process::listening_host).to_string();
-        let store = Self { process, host, _folder: folder };
+        let store = Self { process, host, _directory: directory };
         for bucket in buckets {
             let body = format!("{{\"name\":\"{bucket}\"}}");
             let made = store.ask("POST", "/storage/v1/b?project=test", &[], body.as_bytes());

@@ -42,7 +42,7 @@ pub struct Forge {
 
 #[derive(Debug)]
 struct State {
-    folder: TempDir,
+    directory: TempDir,
     token: String,
     api: Mutex<Api>,
     requests: Mutex<Vec<ForgeRequest>>,
@@ -52,7 +52,7 @@ impl Forge {
     /// Starts a forge without repositories. It accepts this token.
     pub fn start(token: &str) -> Self {
         let state = Arc::new(State {
-            folder: tempfile::tempdir().expect("a temporary directory"),
+            directory: tempfile::tempdir().expect("a temporary directory"),
             token: token.to_owned(),
             api: Mutex::default(),
             requests: Mutex::default(),
@@ -85,7 +85,7 @@ impl Forge {
         let path = self.state.repository(slug);
         git(
             &self.state,
-            self.state.folder.path(),
+            self.state.directory.path(),
             &["init", "--quiet", "--bare", "--initial-branch=main", text(&path)],
         );
         git(&self.state, &path, &["config", "http.receivepack", "true"]);
@@ -98,7 +98,7 @@ impl Forge {
         let (from, to) = (self.state.repository(upstream), self.state.repository(fork));
         git(
             &self.state,
-            self.state.folder.path(),
+            self.state.directory.path(),
             &["clone", "--quiet", "--bare", "--no-local", text(&from), text(&to)],
         );
         git(&self.state, &to, &["config", "http.receivepack", "true"]);
@@ -120,7 +120,7 @@ impl Forge {
         message: &str,
     ) {
         let (state, path) = (&self.state, self.state.repository(slug));
-        let desk = tempfile::tempdir_in(state.folder.path()).expect("a temporary directory");
+        let desk = tempfile::tempdir_in(state.directory.path()).expect("a temporary directory");
         git(state, desk.path(), &["clone", "--quiet", text(&path), "."]);
         let branches = self.branches(slug);
         let checkout: &[&str] = if branches.iter().any(|name| name == branch) {
@@ -138,7 +138,7 @@ impl Forge {
             std::fs::write(file, content).expect("a file");
         }
         git(state, desk.path(), &["add", "--all"]);
-        let mut commit = command(state.folder.path(), desk.path());
+        let mut commit = command(state.directory.path(), desk.path());
         commit.envs([("GIT_AUTHOR_NAME", name), ("GIT_COMMITTER_NAME", name)]);
         commit.envs([("GIT_AUTHOR_EMAIL", address), ("GIT_COMMITTER_EMAIL", address)]);
         let committed = commit.args(["commit", "--quiet", "--allow-empty", "-m", message]).status();
@@ -208,7 +208,7 @@ impl Forge {
     /// its environment to the file `ssh.log` beside it.
     pub fn ssh(&self) -> PathBuf {
         use std::os::unix::fs::PermissionsExt as _;
-        let path = self.state.folder.path().join("ssh");
+        let path = self.state.directory.path().join("ssh");
         let root = self.state.root();
         let script = format!(
             "#!/bin/sh\n(echo \"$@\"; env) >> '{}.log'\nfor last; do :; done\ncd '{}' && eval \"$last\"\n",
@@ -223,7 +223,7 @@ impl Forge {
 
 impl State {
     fn root(&self) -> PathBuf {
-        self.folder.path().join("repositories")
+        self.directory.path().join("repositories")
     }
 
     fn repository(&self, slug: &str) -> PathBuf {
@@ -258,7 +258,7 @@ impl State {
     /// Returns the commit of a branch.
     fn commit_of(&self, slug: &str, branch: &str) -> Option<String> {
         let path = self.repository(slug);
-        let output = command(self.folder.path(), &path)
+        let output = command(self.directory.path(), &path)
             .args(["rev-parse", "--verify", "--quiet", &format!("refs/heads/{branch}")])
             .output()
             .ok()?;
@@ -266,10 +266,10 @@ impl State {
     }
 }
 
-fn command(home: &Path, folder: &Path) -> Command {
+fn command(home: &Path, directory: &Path) -> Command {
     let mut command = Command::new("git");
     command
-        .current_dir(folder)
+        .current_dir(directory)
         .env_clear()
         .envs([
             ("GIT_CONFIG_NOSYSTEM", "1"),
@@ -284,9 +284,10 @@ fn command(home: &Path, folder: &Path) -> Command {
 }
 
 /// Runs git, which must succeed.
-fn git(state: &State, folder: &Path, arguments: &[&str]) -> String {
-    std::fs::create_dir_all(folder).expect("a directory");
-    let output = command(state.folder.path(), folder).args(arguments).output().expect("git is installed");
+fn git(state: &State, directory: &Path, arguments: &[&str]) -> String {
+    std::fs::create_dir_all(directory).expect("a directory");
+    let output =
+        command(state.directory.path(), directory).args(arguments).output().expect("git is installed");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "git {arguments:?} has failed: {said}");
     String::from_utf8_lossy(&output.stdout).into_owned()

@@ -14,7 +14,7 @@ use crate::process::Process;
 pub struct Grafeas {
     process: Process,
     host: Host,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl Grafeas {
@@ -23,15 +23,15 @@ impl Grafeas {
     /// # Panics
     /// If the server is not installed, or if it exits before it listens. The message has its log.
     pub fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary directory for Grafeas");
-        let configuration = folder.path().join("config.yaml");
+        let directory = tempfile::tempdir().expect("a temporary directory for Grafeas");
+        let configuration = directory.path().join("config.yaml");
         let text = "grafeas:\n  api:\n    address: \"127.0.0.1:0\"\n  storage_type: memstore\n";
         fs::write(&configuration, text).expect("the configuration of Grafeas can be written");
-        let mut process = Process::spawn("grafeas", folder.path().join("log"), |command| {
+        let mut process = Process::spawn("grafeas", directory.path().join("log"), |command| {
             command.arg("--config").arg(configuration);
         });
         let host = process.wait_for_host(Process::listening_host);
-        Self { process, host, _folder: folder }
+        Self { process, host, _directory: directory }
     }
 
     /// Returns the URL of the API.

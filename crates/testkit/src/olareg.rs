@@ -13,7 +13,7 @@ use crate::process::Process;
 pub struct Olareg {
     process: Process,
     host: Host,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Olareg {
@@ -22,13 +22,13 @@ impl Olareg {
     /// # Panics
     /// If the registry is not installed, or if it exits before it listens. The message has its log.
     pub fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary directory for a registry");
-        let mut process = Process::spawn("olareg", folder.path().join("log"), |command| {
+        let directory = tempfile::tempdir().expect("a temporary directory for a registry");
+        let mut process = Process::spawn("olareg", directory.path().join("log"), |command| {
             command.args(["serve", "--addr", "127.0.0.1", "--port", "0", "--dir"]);
-            command.arg(folder.path().join("storage"));
+            command.arg(directory.path().join("storage"));
         });
         let host = process.wait_for_host(Process::listening_host);
-        Self { process, host, folder }
+        Self { process, host, directory }
     }
 
     /// Returns the host that the registry listens on.
@@ -36,9 +36,9 @@ impl Olareg {
         &self.host
     }
 
-    /// Returns the folder with the registry's data, one OCI layout for each repository.
+    /// Returns the directory with the registry's data, one OCI layout for each repository.
     pub fn storage(&self) -> PathBuf {
-        self.folder.path().join("storage")
+        self.directory.path().join("storage")
     }
 
     /// Returns the log so far, for the message of an assertion.

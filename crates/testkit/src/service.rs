@@ -16,7 +16,7 @@ const LISTENING: &str = "listening on ";
 pub(crate) struct Service {
     process: Process,
     host: Host,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 /// The parts of a configuration besides storage and address.
@@ -32,18 +32,18 @@ impl Service {
     /// Starts `program` on a free port and waits until it listens.
     ///
     /// The system chooses the port when the registry binds it, so no other process can take it in between. `extend` gets the
-    /// folder and returns the further configuration.
+    /// directory and returns the further configuration.
     pub(crate) fn start(program: &str, extend: impl FnOnce(&Path) -> Extension) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary directory for a registry");
-        let configuration = folder.path().join("config.yml");
-        let text = configuration_text(&storage_of(folder.path()), &extend(folder.path()));
+        let directory = tempfile::tempdir().expect("a temporary directory for a registry");
+        let configuration = directory.path().join("config.yml");
+        let text = configuration_text(&storage_of(directory.path()), &extend(directory.path()));
         fs::write(&configuration, text).expect("the registry's configuration can be written");
-        let mut process = Process::spawn(program, folder.path().join("log"), |command| {
+        let mut process = Process::spawn(program, directory.path().join("log"), |command| {
             // By default, version 3 sends its traces to a collector.
             command.arg("serve").arg(configuration).env("OTEL_TRACES_EXPORTER", "none");
         });
         let host = process.wait_for_host(|process| logged_host(&process.log()));
-        Self { process, host, folder }
+        Self { process, host, directory }
     }
 
     /// Returns the host that the registry listens on.
@@ -51,9 +51,9 @@ impl Service {
         &self.host
     }
 
-    /// Returns the folder with the registry's data.
+    /// Returns the directory with the registry's data.
     pub(crate) fn storage(&self) -> PathBuf {
-        storage_of(self.folder.path())
+        storage_of(self.directory.path())
     }
 
     /// Returns the log so far.
@@ -62,8 +62,8 @@ impl Service {
     }
 }
 
-fn storage_of(folder: &Path) -> PathBuf {
-    folder.join("storage")
+fn storage_of(directory: &Path) -> PathBuf {
+    directory.join("storage")
 }
 
 /// Returns a configuration that versions 2 and 3 accept. A JSON string is a valid YAML string for every path.

@@ -25,7 +25,7 @@ pub enum Rekor {
 /// All tests of a run share it, so an entry in a log may be from another test. Each run has new keys.
 #[derive(Debug)]
 pub struct Sigstore {
-    folder: PathBuf,
+    directory: PathBuf,
     urls: BTreeMap<String, String>,
 }
 
@@ -37,16 +37,16 @@ impl Sigstore {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Sigstore> = OnceLock::new();
         SHARED.get_or_init(|| {
-            let folder = variable("KPROMO_TEST_SIGSTORE").map(PathBuf::from).expect(
+            let directory = variable("KPROMO_TEST_SIGSTORE").map(PathBuf::from).expect(
                 "KPROMO_TEST_SIGSTORE names the directory of a running Sigstore: run this test by `cargo xtask test`, which \
                  starts one, or start one by `cargo xtask sigstore`",
             );
-            Self::of(&folder)
+            Self::of(&directory)
         })
     }
 
-    fn of(folder: &Path) -> Self {
-        let file = folder.join("urls");
+    fn of(directory: &Path) -> Self {
+        let file = directory.join("urls");
         let text = fs::read_to_string(&file).unwrap_or_else(|error| {
             panic!(
                 "reading {}: {error}. Does the Sigstore still run whose directory this is?",
@@ -55,23 +55,23 @@ impl Sigstore {
         });
         let lines = text.lines().filter_map(|line| line.split_once(' '));
         let urls = lines.map(|(name, url)| (name.to_owned(), url.to_owned())).collect();
-        Self { folder: folder.to_owned(), urls }
+        Self { directory: directory.to_owned(), urls }
     }
 
-    /// Returns the folder with all files of the Sigstore. Besides the files that methods here return, it has `NAME.key` and
+    /// Returns the directory with all files of the Sigstore. Besides the files that methods here return, it has `NAME.key` and
     /// `NAME.pub` of `ca`, `ct`, `rekor1` and `rekor2` (`ca.plain` and `ct.plain` are not encrypted), and logs in `log`.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Returns the path of the `trusted_root.json` that trusts only this Sigstore.
     pub fn trusted_root(&self) -> PathBuf {
-        self.folder.join("trusted_root.json")
+        self.directory.join("trusted_root.json")
     }
 
     /// Returns the path of the `signing_config.json` for this Sigstore with this log. It always requires a timestamp.
     pub fn signing_config(&self, rekor: Rekor) -> PathBuf {
-        self.folder.join(match rekor {
+        self.directory.join(match rekor {
             Rekor::V1 => "signing_config.rekor1.json",
             Rekor::V2 => "signing_config.rekor2.json",
         })
@@ -79,17 +79,17 @@ impl Sigstore {
 
     /// Returns the path of the certificate of Fulcio's certificate authority, a PEM file.
     pub fn certificate_authority(&self) -> PathBuf {
-        self.folder.join("ca.pem")
+        self.directory.join("ca.pem")
     }
 
     /// Returns the path of the public key of the certificate transparency log, a PEM file.
     pub fn certificate_log_key(&self) -> PathBuf {
-        self.folder.join("ct.pub")
+        self.directory.join("ct.pub")
     }
 
     /// Returns the path of the public key of a transparency log, a PEM file: P-256 for v1, Ed25519 for v2.
     pub fn rekor_key(&self, rekor: Rekor) -> PathBuf {
-        self.folder.join(match rekor {
+        self.directory.join(match rekor {
             Rekor::V1 => "rekor1.pub",
             Rekor::V2 => "rekor2.pub",
         })
@@ -130,7 +130,7 @@ impl Sigstore {
     }
 
     fn url(&self, name: &str) -> &str {
-        self.urls.get(name).unwrap_or_else(|| panic!("{}/urls lacks {name}", self.folder.display()))
+        self.urls.get(name).unwrap_or_else(|| panic!("{}/urls lacks {name}", self.directory.display()))
     }
 
     /// Requests an identity token with a verified e-mail address.
@@ -156,18 +156,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_says_where_its_parts_are() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("urls"), "fulcio http://127.0.0.1:1\nrekor2 http://127.0.0.1:2\n")
+    fn a_directory_says_where_its_parts_are() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("urls"), "fulcio http://127.0.0.1:1\nrekor2 http://127.0.0.1:2\n")
             .unwrap();
-        let sigstore = Sigstore::of(folder.path());
+        let sigstore = Sigstore::of(directory.path());
         assert_eq!(sigstore.fulcio(), "http://127.0.0.1:1");
         assert_eq!(sigstore.rekor(Rekor::V2), "http://127.0.0.1:2");
     }
 
     #[test]
     #[should_panic(expected = "Does the Sigstore still run")]
-    fn a_folder_that_is_gone_is_named() {
-        Sigstore::of(Path::new("/no/such/folder"));
+    fn a_directory_that_is_gone_is_named() {
+        Sigstore::of(Path::new("/no/such/directory"));
     }
 }

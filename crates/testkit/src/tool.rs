@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Returns the path of the program `name`, from the folder in `KPROMO_TEST_TOOLS` or else from `PATH`.
+/// Returns the path of the program `name`, from the directory in `KPROMO_TEST_TOOLS` or else from `PATH`.
 ///
 /// # Panics
 /// If it is in neither. The message has the command that installs it.
@@ -23,11 +23,11 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)
 }
 
-/// Returns the first file `name` in `tools`, which is one folder, or in `path`, which is a list of folders.
+/// Returns the first file `name` in `tools`, which is one directory, or in `path`, which is a list of directories.
 fn find(name: &str, tools: Option<OsString>, path: Option<OsString>) -> Option<PathBuf> {
     let path = path.unwrap_or_default();
-    let folders = tools.map(PathBuf::from).into_iter().chain(env::split_paths(&path));
-    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
+    let directories = tools.map(PathBuf::from).into_iter().chain(env::split_paths(&path));
+    directories.map(|directory| directory.join(name)).find(|file| file.is_file())
 }
 
 #[cfg(test)]
@@ -37,36 +37,37 @@ mod tests {
 
     use super::*;
 
-    fn folder_with(name: &str) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(name), "").unwrap();
-        folder
+    fn directory_with(name: &str) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(name), "").unwrap();
+        directory
     }
 
-    fn path(folders: &[&Path]) -> Option<OsString> {
-        Some(env::join_paths(folders).unwrap())
+    fn path(directories: &[&Path]) -> Option<OsString> {
+        Some(env::join_paths(directories).unwrap())
     }
 
     #[test]
-    fn the_folder_of_tools_comes_before_the_path() {
-        let (tools, system) = (folder_with("crane"), folder_with("crane"));
+    fn the_directory_of_tools_comes_before_the_path() {
+        let (tools, system) = (directory_with("crane"), directory_with("crane"));
         let found = find("crane", Some(tools.path().into()), path(&[system.path()]));
         assert_eq!(found, Some(tools.path().join("crane")));
     }
 
     #[test]
-    fn what_the_folder_of_tools_lacks_is_taken_from_the_path() {
-        let (tools, other, system) = (folder_with("crane"), folder_with("git"), folder_with("skopeo"));
+    fn what_the_directory_of_tools_lacks_is_taken_from_the_path() {
+        let (tools, other, system) =
+            (directory_with("crane"), directory_with("git"), directory_with("skopeo"));
         let found = find("skopeo", Some(tools.path().into()), path(&[other.path(), system.path()]));
         assert_eq!(found, Some(system.path().join("skopeo")));
         assert_eq!(find("skopeo", None, path(&[system.path()])), Some(system.path().join("skopeo")));
     }
 
     #[test]
-    fn what_is_nowhere_and_what_is_a_folder_is_not_found() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("crane")).unwrap();
-        assert_eq!(find("crane", Some(folder.path().into()), path(&[folder.path()])), None);
+    fn what_is_nowhere_and_what_is_a_directory_is_not_found() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("crane")).unwrap();
+        assert_eq!(find("crane", Some(directory.path().into()), path(&[directory.path()])), None);
         assert_eq!(find("skopeo", None, None), None);
     }
 }

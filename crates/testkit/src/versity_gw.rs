@@ -7,12 +7,12 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 
-/// A running VersityGW over a folder. It stops when it is dropped.
+/// A running VersityGW over a directory. It stops when it is dropped.
 #[derive(Debug)]
 pub struct VersityGw {
     process: Process,
     host: String,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl VersityGw {
@@ -26,21 +26,21 @@ impl VersityGw {
     /// # Panics
     /// If it is not installed, or if it exits before it listens.
     pub fn start(buckets: &[&str], region: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary directory for objects");
-        let root = folder.path().join("buckets");
+        let directory = tempfile::tempdir().expect("a temporary directory for objects");
+        let root = directory.path().join("buckets");
         fs::create_dir_all(&root).expect("a directory for buckets");
         for bucket in buckets {
             fs::create_dir_all(root.join(bucket)).expect("a directory for a bucket");
         }
-        let sidecar = folder.path().join("metadata");
+        let sidecar = directory.path().join("metadata");
         fs::create_dir_all(&sidecar).expect("a directory for metadata");
-        let mut process = Process::spawn("versitygw", folder.path().join("log"), |command| {
+        let mut process = Process::spawn("versitygw", directory.path().join("log"), |command| {
             command.args(["--access", Self::KEY_ID, "--secret", Self::SECRET, "--region", region]);
             command.args(["--port", "127.0.0.1:0", "--quiet", "posix", "--sidecar"]).arg(sidecar).arg(root);
-            command.current_dir(folder.path());
+            command.current_dir(directory.path());
         });
         let host = process.wait_for_host(Process::listening_host).to_string();
-        Self { process, host, folder }
+        Self { process, host, directory }
     }
 
     /// Returns `host:port`.
@@ -60,13 +60,13 @@ impl VersityGw {
 
     /// Returns the directory of a bucket.
     pub fn bucket(&self, bucket: &str) -> PathBuf {
-        self.folder.path().join("buckets").join(bucket)
+        self.directory.path().join("buckets").join(bucket)
     }
 
     /// Returns the number of files of a bucket that are not objects: parts of uploads.
     pub fn parts(&self, bucket: &str) -> usize {
-        fn files(folder: PathBuf) -> usize {
-            let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        fn files(directory: PathBuf) -> usize {
+            let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
             entries.map(|entry| if entry.path().is_dir() { files(entry.path()) } else { 1 }).sum()
         }
         files(self.bucket(bucket).join(".sgwtmp"))

@@ -7,11 +7,11 @@ use std::process::{Command, Output};
 
 use testkit::Forge;
 
-fn git(folder: &Path, arguments: &[&str]) -> Output {
+fn git(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new("git");
     command
-        .current_dir(folder)
-        .env("HOME", folder)
+        .current_dir(directory)
+        .env("HOME", directory)
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_TERMINAL_PROMPT", "0");
     command.args(arguments).output().unwrap()
@@ -20,17 +20,17 @@ fn git(folder: &Path, arguments: &[&str]) -> Output {
 #[test]
 fn git_clones_freely_and_pushes_with_the_token() {
     let (forge, desk) = (Forge::start("hush"), tempfile::tempdir().unwrap());
-    forge.create("org/app", &[("folder/file", "one\n")]);
+    forge.create("org/app", &[("directory/file", "one\n")]);
     forge.fork("org/app", "me/app", Some("org/app"));
     let url = format!("{}/me/app", forge.url());
     assert!(git(desk.path(), &["clone", "--quiet", &url, "clone"]).status.success());
     let clone = desk.path().join("clone");
-    assert_eq!(std::fs::read_to_string(clone.join("folder/file")).unwrap(), "one\n");
+    assert_eq!(std::fs::read_to_string(clone.join("directory/file")).unwrap(), "one\n");
     assert!(!git(&clone, &["push", "--quiet", &url, "HEAD:refs/heads/x"]).status.success());
     let with_token = url.replace("http://", "http://x-access-token:hush@");
     assert!(git(&clone, &["push", "--quiet", &with_token, "HEAD:refs/heads/x"]).status.success());
     assert_eq!(forge.branches("me/app"), ["main", "x"]);
-    assert_eq!(forge.file("me/app", "x", "folder/file"), "one\n");
+    assert_eq!(forge.file("me/app", "x", "directory/file"), "one\n");
     forge.refuse_pushes("me/app", "closed");
     let refused = git(&clone, &["push", "--quiet", &with_token, "HEAD:refs/heads/y"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("closed"));

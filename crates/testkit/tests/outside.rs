@@ -13,14 +13,14 @@ use oci::Host;
 use testkit::{Auth, Crane, CraneRegistry, Distribution, DockerConfig, DockerRegistry, Olareg, Skopeo, tool};
 
 /// A tar file with one small file in it, which says `content`.
-fn layer(folder: &tempfile::TempDir, content: &str) -> PathBuf {
-    let tar = folder.path().join(format!("{content}.tar"));
-    fs::write(folder.path().join(content), content).unwrap();
+fn layer(directory: &tempfile::TempDir, content: &str) -> PathBuf {
+    let tar = directory.path().join(format!("{content}.tar"));
+    fs::write(directory.path().join(content), content).unwrap();
     let status = Command::new(tool("tar"))
         .args(["--create", "--file"])
         .arg(&tar)
         .arg("--directory")
-        .args([folder.path(), content.as_ref()])
+        .args([directory.path(), content.as_ref()])
         .status()
         .unwrap();
     assert!(status.success());
@@ -29,10 +29,10 @@ fn layer(folder: &tempfile::TempDir, content: &str) -> PathBuf {
 
 /// Pushes two images and an index of both, and gives the reference of the index.
 fn push_index(crane: &Crane<'_>, host: &Host) -> String {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let images = ["one", "two"].map(|name| (name, format!("{host}/team/app:{name}")));
     for (name, image) in &images {
-        crane.append(&layer(&folder, name), image);
+        crane.append(&layer(&directory, name), image);
     }
     let index = format!("{host}/team/app:both");
     crane.index(&images.each_ref().map(|(_, image)| image.as_str()), &index);

@@ -222,7 +222,7 @@ fn machines_get_their_tokens_as_from_github_and_google() {
 fn cosign_takes_whom_to_trust_from_our_tuf_repository() {
     let (sigstore, config) = (Sigstore::shared(), DockerConfig::anonymous());
     let repository = TufRepository::of(sigstore, Rekor::V2);
-    let root = config.folder().join("root.json");
+    let root = config.directory().join("root.json");
     fs::write(&root, repository.root(1)).unwrap();
     let initialise = |root: &Path| {
         let url = repository.url();
@@ -237,13 +237,13 @@ fn cosign_takes_whom_to_trust_from_our_tuf_repository() {
     initialise(&root).unwrap();
     let asked = repository.requests();
     assert!(asked.contains(&repository.target_path("trusted_root.json")), "{asked:?}");
-    let other = config.folder().join("other.json");
+    let other = config.directory().join("other.json");
     fs::write(&other, TufRepository::start([]).root(1)).unwrap();
     initialise(&other).expect_err("the root of another repository");
 }
 
 /// Writes a summary that says `SLSA_BUILD_LEVEL_2` about `subject`, and the key that it is signed by.
-fn write_summary(folder: &Path, subject: &oci::Digest) {
+fn write_summary(directory: &Path, subject: &oci::Digest) {
     let statement = json!({
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{ "name": "app", "digest": { "sha256": subject.hex() } }],
@@ -268,20 +268,20 @@ fn write_summary(folder: &Path, subject: &oci::Digest) {
         "payload": STANDARD.encode(payload),
         "signatures": [{ "keyid": "test", "sig": STANDARD.encode(signature.as_ref()) }],
     });
-    fs::write(folder.join("summary.json"), envelope.to_string()).unwrap();
+    fs::write(directory.join("summary.json"), envelope.to_string()).unwrap();
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{public}\n-----END PUBLIC KEY-----\n");
-    fs::write(folder.join("key.pub"), pem).unwrap();
+    fs::write(directory.join("key.pub"), pem).unwrap();
 }
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 fn slsa_verifier_accepts_a_summary_and_refuses_what_it_does_not_say() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let (subject, other) = (oci::Digest::of(b"image"), oci::Digest::of(b"another"));
-    write_summary(folder.path(), &subject);
+    write_summary(directory.path(), &subject);
     let summary = Summary {
-        envelope: &folder.path().join("summary.json"),
-        key: &folder.path().join("key.pub"),
+        envelope: &directory.path().join("summary.json"),
+        key: &directory.path().join("key.pub"),
         key_id: "test",
         subject: &subject,
         verifier: "https://example.com/verifier",

@@ -15,8 +15,8 @@ pub(super) fn broken(book: &Path) -> Result<Vec<String>, Error> {
     let mut broken = Vec::new();
     for page in pages {
         let html = fs::read_to_string(&page).map_err(Error::file("reading", &page))?;
-        let folder = page.parent().unwrap_or(book);
-        let dead = relative(&html).filter(|link| !folder.join(link).is_file());
+        let directory = page.parent().unwrap_or(book);
+        let dead = relative(&html).filter(|link| !directory.join(link).is_file());
         let name = page.strip_prefix(book).unwrap_or(&page).display();
         broken.extend(dead.map(|link| format!("{name}: {link}")));
     }
@@ -25,9 +25,9 @@ pub(super) fn broken(book: &Path) -> Result<Vec<String>, Error> {
     Ok(broken)
 }
 
-fn find_pages(folder: &Path, pages: &mut Vec<PathBuf>) -> Result<(), Error> {
-    for entry in fs::read_dir(folder).map_err(Error::file("listing", folder))? {
-        let path = entry.map_err(Error::file("listing", folder))?.path();
+fn find_pages(directory: &Path, pages: &mut Vec<PathBuf>) -> Result<(), Error> {
+    for entry in fs::read_dir(directory).map_err(Error::file("listing", directory))? {
+        let path = entry.map_err(Error::file("listing", directory))?.path();
         if path.is_dir() {
             find_pages(&path, pages)?;
         } else if path.extension().is_some_and(|extension| extension == "html") {

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use crate::error::Error;
 
-/// The folder of the text files and the pictures.
-const FOLDER: &str = "docs/images";
+/// The directory of the text files and the pictures.
+const DIRECTORY: &str = "docs/images";
 /// Width of a character, in hundredths of a pixel.
 const CHARACTER: usize = 783;
 /// Height of a line, in pixels.
@@ -48,10 +48,10 @@ pub(crate) struct Picture {
 /// # Errors
 /// If the text files cannot be read.
 pub(crate) fn all(root: &Path) -> Result<Vec<Picture>, Error> {
-    let folder = root.join(FOLDER);
+    let directory = root.join(DIRECTORY);
     let mut pictures = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(Error::file("listing", &folder))? {
-        let path = entry.map_err(Error::file("listing", &folder))?.path();
+    for entry in fs::read_dir(&directory).map_err(Error::file("listing", &directory))? {
+        let path = entry.map_err(Error::file("listing", &directory))?.path();
         let draw = match path.extension().and_then(|extension| extension.to_str()) {
             Some("console") => of_transcript,
             Some("diagram") => of_diagram,
@@ -59,7 +59,7 @@ pub(crate) fn all(root: &Path) -> Result<Vec<Picture>, Error> {
         };
         let text = fs::read_to_string(&path).map_err(Error::file("reading", &path))?;
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        pictures.push(Picture { file: format!("{FOLDER}/{stem}.svg"), svg: draw(&text) });
+        pictures.push(Picture { file: format!("{DIRECTORY}/{stem}.svg"), svg: draw(&text) });
     }
     pictures.sort_by(|one, other| one.file.cmp(&other.file));
     Ok(pictures)

@@ -1,4 +1,4 @@
-//! An image as a folder (OCI Image Layout Specification 1.1).
+//! An image as a directory (OCI Image Layout Specification 1.1).
 
 use std::fs;
 use std::io;
@@ -39,10 +39,10 @@ impl Layer {
     }
 }
 
-/// A folder of blobs, to which an image and what refers to it are written.
+/// A directory of blobs, to which an image and what refers to it are written.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    folder: PathBuf,
+    directory: PathBuf,
     manifests: Vec<Value>,
 }
 
@@ -51,11 +51,11 @@ impl Layout {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub(crate) fn begin(folder: &Path) -> Result<Self, Error> {
-        let blobs = folder.join("blobs").join("sha256");
+    pub(crate) fn begin(directory: &Path) -> Result<Self, Error> {
+        let blobs = directory.join("blobs").join("sha256");
         fs::create_dir_all(&blobs).map_err(Error::file("making the directory", blobs))?;
-        write(&folder.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        Ok(Self { folder: folder.to_owned(), manifests: Vec::new() })
+        write(&directory.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        Ok(Self { directory: directory.to_owned(), manifests: Vec::new() })
     }
 
     /// Adds an image with the name `name`, and returns the descriptor of its manifest. `config` is the configuration without
@@ -116,7 +116,7 @@ impl Layout {
     /// If it cannot be written.
     pub(crate) fn finish(self) -> Result<(), Error> {
         let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": self.manifests });
-        write(&self.folder.join("index.json"), index.to_string().as_bytes())
+        write(&self.directory.join("index.json"), index.to_string().as_bytes())
     }
 
     fn name(&mut self, mut descriptor: Value, name: &str) {
@@ -131,7 +131,7 @@ impl Layout {
     /// Writes a blob and returns its descriptor.
     fn blob(&self, media_type: &str, content: &[u8]) -> Result<Value, Error> {
         let digest = sha256(content);
-        write(&self.folder.join("blobs").join("sha256").join(&digest), content)?;
+        write(&self.directory.join("blobs").join("sha256").join(&digest), content)?;
         Ok(json!({ "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": content.len() }))
     }
 }
@@ -144,11 +144,11 @@ fn write(file: &Path, content: &[u8]) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    fn build(folder: &Path) -> Value {
+    fn build(directory: &Path) -> Value {
         let mut tree = Tree::default();
         tree.file("usr/bin/kpromo", 0o755, "program");
         let layer = Layer::new("kpromo", &tree).unwrap();
-        let mut layout = Layout::begin(folder).unwrap();
+        let mut layout = Layout::begin(directory).unwrap();
         let labels = json!({ "org.opencontainers.image.title": "kpromo" });
         let config = json!({
             "created": "2026-01-01T00:00:00Z", "architecture": "amd64", "os": "linux", "config": { "Labels": labels },
@@ -159,9 +159,9 @@ mod tests {
         subject
     }
 
-    fn read(folder: &Path, descriptor: &Value) -> Value {
+    fn read(directory: &Path, descriptor: &Value) -> Value {
         let digest = descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
-        let content = fs::read(folder.join("blobs/sha256").join(digest)).unwrap();
+        let content = fs::read(directory.join("blobs/sha256").join(digest)).unwrap();
         assert_eq!(sha256(&content), digest);
         assert_eq!(descriptor["size"], content.len());
         serde_json::from_slice(&content).unwrap_or(Value::Null)
@@ -169,26 +169,26 @@ mod tests {
 
     #[test]
     fn every_blob_has_the_digest_and_the_size_that_its_descriptor_says() {
-        let folder = tempfile::tempdir().unwrap();
-        let subject = build(folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        let subject = build(directory.path());
         let index: Value =
-            serde_json::from_slice(&fs::read(folder.path().join("index.json")).unwrap()).unwrap();
-        let manifest = read(folder.path(), &index["manifests"][0]);
+            serde_json::from_slice(&fs::read(directory.path().join("index.json")).unwrap()).unwrap();
+        let manifest = read(directory.path(), &index["manifests"][0]);
         assert_eq!(index["manifests"][0]["digest"], subject["digest"]);
-        let config = read(folder.path(), &manifest["config"]);
-        read(folder.path(), &manifest["layers"][0]);
+        let config = read(directory.path(), &manifest["config"]);
+        read(directory.path(), &manifest["layers"][0]);
         assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), 1);
         assert_eq!(config["history"].as_array().unwrap().len(), 1);
-        let attached = read(folder.path(), &index["manifests"][1]);
+        let attached = read(directory.path(), &index["manifests"][1]);
         assert_eq!(attached["subject"], subject, "the document refers to the image");
-        assert_eq!(read(folder.path(), &attached["layers"][0]), json!({}));
+        assert_eq!(read(directory.path(), &attached["layers"][0]), json!({}));
     }
 
     #[test]
     fn the_same_content_makes_the_same_image() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         assert_eq!(build(one.path()), build(two.path()));
-        let index = |folder: &Path| fs::read(folder.join("index.json")).unwrap();
+        let index = |directory: &Path| fs::read(directory.join("index.json")).unwrap();
         assert_eq!(index(one.path()), index(two.path()));
     }
 }

@@ -15,7 +15,7 @@ const CERTIFICATES: &str = "ca-certificates";
 pub(crate) const USER: u64 = 65532;
 /// The home of this user.
 pub(crate) const HOME: &str = "/home/nonroot";
-/// The folder of the files that name the licence of each package.
+/// The directory of the files that name the licence of each package.
 const COPYRIGHTS: &str = "/usr/share/doc";
 
 const PASSWD: &str = "\
@@ -38,7 +38,7 @@ pub(crate) struct Part {
     pub(crate) packages: BTreeSet<Package>,
 }
 
-/// Returns what a program needs: its libraries, certificates, a user, and folders that this user may write to.
+/// Returns what a program needs: its libraries, certificates, a user, and directories that this user may write to.
 ///
 /// # Errors
 /// If a file or its package cannot be found.
@@ -49,8 +49,8 @@ pub(crate) fn base(program: &Path) -> Result<Part, Error> {
     part.tree.file("etc/passwd", PLAIN, PASSWD);
     part.tree.file("etc/group", PLAIN, GROUP);
     part.tree.file("etc/nsswitch.conf", PLAIN, NSSWITCH);
-    part.tree.folder(HOME, 0o755, USER);
-    part.tree.folder("tmp", 0o1777, 0);
+    part.tree.directory(HOME, 0o755, USER);
+    part.tree.directory("tmp", 0o1777, 0);
     Ok(part)
 }
 

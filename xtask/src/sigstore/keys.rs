@@ -9,14 +9,14 @@ use crate::step::output;
 /// The password of private keys, for the parts that read only encrypted ones.
 pub(super) const PASSWORD: &str = "test";
 
-/// Makes all keys in `folder`, with private keys in `NAME.key` and public keys in `NAME.pub`: the key of the certificate
+/// Makes all keys in `directory`, with private keys in `NAME.key` and public keys in `NAME.pub`: the key of the certificate
 /// authority and its certificate `ca.pem`, the key of the certificate transparency log, and the keys of both Rekors.
 ///
 /// # Errors
 /// If `openssl` fails.
-pub(super) fn make(folder: &Path) -> Result<(), Error> {
+pub(super) fn make(directory: &Path) -> Result<(), Error> {
     let openssl =
-        |line: &str| output("making keys", isolated(folder, "openssl").args(line.split(' '))).map(drop);
+        |line: &str| output("making keys", isolated(directory, "openssl").args(line.split(' '))).map(drop);
     for name in ["ca", "ct"] {
         openssl(&format!("ecparam -name prime256v1 -genkey -noout -out {name}.plain"))?;
         openssl(&format!("ec -in {name}.plain -aes256 -passout pass:{PASSWORD} -out {name}.key"))?;

@@ -20,12 +20,12 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// How much of a log an error shows, in bytes.
 const LOG: usize = 3000;
 
-/// Returns a command in `folder` that gets none of the user's settings. The kernel ends it when this process ends, even if this
-/// process is killed. `setpriv` requests that from the kernel, because code between fork and exec needs `unsafe`.
-pub(super) fn isolated(folder: &Path, program: impl AsRef<OsStr>) -> Command {
+/// Returns a command in `directory` that gets none of the user's settings. The kernel ends it when this process ends, even if
+/// this process is killed. `setpriv` requests that from the kernel, because code between fork and exec needs `unsafe`.
+pub(super) fn isolated(directory: &Path, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]).arg(program);
-    command.current_dir(folder).env_clear().env("HOME", folder).env("PATH", environment::path());
+    command.current_dir(directory).env_clear().env("HOME", directory).env("PATH", environment::path());
     command.stdin(Stdio::null());
     command
 }
@@ -39,22 +39,22 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Starts `program` in `folder`, with a log in the directory `log`.
+    /// Starts `program` in `directory`, with a log in the directory `log`.
     ///
     /// # Errors
     /// If it cannot be started.
     pub(super) fn start<A: AsRef<OsStr>>(
-        folder: &Path,
+        directory: &Path,
         name: &'static str,
         program: &Path,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Self, Error> {
-        let logs = folder.join("log");
+        let logs = directory.join("log");
         let log = logs.join(name);
         fs::create_dir_all(&logs).map_err(Error::file("making the directory of logs", &logs))?;
         let file = File::create(&log).map_err(Error::file("making the log", &log))?;
         let twin = file.try_clone().map_err(Error::file("making the log", &log))?;
-        let mut command = isolated(folder, program);
+        let mut command = isolated(directory, program);
         command.args(arguments).stdout(file).stderr(twin);
         let child = command.spawn().map_err(|source| not_started(name, &command, source))?;
         Ok(Self { name, child, log })
@@ -126,14 +126,14 @@ pub(super) fn get(port: u16, path: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn sh(folder: &Path, script: &str) -> Part {
-        Part::start(folder, "sh", Path::new("sh"), ["-c", script]).unwrap()
+    fn sh(directory: &Path, script: &str) -> Part {
+        Part::start(directory, "sh", Path::new("sh"), ["-c", script]).unwrap()
     }
 
     #[test]
     fn a_part_that_ends_instead_of_answering_shows_its_log() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut part = sh(folder.path(), "echo the port is taken; exit 7");
+        let directory = tempfile::tempdir().unwrap();
+        let mut part = sh(directory.path(), "echo the port is taken; exit 7");
         let error = part.wait(|| false).unwrap_err().to_string();
         assert!(error.contains("sh, a part of") && error.contains("exit status: 7"), "{error}");
         assert!(error.ends_with("the port is taken\n"), "{error}");
@@ -141,9 +141,9 @@ mod tests {
 
     #[test]
     fn a_part_is_waited_for_and_gone_when_dropped() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut part = sh(folder.path(), "touch ready; exec sleep 1000");
-        part.wait(|| folder.path().join("ready").exists()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let mut part = sh(directory.path(), "touch ready; exec sleep 1000");
+        part.wait(|| directory.path().join("ready").exists()).unwrap();
         let process = PathBuf::from(format!("/proc/{}", part.child.id()));
         assert!(process.is_dir());
         drop(part);
@@ -152,12 +152,12 @@ mod tests {
 
     #[test]
     fn a_part_sees_nothing_of_its_users_settings() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut part = sh(folder.path(), "env >seen; pwd >where; touch ready; exec sleep 1000");
-        part.wait(|| folder.path().join("ready").exists()).unwrap();
-        let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
-        assert!(seen.contains(&format!("HOME={}\n", folder.path().display())), "{seen}");
+        let directory = tempfile::tempdir().unwrap();
+        let mut part = sh(directory.path(), "env >seen; pwd >where; touch ready; exec sleep 1000");
+        part.wait(|| directory.path().join("ready").exists()).unwrap();
+        let seen = fs::read_to_string(directory.path().join("seen")).unwrap();
+        assert!(seen.contains(&format!("HOME={}\n", directory.path().display())), "{seen}");
         assert!(!seen.contains("CARGO"), "{seen}");
-        assert!(folder.path().join("where").exists());
+        assert!(directory.path().join("where").exists());
     }
 }

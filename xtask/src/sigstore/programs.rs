@@ -1,4 +1,4 @@
-//! The programs of the parts, and the folder that they run in.
+//! The programs of the parts, and the directory that they run in.
 
 use std::fs;
 use std::path::Path;
@@ -10,26 +10,26 @@ use crate::error::Error;
 /// What the start of every part needs.
 #[derive(Clone, Copy)]
 pub(super) struct Programs<'a> {
-    /// The folder of the tools.
+    /// The directory of the tools.
     pub(super) tools: &'a Path,
-    /// The folder that all parts run in, with the files that they share.
-    pub(super) folder: &'a Path,
+    /// The directory that all parts run in, with the files that they share.
+    pub(super) directory: &'a Path,
 }
 
 impl Programs<'_> {
     /// Starts a tool as a part. `line` has its arguments.
     pub(super) fn part(self, name: &'static str, line: &str) -> Result<Part, Error> {
-        Part::start(self.folder, name, &self.tools.join(name), line.split_ascii_whitespace())
+        Part::start(self.directory, name, &self.tools.join(name), line.split_ascii_whitespace())
     }
 
     /// Returns the command for a tool that runs to its end.
     pub(super) fn command(self, name: &str) -> Command {
-        isolated(self.folder, self.tools.join(name))
+        isolated(self.directory, self.tools.join(name))
     }
 
-    /// Writes a file to the folder that the parts run in.
+    /// Writes a file to the directory that the parts run in.
     pub(super) fn write(self, name: &str, content: impl AsRef<[u8]>) -> Result<(), Error> {
-        let file = self.folder.join(name);
+        let file = self.directory.join(name);
         fs::write(&file, content).map_err(Error::file("writing", &file))
     }
 }

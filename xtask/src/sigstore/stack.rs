@@ -85,16 +85,16 @@ fn url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-/// Starts all parts in `folder` with the programs in the directory `tools`, waits for them, and writes what clients need.
+/// Starts all parts in `directory` with the programs in the directory `tools`, waits for them, and writes what clients need.
 ///
 /// # Errors
 /// If a part does not start. The parts that have started are stopped.
-pub(super) fn start(workspace: &Workspace, tools: &Path, folder: &Path) -> Result<Vec<Part>, Error> {
-    let starter = Starter { programs: Programs { tools, folder }, ports: Ports::free()? };
-    build_issuer(workspace, folder)?;
+pub(super) fn start(workspace: &Workspace, tools: &Path, directory: &Path) -> Result<Vec<Part>, Error> {
+    let starter = Starter { programs: Programs { tools, directory }, ports: Ports::free()? };
+    build_issuer(workspace, directory)?;
     let mut issuers = starter.issuers()?;
     let mut timestamps = starter.timestamps()?;
-    keys::make(folder)?;
+    keys::make(directory)?;
     let mut rekor2 = starter.rekor2()?;
     let trillian = trillian::start(starter.programs, starter.ports.log_server, starter.ports.log_signer)?;
     let (mut certificates, mut rekor1) = (starter.certificates()?, starter.rekor1()?);
@@ -112,9 +112,9 @@ pub(super) fn start(workspace: &Workspace, tools: &Path, folder: &Path) -> Resul
 }
 
 /// Builds the issuer. Without changes, Go takes it from its cache.
-fn build_issuer(workspace: &Workspace, folder: &Path) -> Result<(), Error> {
+fn build_issuer(workspace: &Workspace, directory: &Path) -> Result<(), Error> {
     let source = workspace.root().join("xtask").join("sigstore").join("oidc");
-    output("building the issuer", &mut go_build("the issuer", &source, folder)?).map(drop)
+    output("building the issuer", &mut go_build("the issuer", &source, directory)?).map(drop)
 }
 
 /// Starts the parts with these programs on these ports.
@@ -133,8 +133,8 @@ impl Starter<'_> {
 
     fn issuers(&self) -> Result<Part, Error> {
         let addresses = self.ports.issuers.map(|port| format!("127.0.0.1:{port}"));
-        let folder = self.programs.folder;
-        Part::start(folder, "oidc", &folder.join("oidc"), &addresses)
+        let directory = self.programs.directory;
+        Part::start(directory, "oidc", &directory.join("oidc"), &addresses)
     }
 
     fn timestamps(&self) -> Result<Part, Error> {

@@ -12,7 +12,7 @@ use crate::tools::go_module;
 
 /// The version of Trillian. Its module also has the tables that it needs.
 pub(super) const VERSION: &str = "v1.7.2";
-/// MariaDB's socket, relative to the folder that all parts run in, because the path of a socket has at most 107 bytes. MariaDB
+/// MariaDB's socket, relative to the directory that all parts run in, because the path of a socket has at most 107 bytes. MariaDB
 /// itself runs in the directory of its data, where the path is `db.sock`.
 const SOCKET: &str = "db/db.sock";
 
@@ -27,7 +27,7 @@ pub(super) fn connection(database: &str) -> String {
 /// # Errors
 /// If one of them does not start.
 pub(super) fn start(programs: Programs<'_>, server_port: u16, signer_port: u16) -> Result<[Part; 3], Error> {
-    let database = database(programs.folder)?;
+    let database = database(programs.directory)?;
     let connection = connection("trillian");
     let part = |name, port, more| {
         // Without a second port for metrics.
@@ -47,13 +47,13 @@ pub(super) fn start(programs: Programs<'_>, server_port: u16, signer_port: u16) 
 }
 
 /// Starts MariaDB with the two databases, one of which has Trillian's tables. Root needs no password on the socket, which is
-/// in a private folder.
-fn database(folder: &Path) -> Result<Part, Error> {
+/// in a private directory.
+fn database(directory: &Path) -> Result<Part, Error> {
     let user = output("asking who we are", Command::new("id").arg("--user").arg("--name"))?;
     // As root, MariaDB refuses to run without an explicit user.
     let user = format!("--user={}", user.trim());
-    let data = format!("--datadir={}", folder.join("db").display());
-    let mut install = isolated(folder, "mariadb-install-db");
+    let data = format!("--datadir={}", directory.join("db").display());
+    let mut install = isolated(directory, "mariadb-install-db");
     install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
     install.args(["--innodb-log-file-size=8M", &data, &user]);
     output("making the database", &mut install)?;
@@ -61,22 +61,22 @@ fn database(folder: &Path) -> Result<Part, Error> {
     let options =
         ["--no-defaults", "--skip-networking", "--socket=db.sock", "--innodb-flush-log-at-trx-commit=0"];
     let options = options.into_iter().chain(["--innodb-log-file-size=8M", &data, &user]);
-    let mut database = Part::start(folder, "mariadbd", Path::new("mariadbd"), options)?;
-    database.wait(|| client(folder).output().is_ok_and(|answer| answer.status.success()))?;
+    let mut database = Part::start(directory, "mariadbd", Path::new("mariadbd"), options)?;
+    database.wait(|| client(directory).output().is_ok_and(|answer| answer.status.success()))?;
     output(
         "making databases",
-        client(folder).arg("--execute=create database trillian; create database rekor"),
+        client(directory).arg("--execute=create database trillian; create database rekor"),
     )?;
     let module = go_module("Trillian", "github.com/google/trillian", VERSION)?;
     let tables = module.join("storage/mysql/schema/storage.sql");
     let script = File::open(&tables).map_err(Error::file("opening", &tables))?;
-    output("making Trillian's tables", client(folder).arg("trillian").stdin(Stdio::from(script)))?;
+    output("making Trillian's tables", client(directory).arg("trillian").stdin(Stdio::from(script)))?;
     Ok(database)
 }
 
 /// Returns MariaDB's client. Without a script and without commands, it only connects.
-fn client(folder: &Path) -> Command {
-    let mut command = isolated(folder, "mariadb");
+fn client(directory: &Path) -> Command {
+    let mut command = isolated(directory, "mariadb");
     command.args(["--no-defaults", "--user=root"]).arg(format!("--socket={SOCKET}"));
     command
 }

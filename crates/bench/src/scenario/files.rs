@@ -1,4 +1,4 @@
-//! Files to object stores beside rclone and the Go tool, and hashing of a folder beside sha256sum.
+//! Files to object stores beside rclone and the Go tool, and hashing of a directory beside sha256sum.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -17,12 +17,12 @@ use crate::tools::{Peer, word};
 
 /// The size of a small file, in bytes.
 const SMALL: usize = 10 << 10;
-/// The two places that files are copied to. They are folders of one store, which kpromo reaches by one endpoint.
+/// The two places that files are copied to. They are directories of one store, which kpromo reaches by one endpoint.
 const PLACES: [&str; 2] = ["one", "two"];
-/// The folder of the store that files are copied from, where a row does not copy them from the file system.
+/// The directory of the store that files are copied from, where a row does not copy them from the file system.
 const SOURCE: &str = "source";
 /// The labels of the rows that copy files.
-const FROM_FOLDER: &str = "kpromo run files";
+const FROM_DIRECTORY: &str = "kpromo run files";
 const RCLONE: &str = "2 × rclone copy";
 const FROM_BUCKET: &str = "kpromo run files, from the store";
 const GO_TOOL: &str = "Go kpromo run files, from the store";
@@ -30,14 +30,14 @@ const GO_TOOL: &str = "Go kpromo run files, from the store";
 const LARGE_FILES: usize = 4;
 /// What the page says about the rows with the Go tool.
 const ABOUT_GO_TOOL: &str = " The Go tool promotes only from object stores, so the last two rows copy the same files from \
-     a third folder of the VersityGW, which rclone has filled before, and their requests include reading it. The Go tool \
+     a third directory of the VersityGW, which rclone has filled before, and their requests include reading it. The Go tool \
      copies one object after another, each through a temporary file.";
 /// The most memory that kpromo may take, in bytes.
 const MEMORY_MAX: f64 = 150e6;
 
 pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let (small, mebibytes) = (lab.size(10_000, 300), lab.size(1_024, 24));
-    let source = lab.folder()?;
+    let source = lab.directory()?;
     write_files(source.path(), small, mebibytes)?;
     let total = small + LARGE_FILES;
     let mut copies = vec![kpromo(lab, source.path(), total).await?];
@@ -49,15 +49,15 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
             }
         }
     }
-    let hashed = lab.folder()?;
+    let hashed = lab.directory()?;
     let bytes = write_hashed(hashed.path(), lab.size(2_048, 64))?;
     let hashes = hashing(lab, hashed.path(), bytes).await?;
     let targets = targets(&copies, &hashes);
     Ok(Section {
         title: "Files to object stores".to_owned(),
         about: format!(
-            "{} files of 10 KiB and {LARGE_FILES} of {mebibytes} MiB from a folder to two places in a VersityGW on the same \
-             disk; rclone runs once for each place, both at once, with its defaults.{} Then SHA-256 of the files of a folder of \
+            "{} files of 10 KiB and {LARGE_FILES} of {mebibytes} MiB from a directory to two places in a VersityGW on the same \
+             disk; rclone runs once for each place, both at once, with its defaults.{} Then SHA-256 of the files of a directory of \
              {}, beside `sha256sum` in one process, and in as many as there are cores.",
             count(small as u64),
             if lab.tools.promo_tools.is_some() { ABOUT_GO_TOOL } else { "" },
@@ -72,16 +72,16 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     })
 }
 
-/// Promotes all files of a folder with kpromo.
+/// Promotes all files of a directory with kpromo.
 async fn kpromo(lab: &Lab, source: &Path, total: usize) -> Result<Run, Error> {
-    let folder = lab.folder()?;
+    let directory = lab.directory()?;
     let (words, failures) =
-        promotion(lab, &lab.tools.kpromo, folder.path(), source, &format!("file://{}", source.display()))
+        promotion(lab, &lab.tools.kpromo, directory.path(), source, &format!("file://{}", source.display()))
             .await?;
     let store = start(lab)?;
-    let mut job = lab.job(folder.path(), vec![words], 1);
+    let mut job = lab.job(directory.path(), vec![words], 1);
     job.environment.extend(aws_environment(&store.url()));
-    let run = run(lab, FROM_FOLDER, &store, &job, total).await?;
+    let run = run(lab, FROM_DIRECTORY, &store, &job, total).await?;
     Ok(Run { failures: run.failures + failures, ..run })
 }
 
@@ -95,19 +95,19 @@ async fn from_bucket(
     source: &Path,
     total: usize,
 ) -> Result<Run, Error> {
-    let folder = lab.folder()?;
+    let directory = lab.directory()?;
     let base = format!("s3://{BUCKET}/{SOURCE}");
-    let (words, mut failures) = promotion(lab, promoter, folder.path(), source, &base).await?;
+    let (words, mut failures) = promotion(lab, promoter, directory.path(), source, &base).await?;
     let store = start(lab)?;
     let to = format!("store:{BUCKET}/{SOURCE}");
     let fill = [&word(&rclone.path), "copy", "--s3-upload-cutoff", "4Gi", &word(source), &to];
-    let mut job = lab.job(folder.path(), vec![fill.map(str::to_owned).to_vec()], 1);
+    let mut job = lab.job(directory.path(), vec![fill.map(str::to_owned).to_vec()], 1);
     job.environment.extend(rclone_environment(&store.url()));
     failures += lab.measure(&job).await?.failures();
-    let mut job = lab.job(folder.path(), vec![words], 1);
+    let mut job = lab.job(directory.path(), vec![words], 1);
     job.environment.extend(aws_environment(&store.url()));
     // The Go tool writes each object to a temporary file.
-    job.environment.insert("TMPDIR".to_owned(), word(folder.path()));
+    job.environment.insert("TMPDIR".to_owned(), word(directory.path()));
     let run = run(lab, label, &store, &job, total).await?;
     Ok(Run { failures: run.failures + failures, ..run })
 }
@@ -117,14 +117,14 @@ async fn from_bucket(
 async fn promotion(
     lab: &Lab,
     promoter: &Path,
-    folder: &Path,
+    directory: &Path,
     source: &Path,
     base: &str,
 ) -> Result<(Vec<String>, usize), Error> {
-    let (files, stores) = (folder.join("files.yaml"), folder.join("filestores.yaml"));
+    let (files, stores) = (directory.join("files.yaml"), directory.join("filestores.yaml"));
     let describe =
         [&word(&lab.tools.kpromo), "manifest", "files", "--src", &word(source), "--output", &word(&files)];
-    let described = lab.measure(&lab.job(folder, vec![describe.map(str::to_owned).to_vec()], 1)).await?;
+    let described = lab.measure(&lab.job(directory, vec![describe.map(str::to_owned).to_vec()], 1)).await?;
     let mut text = format!("filestores:\n- base: {base}\n  src: true\n");
     PLACES.iter().for_each(|place| text.push_str(&format!("- base: s3://{BUCKET}/{place}\n")));
     fs::write(&stores, text).map_err(Error::file("writing", &stores))?;
@@ -143,20 +143,20 @@ async fn promotion(
 
 /// Copies all files with rclone.
 async fn rclone(lab: &Lab, program: &Peer, source: &Path, total: usize) -> Result<Run, Error> {
-    let folder = lab.folder()?;
+    let directory = lab.directory()?;
     let copy = |place: &&str| {
         let to = format!("store:{BUCKET}/{place}");
         [&word(&program.path), "copy", &word(source), &to].map(str::to_owned).to_vec()
     };
     let store = start(lab)?;
-    let mut job = lab.job(folder.path(), PLACES.iter().map(copy).collect(), PLACES.len());
+    let mut job = lab.job(directory.path(), PLACES.iter().map(copy).collect(), PLACES.len());
     job.environment.extend(rclone_environment(&store.url()));
     run(lab, RCLONE, &store, &job, total).await
 }
 
 fn start(lab: &Lab) -> Result<ObjectStore, Error> {
     let Some(program) = &lab.tools.versitygw else { return Err(Error::NoStore) };
-    ObjectStore::start(program, lab.folder()?)
+    ObjectStore::start(program, lab.directory()?)
 }
 
 /// Runs a job against a store, and counts its requests.
@@ -189,7 +189,7 @@ fn recorded(label: &str, measured: &Measured) -> Run {
     }
 }
 
-/// Hashes a folder in several ways.
+/// Hashes a directory in several ways.
 async fn hashing(lab: &Lab, source: &Path, bytes: u64) -> Result<Vec<Run>, Error> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let (kpromo, source) = (word(&lab.tools.kpromo), word(source));
@@ -208,8 +208,8 @@ async fn hashing(lab: &Lab, source: &Path, bytes: u64) -> Result<Vec<Run>, Error
     ];
     let mut runs = Vec::new();
     for (label, words) in ways {
-        let folder = lab.folder()?;
-        let job = lab.job(folder.path(), vec![words], 1);
+        let directory = lab.directory()?;
+        let job = lab.job(directory.path(), vec![words], 1);
         runs.push(Run { unique_bytes: bytes, ..recorded(&label, &measured(lab, &label, &job).await?) });
     }
     Ok(runs)
@@ -285,30 +285,30 @@ fn labelled<'a>(runs: &'a [Run], label: &str) -> Option<&'a Run> {
 }
 
 /// Writes small and large files.
-fn write_files(folder: &Path, small: usize, mebibytes: usize) -> Result<(), Error> {
+fn write_files(directory: &Path, small: usize, mebibytes: usize) -> Result<(), Error> {
     for index in 0..small {
-        let path = folder.join(format!("small/{:02}/{index:05}", index / 100));
+        let path = directory.join(format!("small/{:02}/{index:05}", index / 100));
         write(&path, index as u64, SMALL)?;
     }
     for index in 0..LARGE_FILES {
-        write(&folder.join(format!("large/{index}")), (1 << 32) + index as u64, mebibytes << 20)?;
+        write(&directory.join(format!("large/{index}")), (1 << 32) + index as u64, mebibytes << 20)?;
     }
     Ok(())
 }
 
 /// Writes sixteen files for hashing, and returns their size in bytes.
-fn write_hashed(folder: &Path, mebibytes: usize) -> Result<u64, Error> {
+fn write_hashed(directory: &Path, mebibytes: usize) -> Result<u64, Error> {
     let each = (mebibytes << 20) / 16;
     for index in 0..16 {
-        write(&folder.join(format!("{index:02}")), (2 << 32) + index, each)?;
+        write(&directory.join(format!("{index:02}")), (2 << 32) + index, each)?;
     }
     Ok(16 * each as u64)
 }
 
 /// Writes a file whose content differs for each seed.
 fn write(path: &Path, seed: u64, size: usize) -> Result<(), Error> {
-    let folder = path.parent().unwrap_or(path);
-    fs::create_dir_all(folder).map_err(Error::file("making", folder))?;
+    let directory = path.parent().unwrap_or(path);
+    fs::create_dir_all(directory).map_err(Error::file("making", directory))?;
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut piece = Vec::with_capacity(1 << 20);
     while piece.len() < size.min(1 << 20) {

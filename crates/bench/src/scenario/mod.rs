@@ -45,7 +45,7 @@ pub(crate) enum Scenario {
     Start,
     /// Promote a few small images where some of all requests fail by chance.
     Faults,
-    /// Promote files to object stores beside rclone, and hash a folder beside sha256sum.
+    /// Promote files to object stores beside rclone, and hash a directory beside sha256sum.
     Files,
     /// Promote and sign new images with four processes, each with a part of the regions.
     Shards,

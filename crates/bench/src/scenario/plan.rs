@@ -26,18 +26,18 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let content = Content::Promoted { projects, images: IMAGES, digests: DIGESTS };
     let mut world = lab.world(alike(REGIONS, &Storage::Memory, USUAL, content)).await?;
     let runs = lab.runs(3);
-    let folder = lab.folder()?;
-    manifests::write(&folder.path().join("manifests"), &world.started)?;
-    let cold = repeated(lab, &mut world, folder.path(), "kpromo", &[], runs).await?;
+    let directory = lab.directory()?;
+    manifests::write(&directory.path().join("manifests"), &world.started)?;
+    let cold = repeated(lab, &mut world, directory.path(), "kpromo", &[], runs).await?;
     let mut shown: Vec<Run> = cold.into_iter().collect();
     let mut notes = Vec::new();
     if lab.tools.cip_has(CACHE) {
-        let file = word(&folder.path().join("inventory"));
+        let file = word(&directory.path().join("inventory"));
         let flags = [CACHE, file.as_str()];
         let filling = "kpromo, filling the inventory cache";
-        shown.extend(repeated(lab, &mut world, folder.path(), filling, &flags, 1).await?);
+        shown.extend(repeated(lab, &mut world, directory.path(), filling, &flags, 1).await?);
         let using = "kpromo, with the inventory cache";
-        shown.extend(repeated(lab, &mut world, folder.path(), using, &flags, runs).await?);
+        shown.extend(repeated(lab, &mut world, directory.path(), using, &flags, runs).await?);
     } else {
         notes.push(format!("`kpromo cip` has no `{CACHE}` in this build: there is no row with it."));
     }
@@ -68,14 +68,14 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
 async fn repeated(
     lab: &Lab,
     world: &mut World,
-    folder: &std::path::Path,
+    directory: &std::path::Path,
     label: &str,
     flags: &[&str],
     runs: usize,
 ) -> Result<Option<Run>, Error> {
     let mut measured = Vec::new();
     for _ in 0..runs {
-        let job = lab.cip(folder, &folder.join("manifests"), flags);
+        let job = lab.cip(directory, &directory.join("manifests"), flags);
         measured.push(lab.run(world, label, &job).await?);
     }
     Ok(median(measured))

@@ -47,8 +47,8 @@ async fn beside_others(lab: &Lab, spec: &Spec, suffix: &str, runs: usize) -> Res
     let mut shown: Vec<Run> = promotions(lab, &label, spec, runs).await?.into_iter().collect();
     for way in Way::ALL {
         let mut world = lab.world(spec.clone()).await?;
-        let folder = lab.folder()?;
-        if let Some(job) = way.job(lab, folder.path(), &world.started)? {
+        let directory = lab.directory()?;
+        if let Some(job) = way.job(lab, directory.path(), &world.started)? {
             shown.push(lab.run(&mut world, &format!("{}{suffix}", way.label()), &job).await?);
         }
     }

@@ -13,33 +13,33 @@ use crate::protocol::Spec;
 use crate::record::{Run, median};
 use crate::tools::word;
 
-/// Returns a `kpromo cip --confirm` job for a world, with its working folder.
+/// Returns a `kpromo cip --confirm` job for a world, with its working directory.
 pub(super) fn promotion(lab: &Lab, world: &World) -> Result<(TempDir, Job), Error> {
     promotion_with(lab, world, &[])
 }
 
 /// As [`promotion`], with more flags.
 pub(super) fn promotion_with(lab: &Lab, world: &World, flags: &[&str]) -> Result<(TempDir, Job), Error> {
-    let folder = lab.folder()?;
-    let manifests = folder.path().join("manifests");
+    let directory = lab.directory()?;
+    let manifests = directory.path().join("manifests");
     manifests::write(&manifests, &world.started)?;
-    let report = word(&report(folder.path()));
+    let report = word(&report(directory.path()));
     let flags = [&["--confirm", "--report", &report], flags].concat();
-    let job = lab.cip(folder.path(), &manifests, &flags);
-    Ok((folder, job))
+    let job = lab.cip(directory.path(), &manifests, &flags);
+    Ok((directory, job))
 }
 
 /// Returns the path of kpromo's report in the directory of a job.
-pub(super) fn report(folder: &Path) -> PathBuf {
-    folder.join("report.json")
+pub(super) fn report(directory: &Path) -> PathBuf {
+    directory.join("report.json")
 }
 
 /// Runs a promotion by kpromo in a new world, and adds kpromo's own counts.
 pub(super) async fn promoted(lab: &Lab, label: &str, spec: &Spec, flags: &[&str]) -> Result<Run, Error> {
     let mut world = lab.world(spec.clone()).await?;
-    let (folder, job) = promotion_with(lab, &world, flags)?;
+    let (directory, job) = promotion_with(lab, &world, flags)?;
     let run = lab.run(&mut world, label, &job).await?;
-    Ok(Run { account: Account::read(&report(folder.path())), ..run })
+    Ok(Run { account: Account::read(&report(directory.path())), ..run })
 }
 
 /// Returns the median of several promotions by kpromo, each in a new world.

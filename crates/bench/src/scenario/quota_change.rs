@@ -51,9 +51,9 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let content = Content::Promoted { projects: 1, images: repositories, digests: 1 };
     let spec = Spec { hosts: vec![host(free), host(conditions(FULL))], content };
     let mut world = lab.world(spec).await?;
-    let folder = lab.folder()?;
-    manifests::write(&folder.path().join("manifests"), &world.started)?;
-    let job = lab.cip(folder.path(), &folder.path().join("manifests"), &[]);
+    let directory = lab.directory()?;
+    manifests::write(&directory.path().join("manifests"), &world.started)?;
+    let job = lab.cip(directory.path(), &directory.path().join("manifests"), &[]);
 
     say("    kpromo");
     world.begin().await?;

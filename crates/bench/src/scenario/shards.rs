@@ -89,16 +89,16 @@ impl Bench<'_> {
     /// Promotes in a new world.
     async fn run(&self, label: &str, division: &Division) -> Result<Run, Error> {
         let mut world = self.lab.world(self.spec.clone()).await?;
-        let folder = self.lab.folder()?;
-        let job = self.job(folder.path(), &world, division)?;
+        let directory = self.lab.directory()?;
+        let job = self.job(directory.path(), &world, division)?;
         self.lab.run(&mut world, label, &job).await
     }
 
-    fn job(&self, folder: &std::path::Path, world: &World, division: &Division) -> Result<Job, Error> {
-        let manifests = folder.join("manifests");
+    fn job(&self, directory: &std::path::Path, world: &World, division: &Division) -> Result<Job, Error> {
+        let manifests = directory.join("manifests");
         manifests::write(&manifests, &world.started)?;
         let file = |name: &str, text: String| {
-            let path = folder.join(name);
+            let path = directory.join(name);
             fs::write(&path, text).map_err(Error::file("writing", &path)).map(|()| word(&path))
         };
         let host = &world.started.hosts[CANONICAL];
@@ -109,13 +109,13 @@ impl Bench<'_> {
             file("key.pem", format!("-----BEGIN PRIVATE KEY-----\n{KEY}\n-----END PRIVATE KEY-----\n"))?;
         let flags = ["--confirm", "--config", &config, "--signing-key", &key];
         let command = |more: &[&str]| {
-            self.lab.signing_cip(folder, &manifests, &[&flags, more].concat()).commands.concat()
+            self.lab.signing_cip(directory, &manifests, &[&flags, more].concat()).commands.concat()
         };
         let commands = match division {
-            Division::None => vec![command(&["--report", &word(&report(folder))])],
+            Division::None => vec![command(&["--report", &word(&report(directory))])],
             Division::Shards | Division::KilledAfter(_) => {
                 let shard = |index: usize| {
-                    let report = word(&folder.join(format!("report-{index}.json")));
+                    let report = word(&directory.join(format!("report-{index}.json")));
                     command(&["--shard", &format!("{index}/{SHARDS}"), "--report", &report])
                 };
                 (0..SHARDS).map(shard).collect()
@@ -131,7 +131,7 @@ impl Bench<'_> {
         };
         let commands: Vec<Vec<String>> = commands.into_iter().enumerate().map(killed).collect();
         let parallel = commands.len();
-        Ok(self.lab.job(folder, commands, parallel))
+        Ok(self.lab.job(directory, commands, parallel))
     }
 }
 

@@ -66,8 +66,8 @@ impl Signed {
 }
 
 pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
-    let folder = lab.tools.sigstore.as_deref().ok_or(Error::NoSigstore)?;
-    let sigstore = Sigstore::open(folder)?;
+    let directory = lab.tools.sigstore.as_deref().ok_or(Error::NoSigstore)?;
+    let sigstore = Sigstore::open(directory)?;
     let images = lab.size(100, 10);
     let usual = ConditionsSpec { quota: None, ..USUAL };
     let bench = Bench { lab, sigstore: &sigstore, images, conditions: usual };
@@ -171,7 +171,7 @@ impl Bench<'_> {
             shared_size: 0,
         };
         let world = self.lab.world(alike(1, &Storage::Memory, self.conditions, content)).await?;
-        let (_folder, job) = promotion(self.lab, &world)?;
+        let (_directory, job) = promotion(self.lab, &world)?;
         let promoted = self.lab.measure(&job).await?;
         if promoted.failures() > 0 {
             Err(Error::NotPromoted(promoted.complaints.concat()))
@@ -182,22 +182,22 @@ impl Bench<'_> {
 
     /// Runs `kpromo cip --confirm`, which only has to sign and record.
     async fn kpromo(&self, world: &mut World, label: &str) -> Result<Signed, Error> {
-        let folder = self.lab.folder()?;
-        let manifests = folder.path().join("manifests");
+        let directory = self.lab.directory()?;
+        let manifests = directory.path().join("manifests");
         manifests::write(&manifests, &world.started)?;
-        let config = folder.path().join("config.yaml");
+        let config = directory.path().join("config.yaml");
         let host = &world.started.hosts[PRODUCTION];
         let text =
             format!("production: {{ canonicalHost: '{host}', path: images, reference: registry.example }}\n");
         fs::write(&config, text).map_err(Error::file("writing", &config))?;
-        let (config, report) = (word(&config), word(&report(folder.path())));
-        let token = self.sigstore.token(folder.path()).await?;
+        let (config, report) = (word(&config), word(&report(directory.path())));
+        let token = self.sigstore.token(directory.path()).await?;
         let trust = ["trusted_root.json", "signing_config.rekor1.json"].map(|file| self.sigstore.file(file));
         let [root, services] = &trust;
         let mut flags = vec!["--confirm", "--signer-account", SIGNER, "--identity-token", &token];
         flags.extend(["--trusted-root", root, "--signing-config", services]);
         flags.extend(["--registry-config", &config, "--report", &report]);
-        let job = self.lab.signing_cip(folder.path(), &manifests, &flags);
+        let job = self.lab.signing_cip(directory.path(), &manifests, &flags);
         let mut signed = self.signed(world, label, &job).await?;
         signed.lacking = lacking(Path::new(&report))?;
         Ok(signed)
@@ -207,23 +207,23 @@ impl Bench<'_> {
     async fn cosign(&self, way: Way, label: &str) -> Result<Option<Signed>, Error> {
         let Some(cosign) = self.judge() else { return Ok(None) };
         let mut world = self.world().await?;
-        let (folder, images) = (self.lab.folder()?, production(&world));
+        let (directory, images) = (self.lab.directory()?, production(&world));
         let images = match way {
             Way::Each => &images[..self.lab.size(40, 8)],
             Way::InTurn | Way::Recursive => &images[..self.lab.size(20, 4)],
             Way::Together => &images[..self.lab.size(10, 2)],
         };
-        let token = self.sigstore.token(folder.path()).await?;
-        let job = cosign.sign(way, folder.path(), &token, images)?;
+        let token = self.sigstore.token(directory.path()).await?;
+        let job = cosign.sign(way, directory.path(), &token, images)?;
         self.signed(&mut world, label, &job).await.map(Some)
     }
 
     /// Returns how many of a few images cosign does not verify, or `None` if cosign is not available.
     async fn refused(&self, world: &World) -> Result<Option<u64>, Error> {
         let Some(cosign) = self.judge() else { return Ok(None) };
-        let folder = self.lab.folder()?;
+        let directory = self.lab.directory()?;
         let images = production(world);
-        let job = cosign.verify(folder.path(), &images[..VERIFIED.min(images.len())])?;
+        let job = cosign.verify(directory.path(), &images[..VERIFIED.min(images.len())])?;
         Ok(Some(self.lab.measure(&job).await?.failures() as u64))
     }
 

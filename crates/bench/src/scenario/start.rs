@@ -37,8 +37,8 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let runs = lab.runs(7);
     let conditions = ConditionsSpec { latency_milliseconds: NEAR_MILLISECONDS, ..FREE };
     let spec = alike(REGIONS, &Storage::Memory, conditions, small_images(IMAGES));
-    let folder = lab.folder()?;
-    let settings = folder.path().join("registries.yaml");
+    let directory = lab.directory()?;
+    let settings = directory.path().join("registries.yaml");
     std::fs::write(&settings, KNOWN).map_err(Error::file("writing", &settings))?;
     let flags = ["--registry-config", &word(&settings)];
     let mut rounds = Rounds::new(3);
@@ -80,8 +80,8 @@ async fn crane(lab: &Lab, spec: &Spec) -> Result<Option<Run>, Error> {
         return Ok(None);
     }
     let mut world = lab.world(spec.clone()).await?;
-    let folder = lab.folder()?;
-    let Some(mut job) = Way::Crane.job(lab, folder.path(), &world.started)? else { return Ok(None) };
+    let directory = lab.directory()?;
+    let Some(mut job) = Way::Crane.job(lab, directory.path(), &world.started)? else { return Ok(None) };
     job.parallel = CRANE_PARALLEL;
     let label = format!("{}, {CRANE_PARALLEL} at once", Way::Crane.label());
     Ok(Some(lab.run(&mut world, &label, &job).await?))

@@ -18,10 +18,10 @@ const CONNECTIONS_A_HOST: usize = 32;
 
 pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let megabytes_a_layer = lab.size(500, 50);
-    let staging = lab.folder()?;
+    let staging = lab.directory()?;
     let conditions = ConditionsSpec::default();
     let host = |storage| HostSpec { storage, conditions };
-    let mut hosts = vec![host(Storage::Folder(staging.path().join("registry")))];
+    let mut hosts = vec![host(Storage::Directory(staging.path().join("registry")))];
     hosts.extend((0..DESTINATIONS).map(|_| host(Storage::Discard)));
     let layer_size = megabytes_a_layer * 1_000_000;
     let spec = Spec { hosts, content: Content::Large { platforms: PLATFORMS, layers: LAYERS, layer_size } };
@@ -50,7 +50,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     })
 }
 
-/// Copies with kpromo or in another way into a new world. Staging's folder is emptied afterwards.
+/// Copies with kpromo or in another way into a new world. Staging's directory is emptied afterwards.
 async fn one(
     lab: &Lab,
     spec: &Spec,
@@ -61,12 +61,12 @@ async fn one(
         let mut world = lab.world(spec.clone()).await?;
         match way {
             None => {
-                let (_folder, job) = promotion(lab, &world)?;
+                let (_directory, job) = promotion(lab, &world)?;
                 Some(lab.run(&mut world, "kpromo", &job).await?)
             }
             Some(way) => {
-                let folder = lab.folder()?;
-                match way.job(lab, folder.path(), &world.started)? {
+                let directory = lab.directory()?;
+                match way.job(lab, directory.path(), &world.started)? {
                     Some(job) => {
                         let label = format!("{DESTINATIONS} × {}", way.label());
                         Some(lab.run(&mut world, &label, &job).await?)
@@ -76,8 +76,8 @@ async fn one(
             }
         }
     };
-    let folder = staging.path().join("registry");
-    std::fs::remove_dir_all(&folder).map_err(Error::file("removing", folder))?;
+    let directory = staging.path().join("registry");
+    std::fs::remove_dir_all(&directory).map_err(Error::file("removing", directory))?;
     Ok(run)
 }
 

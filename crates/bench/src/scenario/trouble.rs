@@ -84,9 +84,9 @@ async fn one(lab: &Lab, images: usize, label: &str, trouble: Option<&[&str]>) ->
         spec.hosts[REFUSING].conditions.refuses = true;
     }
     let mut world = lab.world(spec).await?;
-    let (folder, job) = promotion_with(lab, &world, trouble.unwrap_or_default())?;
+    let (directory, job) = promotion_with(lab, &world, trouble.unwrap_or_default())?;
     let run = lab.run(&mut world, label, &job).await?;
-    let path = report(folder.path());
+    let path = report(directory.path());
     let text = std::fs::read(&path).unwrap_or_default();
     // If there is no report, the page says so.
     let measured: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();

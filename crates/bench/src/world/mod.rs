@@ -58,7 +58,7 @@ fn config(storage: &Storage) -> Config {
     let storage = match storage {
         Storage::Memory => registry::Storage::Memory,
         Storage::Discard => registry::Storage::Discard,
-        Storage::Folder(folder) => registry::Storage::Folder(folder.clone()),
+        Storage::Directory(directory) => registry::Storage::Directory(directory.clone()),
     };
     Config { storage, google_listing: true, ..Config::default() }
 }

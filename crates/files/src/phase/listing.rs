@@ -65,8 +65,8 @@ pub(super) async fn find_all(store: &dyn StoreRead, names: &[&str], ask: Ask) ->
     Ok(all)
 }
 
-/// Finds the files with these names, which are in the order of their bytes, with their hashes if the store knows them: listings of
-/// S3 lack hashes, so objects that are there are asked for them.
+/// Finds the files with these names, which are in the order of their bytes, with their hashes if the store knows them: listings
+/// of S3 lack hashes, so objects that are there are asked for them.
 pub(super) async fn find_with_hashes(store: &dyn StoreRead, names: &[&str]) -> Result<Vec<Found>, Error> {
     let found = find_all(store, names, Ask::ForNothing).await?;
     let is_s3 = store.url().scheme() == Scheme::S3;
@@ -94,8 +94,8 @@ pub enum Presence {
     Unreadable(Arc<Error>),
 }
 
-/// Looks for files with these names, which are in the order of their bytes and each once: with a listing as far as that is cheaper,
-/// and else one by one. Returns an answer for each name, in their order.
+/// Looks for files with these names, which are in the order of their bytes and each once: with a listing as far as that is
+/// cheaper, and else one by one. Returns an answer for each name, in their order.
 ///
 /// # Errors
 /// If the store as a whole cannot be read.
@@ -151,7 +151,7 @@ impl Listing<'_> {
     /// Reads pages. The first page also tells whether the store can be read at all.
     async fn read(&mut self) -> Result<(), Error> {
         let (Some(first), Some(last)) = (self.names.first(), self.names.last()) else { return Ok(()) };
-        let prefix = common_folder(first, last);
+        let prefix = common_directory(first, last);
         let budget = (self.names.len() / FILES_A_PAGE).max(1);
         let (mut token, mut seen): (Option<String>, HashSet<String>) = (None, HashSet::new());
         let mut previous: Option<String> = None;
@@ -215,9 +215,9 @@ impl Listing<'_> {
     }
 }
 
-/// Returns the folder that two names have in common, with a slash at its end, or an empty text. All names between them in the
+/// Returns the directory that two names have in common, with a slash at its end, or an empty text. All names between them in the
 /// order of bytes are in it.
-fn common_folder<'n>(first: &'n str, last: &str) -> &'n str {
+fn common_directory<'n>(first: &'n str, last: &str) -> &'n str {
     let common = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
     let end = first.as_bytes()[..common].iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
     &first[..end]
@@ -241,11 +241,11 @@ mod tests {
     }
 
     #[test]
-    fn names_share_a_folder() {
-        assert_eq!(common_folder("a/b/c", "a/b/d"), "a/b/");
-        assert_eq!(common_folder("a/b", "a/bc/d"), "a/");
-        assert_eq!(common_folder("a", "b"), "");
-        assert_eq!(common_folder("ü/a", "ü/b"), "ü/");
-        assert_eq!(common_folder("a/x", "a/x"), "a/");
+    fn names_share_a_directory() {
+        assert_eq!(common_directory("a/b/c", "a/b/d"), "a/b/");
+        assert_eq!(common_directory("a/b", "a/bc/d"), "a/");
+        assert_eq!(common_directory("a", "b"), "");
+        assert_eq!(common_directory("ü/a", "ü/b"), "ü/");
+        assert_eq!(common_directory("a/x", "a/x"), "a/");
     }
 }

@@ -1,4 +1,4 @@
-//! Folders of this machine: `file:///…`.
+//! Directories of this machine: `file:///…`.
 //!
 //! A file is written without a name (`O_TMPFILE`), and gets its name when it is complete and on disk. A process that is killed
 //! leaves nothing behind. Metadata is not kept.
@@ -27,7 +27,7 @@ use crate::object::Object;
 /// The mode of a new file, before the umask.
 const MODE: u32 = 0o666;
 
-/// A folder.
+/// A directory.
 #[derive(Debug)]
 pub(super) struct Local {
     url: StoreUrl,
@@ -84,9 +84,10 @@ impl StoreRead for Local {
             let root = self.url.path();
             match tokio::fs::metadata(root).await {
                 Ok(metadata) if metadata.is_dir() => Ok(None),
-                Ok(_) => {
-                    Err(Error::new(format!("reading {}", self.url), io::Error::other("not a folder").into()))
-                }
+                Ok(_) => Err(Error::new(
+                    format!("reading {}", self.url),
+                    io::Error::other("not a directory").into(),
+                )),
                 Err(error) => Err(Error::new(format!("reading {}", self.url), error.into())),
             }
         })
@@ -157,7 +158,7 @@ impl StoreWrite for Local {
 
 /// A file that is being written.
 struct Partial {
-    /// The folder of the store.
+    /// The directory of the store.
     base: PathBuf,
     path: PathBuf,
     condition: Condition,
@@ -169,15 +170,15 @@ struct Partial {
 impl Partial {
     fn begin(base: PathBuf, path: PathBuf, condition: Condition) -> Result<Self, ErrorKind> {
         check_inside(&base, &path)?;
-        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
-        fs::create_dir_all(&folder)?;
-        if let Some(file) = nameless(&folder) {
+        let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
+        fs::create_dir_all(&directory)?;
+        if let Some(file) = nameless(&directory) {
             return Ok(Self { base, path, condition, file, named: None });
         }
         let new = tempfile::Builder::new()
             .prefix(".kpromo-")
             .permissions(Permissions::from_mode(MODE))
-            .tempfile_in(&folder)?;
+            .tempfile_in(&directory)?;
         let (file, named) = new.into_parts();
         Ok(Self { base, path, condition, file, named: Some(named) })
     }
@@ -202,15 +203,15 @@ impl Partial {
                     return Err(ErrorKind::Precondition);
                 }
                 // Only a rename replaces a file, and only a file with a name can be renamed.
-                let folder = self.path.parent().unwrap_or(Path::new("/"));
+                let directory = self.path.parent().unwrap_or(Path::new("/"));
                 let beside =
-                    tempfile::Builder::new().prefix(".kpromo-").make_in(folder, |path| self.link(path))?;
+                    tempfile::Builder::new().prefix(".kpromo-").make_in(directory, |path| self.link(path))?;
                 beside.into_temp_path().persist(&self.path).map_err(|error| error.error)?;
             }
         }
         // The name is as durable as the content.
-        if let Some(folder) = self.path.parent() {
-            File::open(folder)?.sync_all()?;
+        if let Some(directory) = self.path.parent() {
+            File::open(directory)?.sync_all()?;
         }
         Ok(Written { version })
     }
@@ -228,14 +229,14 @@ impl Partial {
     }
 }
 
-/// Checks that no folder between the base and a file is a link: the file would be written outside of the store.
+/// Checks that no directory between the base and a file is a link: the file would be written outside of the store.
 fn check_inside(base: &Path, path: &Path) -> Result<(), ErrorKind> {
-    let folders = path.ancestors().skip(1).take_while(|folder| *folder != base);
-    for folder in folders {
-        if fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.is_symlink()) {
-            let folder = oci_types::text::visible(&folder.to_string_lossy());
+    let directories = path.ancestors().skip(1).take_while(|directory| *directory != base);
+    for directory in directories {
+        if fs::symlink_metadata(directory).is_ok_and(|metadata| metadata.is_symlink()) {
+            let directory = oci_types::text::visible(&directory.to_string_lossy());
             return Err(io::Error::other(format!(
-                "{folder} is a link, and nothing is written through links below the base"
+                "{directory} is a link, and nothing is written through links below the base"
             ))
             .into());
         }
@@ -243,16 +244,16 @@ fn check_inside(base: &Path, path: &Path) -> Result<(), ErrorKind> {
     Ok(())
 }
 
-/// Opens a file without a name in a folder, where the system and the file system have such files.
+/// Opens a file without a name in a directory, where the system and the file system have such files.
 #[cfg(target_os = "linux")]
-fn nameless(folder: &Path) -> Option<File> {
+fn nameless(directory: &Path) -> Option<File> {
     let flags = nix::fcntl::OFlag::O_TMPFILE.bits();
-    fs::OpenOptions::new().write(true).mode(MODE).custom_flags(flags).open(folder).ok()
+    fs::OpenOptions::new().write(true).mode(MODE).custom_flags(flags).open(directory).ok()
 }
 
 /// As on Linux; other systems have no such files.
 #[cfg(not(target_os = "linux"))]
-fn nameless(_folder: &Path) -> Option<File> {
+fn nameless(_directory: &Path) -> Option<File> {
     None
 }
 

@@ -71,7 +71,7 @@ impl Stores {
     /// Opens a store. The tokens are those for Google Cloud Storage; `None`: the store is asked anonymously.
     ///
     /// # Errors
-    /// If the store cannot be used: the bucket of S3 does not exist, or the folder does not.
+    /// If the store cannot be used: the bucket of S3 does not exist, or the directory does not.
     pub async fn open(&self, url: &StoreUrl, tokens: Option<Arc<dyn GoogleTokens>>) -> Result<Store, Error> {
         if let Some(why) = self.without_s3.as_ref().filter(|_| url.scheme() == Scheme::S3) {
             return Err(Error::new(format!("opening {url}"), ErrorKind::Credentials(why.clone())));

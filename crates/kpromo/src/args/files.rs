@@ -109,7 +109,7 @@ impl RunFilesFlags {
     /// Returns an error if there are no manifests.
     pub(crate) fn resolve(self) -> Result<RunFilesArgs, String> {
         let manifests = match (path(self.manifests), path(self.filestores), path(self.files)) {
-            (Some(folder), ..) => FileManifestSource::Tree(folder),
+            (Some(directory), ..) => FileManifestSource::Tree(directory),
             (None, Some(filestores), Some(files)) => FileManifestSource::Pair(filestores, vec![files]),
             (None, Some(_), None) => return Err("--filestores needs --files".to_owned()),
             (None, None, Some(_)) => return Err("--files needs --filestores".to_owned()),

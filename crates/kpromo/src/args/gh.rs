@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::OsStringValueParser;
 use clap::{ArgAction, Args};
-use manifest::releases::{GitHubName, ReleaseBucket, ReleaseEntry, ReleaseFolder, ReleaseTag};
+use manifest::releases::{GitHubName, ReleaseBucket, ReleaseDirectory, ReleaseEntry, ReleaseTag};
 use url::Url;
 
 use super::pr::{API_URL, checked_url};
@@ -172,12 +172,13 @@ impl GhFlags {
             self.repo.parse::<GitHubName>().map_err(|error| wrong("--repo", &self.repo, &error))?;
         let bucket =
             self.bucket.parse::<ReleaseBucket>().map_err(|error| wrong("--bucket", &self.bucket, &error))?;
-        let folder = match self.release_dir.as_str() {
+        let directory = match self.release_dir.as_str() {
             "" => format!("{owner}/{repository}"),
-            folder => folder.to_owned(),
+            directory => directory.to_owned(),
         };
-        let folder =
-            folder.parse::<ReleaseFolder>().map_err(|error| wrong("--release-dir", &folder, &error))?;
+        let directory = directory
+            .parse::<ReleaseDirectory>()
+            .map_err(|error| wrong("--release-dir", &directory, &error))?;
         let (mut tags, mut invalid): (Vec<ReleaseTag>, Vec<String>) = Default::default();
         for tag in self.tags.iter().filter(|tag| !tag.is_empty()) {
             match tag.parse::<ReleaseTag>() {
@@ -195,7 +196,7 @@ impl GhFlags {
             tags,
             include_prereleases: self.include_prereleases,
             bucket: Some(bucket.into_url()),
-            folder,
+            directory,
             origin: "the command line".into(),
         })
     }
@@ -234,10 +235,10 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_has_the_folder_of_the_repository_or_another_one() {
+    fn a_bucket_has_the_directory_of_the_repository_or_another_one() {
         let place = |flags: &str| {
             let entry = entry(&format!("--org acme --repo k8s.io {flags}"));
-            let name = entry.folder.file(&"v1".parse().unwrap(), "a").unwrap();
+            let name = entry.directory.file(&"v1".parse().unwrap(), "a").unwrap();
             entry.bucket.unwrap().file(&name)
         };
         assert_eq!(place("--bucket b"), "gs://b/acme/k8s.io/v1/a");

@@ -57,7 +57,7 @@ pub(crate) enum AddTarget {
     /// This file.
     File { file: PathBuf, image: ImageText },
     /// The file of a project in a directory of thin manifests.
-    Folder { folder: PathBuf, project: Option<String>, image: ImageText },
+    Directory { directory: PathBuf, project: Option<String>, image: ImageText },
 }
 
 /// An image on the command line.
@@ -104,7 +104,7 @@ impl ManifestAddFlags {
         let image = ImageText { name: name.ok(), reference };
         let target = match (self.file, self.dir) {
             (Some(file), None) => AddTarget::File { file, image },
-            (None, Some(folder)) => AddTarget::Folder { folder, project: self.project, image },
+            (None, Some(directory)) => AddTarget::Directory { directory, project: self.project, image },
             _ => return Err("one of FILE and --dir is needed".to_owned()),
         };
         let (tag, digest) = (self.tag, self.digest);

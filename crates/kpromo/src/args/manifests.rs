@@ -34,7 +34,7 @@ pub(super) fn manifests(
 ) -> Result<Option<ManifestSource>, String> {
     match (path(plain), path(thin)) {
         (Some(file), None) => Ok(Some(ManifestSource::Plain(file))),
-        (None, Some(folder)) => Ok(Some(ManifestSource::Thin(folder))),
+        (None, Some(directory)) => Ok(Some(ManifestSource::Thin(directory))),
         (Some(_), Some(_)) => Err("--manifest and --thin-manifest-dir cannot be used together".to_owned()),
         (None, None) => Ok(None),
     }

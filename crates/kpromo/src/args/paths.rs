@@ -15,7 +15,7 @@ use crate::named_files::{Content, NamedFiles};
 const WRITTEN: [&str; 7] =
     ["report", "metrics", "output_plan", "inventory_cache", "files_manifest", "output_file", "output"];
 /// The arguments that name an output directory, or something other than a local file.
-const FOLDERS: [&str; 5] = ["spool_dir", "output_dir", "storage", "directory", "manifest_root"];
+const DIRECTORIES: [&str; 5] = ["spool_dir", "output_dir", "storage", "directory", "manifest_root"];
 /// The arguments whose value `-` is standard input.
 const READ_FROM_STANDARD_INPUT: [&str; 11] = [
     "manifest",
@@ -44,7 +44,7 @@ enum Use {
 fn use_of(command: &str, arg: &Arg) -> Option<Use> {
     let (id, kind) = (arg.get_id().as_str(), arg.get_value_parser().type_id());
     let is_path = kind == TypeId::of::<OsString>() || kind == TypeId::of::<PathBuf>() || id == "vuln_source";
-    if !is_path || FOLDERS.contains(&id) {
+    if !is_path || DIRECTORIES.contains(&id) {
         return None;
     }
     if WRITTEN.contains(&id) {
@@ -115,7 +115,7 @@ fn of_arguments(command: &Command, matches: &ArgMatches) -> Result<NamedFiles, S
     Ok(files)
 }
 
-/// Returns what is read if the value of an argument is a folder.
+/// Returns what is read if the value of an argument is a directory.
 fn content(id: &str, matches: &ArgMatches) -> Content {
     match id {
         "thin_manifest_dir" | "paths" => Content::ThinManifests,

@@ -400,8 +400,8 @@ mod tests {
 
     #[test]
     fn a_side_is_a_file_that_exists_or_else_a_registry() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("r.example");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("r.example");
         std::fs::write(&file, "").unwrap();
         let diff = snapshot(&format!("diff {} r.example:5000/a --exit-code", file.display()));
         let Ok(SnapshotTask::Diff(args)) = diff else { panic!("{diff:?}") };

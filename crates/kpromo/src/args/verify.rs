@@ -87,7 +87,7 @@ impl VerifyFlags {
     /// Returns an error if flags contradict each other.
     pub(crate) fn resolve(self) -> Result<VerifyArgs, String> {
         let plain = self.manifest.into_iter().map(|file| ManifestSource::Plain(file.into()));
-        let thin = self.thin_manifest_dir.into_iter().map(|folder| ManifestSource::Thin(folder.into()));
+        let thin = self.thin_manifest_dir.into_iter().map(|directory| ManifestSource::Thin(directory.into()));
         Ok(VerifyArgs {
             images: self.images,
             manifests: plain.chain(thin).collect(),

@@ -5,14 +5,14 @@ use promote::{Cache, CacheError};
 use crate::args::{CacheArgs, CipArgs};
 use crate::config::{Config, InvalidConfig};
 use crate::named_files::{Clash, Content, NamedFiles};
-use crate::output::{check_file, check_folder};
+use crate::output::{check_directory, check_file};
 
 /// Checks that all output files can be written, before the first request.
 pub(super) fn check_outputs(args: &CipArgs) -> Result<(), String> {
     args.output_plan.as_deref().map_or(Ok(()), |path| check_file(path, "plan"))?;
     crate::report::check(&args.report)?;
     let spool = args.spool.directory.as_deref().filter(|_| args.spool.limit > 0);
-    spool.map_or(Ok(()), |folder| check_folder(folder, "blobs that wait for registries"))
+    spool.map_or(Ok(()), |directory| check_directory(directory, "blobs that wait for registries"))
 }
 
 /// Checks that no output replaces a file that the configuration names. Those that the command line names are checked before.

@@ -85,7 +85,7 @@ fn read<'a>(source: &'a ManifestSource, undone: &str) -> Result<(&'a Path, Manif
             (file, read_plain("standard input", bytes))
         }
         ManifestSource::Plain(file) => (file, load_plain(file)),
-        ManifestSource::Thin(folder) => (folder, load_thin(folder)),
+        ManifestSource::Thin(directory) => (directory, load_thin(directory)),
     };
     let manifests = loaded.map_err(|faults| {
         print_faults(&faults);

@@ -153,10 +153,10 @@ impl Config {
         let mut config: Self = yaml::read(path, &text)?;
         config.check().map_err(|problem| InvalidConfig::new(path, problem))?;
         // Relative paths in the file are relative to the directory of the file.
-        let folder = path.parent().unwrap_or(Path::new("."));
+        let directory = path.parent().unwrap_or(Path::new("."));
         let files = config.certificate_authorities.iter_mut();
         let files = files.chain(config.signing.files()).chain(config.verification.files());
-        files.for_each(|file| *file = folder.join(&*file));
+        files.for_each(|file| *file = directory.join(&*file));
         Ok(config)
     }
 
@@ -339,11 +339,11 @@ mod tests {
 
     #[test]
     fn authorities_stand_beside_the_file_and_one_without_a_certificate_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("config.yaml");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("config.yaml");
         fs::write(&file, "certificateAuthorities: [ca.pem]").unwrap();
         let settings = || Config::read(&file).unwrap().settings();
-        let write = |pem: &str| fs::write(folder.path().join("ca.pem"), pem).unwrap();
+        let write = |pem: &str| fs::write(directory.path().join("ca.pem"), pem).unwrap();
 
         assert!(settings().unwrap_err().to_string().contains("ca.pem: cannot be read"));
         write("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
@@ -355,13 +355,13 @@ mod tests {
 
     #[test]
     fn files_of_signing_and_verification_stand_beside_the_configuration() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("kpromo.yaml");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("kpromo.yaml");
         let text =
             "signing: { config: s.json, identityToken: /run/token }\nverification: { trustedRoot: r.json }\n";
         fs::write(&file, text).unwrap();
         let config = Config::read(&file).unwrap();
-        let beside = |name: &str| Some(folder.path().join(name));
+        let beside = |name: &str| Some(directory.path().join(name));
         let trust = config.trust();
         assert_eq!((trust.signing_config, trust.trusted_root), (beside("s.json"), beside("r.json")));
         assert_eq!(config.signing().token, Some(TokenFile::File("/run/token".into())));

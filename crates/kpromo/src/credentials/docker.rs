@@ -96,8 +96,8 @@ fn candidates(places: &Places) -> Vec<PathBuf> {
     let docker = places.docker_config.clone().or_else(|| Some(home?.join(".docker")));
     let candidates = [
         places.registry_auth_file.clone(),
-        docker.map(|folder| folder.join("config.json")),
-        places.runtime_directory.as_ref().map(|folder| folder.join("containers/auth.json")),
+        docker.map(|directory| directory.join("config.json")),
+        places.runtime_directory.as_ref().map(|directory| directory.join("containers/auth.json")),
         home.map(|home| home.join(".config/containers/auth.json")),
     ];
     candidates.into_iter().flatten().collect()
@@ -127,32 +127,32 @@ mod tests {
 
     /// A home directory with docker's configuration, and a search path with helpers.
     struct Home {
-        folder: tempfile::TempDir,
+        directory: tempfile::TempDir,
     }
 
     impl Home {
         fn new(config: &str) -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            fs::write(folder.path().join("config.json"), config).unwrap();
-            Self { folder }
+            let directory = tempfile::tempdir().unwrap();
+            fs::write(directory.path().join("config.json"), config).unwrap();
+            Self { directory }
         }
 
         /// Adds a podman file, which takes precedence over docker's.
         fn with_podman(self, config: &str) -> Self {
-            fs::write(self.folder.path().join("podman.json"), config).unwrap();
+            fs::write(self.directory.path().join("podman.json"), config).unwrap();
             self
         }
 
         fn helper(&self, name: &str, script: &str) {
-            write_helper(self.folder.path(), name, script);
+            write_helper(self.directory.path(), name, script);
         }
 
         fn files(&self) -> AuthFiles {
-            let folder = self.folder.path();
+            let directory = self.directory.path();
             AuthFiles::new(Places {
-                docker_config: Some(folder.to_owned()),
-                registry_auth_file: Some(folder.join("podman.json")),
-                path: Some(folder.into()),
+                docker_config: Some(directory.to_owned()),
+                registry_auth_file: Some(directory.join("podman.json")),
+                path: Some(directory.into()),
                 ..Places::default()
             })
         }
@@ -172,10 +172,10 @@ mod tests {
             }))
         }
 
-        /// Returns the origin of the credential for a name, without the folder.
+        /// Returns the origin of the credential for a name, without the directory.
         async fn origin(&self, name: &str) -> String {
             let origin = self.find(name).await.unwrap().unwrap().origin;
-            origin.replace(&format!("{}/", self.folder.path().display()), "")
+            origin.replace(&format!("{}/", self.directory.path().display()), "")
         }
     }
 
@@ -299,12 +299,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_larger_than_any_configuration_and_a_folder_in_its_place_are_refused() {
+    async fn a_file_larger_than_any_configuration_and_a_directory_in_its_place_are_refused() {
         let home = Home::new(&" ".repeat(usize::try_from(FILE_MAX).unwrap() + 1));
         let error = home.ask("a.io").await.unwrap_err();
         assert!(error.contains("config.json") && error.contains("larger than"), "{error}");
-        fs::remove_file(home.folder.path().join("config.json")).unwrap();
-        fs::create_dir(home.folder.path().join("config.json")).unwrap();
+        fs::remove_file(home.directory.path().join("config.json")).unwrap();
+        fs::create_dir(home.directory.path().join("config.json")).unwrap();
         let error = home.ask("a.io").await.unwrap_err();
         assert!(error.contains("config.json") && error.contains("not a regular file"), "{error}");
     }
@@ -339,8 +339,8 @@ mod tests {
         assert!(empty.credential(&"a.io".parse().unwrap(), None).await.unwrap().is_none());
         assert!(empty.looked_in().contains("HOME"));
         let home = Home::new("{}");
-        let folder = home.folder.path().display();
-        let expected = format!("{folder}/podman.json (does not exist), {folder}/config.json");
+        let directory = home.directory.path().display();
+        let expected = format!("{directory}/podman.json (does not exist), {directory}/config.json");
         assert_eq!(home.files().looked_in(), expected);
         // The user `nobody` has this home directory.
         let nowhere = Places { home: Some("/dev/null".into()), ..Places::default() };

@@ -165,7 +165,7 @@ async fn run(program: &str, server: &str, path: Option<&OsStr>) -> Result<Option
 
 /// Returns the path of a program on a search path.
 fn find(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
-    std::env::split_paths(path?).map(|folder| folder.join(program)).find(|file| file.is_file())
+    std::env::split_paths(path?).map(|directory| directory.join(program)).find(|file| file.is_file())
 }
 
 #[cfg(test)]
@@ -187,11 +187,11 @@ mod tests {
         name.parse().unwrap()
     }
 
-    /// Returns a folder for helpers.
+    /// Returns a directory for helpers.
     fn helpers() -> (Helpers, tempfile::TempDir) {
-        let folder = tempfile::tempdir().unwrap();
-        let helpers = Helpers::new(Some(folder.path().into()));
-        (Helpers { time: Duration::from_millis(500), ..helpers }, folder)
+        let directory = tempfile::tempdir().unwrap();
+        let helpers = Helpers::new(Some(directory.path().into()));
+        (Helpers { time: Duration::from_millis(500), ..helpers }, directory)
     }
 
     impl Helpers {
@@ -228,17 +228,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_helper_that_warns_before_its_answer_works() {
-        let (helpers, folder) = helpers();
+        let (helpers, directory) = helpers();
         let script = r#"echo "WARNING: your version is old"; echo '{"Username": "u", "Secret": "s"}'"#;
-        write_helper(folder.path(), "warns", script);
+        write_helper(directory.path(), "warns", script);
         assert_eq!(text(helpers.ask("warns", &host("a.io")).await.unwrap()).as_deref(), Some("u:s"));
     }
 
     #[tokio::test]
     async fn a_helper_that_fails_is_not_run_again_for_every_request() {
-        let (helpers, folder) = helpers();
-        let runs = folder.path().join("runs");
-        write_helper(folder.path(), "fails", &format!("echo run >> {}; exit 3", runs.display()));
+        let (helpers, directory) = helpers();
+        let runs = directory.path().join("runs");
+        write_helper(directory.path(), "fails", &format!("echo run >> {}; exit 3", runs.display()));
         for _ in 0..3 {
             assert!(helpers.ask("fails", &host("a.io")).await.unwrap_err().contains("failed"));
         }
@@ -247,10 +247,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_helper_s_answer_is_used_until_it_is_old() {
-        let (helpers, folder) = helpers();
-        let runs = folder.path().join("runs");
+        let (helpers, directory) = helpers();
+        let runs = directory.path().join("runs");
         let script = format!(r#"echo run >> {}; echo '{{"Username": "u", "Secret": "s"}}'"#, runs.display());
-        write_helper(folder.path(), "counts", &script);
+        write_helper(directory.path(), "counts", &script);
         for _ in 0..3 {
             assert_eq!(text(helpers.ask("counts", &host("a.io")).await.unwrap()).as_deref(), Some("u:s"));
         }
@@ -262,11 +262,11 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_is_known_is_given_while_another_helper_runs() {
-        let (helpers, folder) = helpers();
+        let (helpers, directory) = helpers();
         let helpers = Helpers { time: Duration::from_secs(20), ..helpers };
-        let started = folder.path().join("started");
-        write_helper(folder.path(), "quick", r#"echo '{"Username": "u", "Secret": "s"}'"#);
-        write_helper(folder.path(), "slow", &format!("touch {}; exec sleep 60", started.display()));
+        let started = directory.path().join("started");
+        write_helper(directory.path(), "quick", r#"echo '{"Username": "u", "Secret": "s"}'"#);
+        write_helper(directory.path(), "slow", &format!("touch {}; exec sleep 60", started.display()));
         let (quick, slow) = (host("a.io"), host("b.io"));
         assert_eq!(text(helpers.ask("quick", &quick).await.unwrap()).as_deref(), Some("u:s"));
         let known = async {
@@ -283,11 +283,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_helper_that_fails_hangs_or_answers_something_else_is_named_without_what_it_said() {
-        let (helpers, folder) = helpers();
-        write_helper(folder.path(), "fails", "echo hush; exit 3");
+        let (helpers, directory) = helpers();
+        write_helper(directory.path(), "fails", "echo hush; exit 3");
         // `exec` replaces the shell, so that no child process remains after the helper is killed.
-        write_helper(folder.path(), "hangs", "exec sleep 60");
-        write_helper(folder.path(), "rubbish", "echo hush");
+        write_helper(directory.path(), "hangs", "exec sleep 60");
+        write_helper(directory.path(), "rubbish", "echo hush");
         for (helper, expected) in [
             ("fails", "failed"),
             ("hangs", "within 0.5 s"),

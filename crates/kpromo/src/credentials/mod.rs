@@ -77,21 +77,21 @@ mod tests {
 
     /// Returns a keychain with this docker configuration, and with a metadata server address at which nothing answers.
     async fn keychain(config: &str) -> (Keychain, Door, tempfile::TempDir) {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("config.json"), config).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("config.json"), config).unwrap();
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let places = Places {
-            docker_config: Some(folder.path().to_owned()),
+            docker_config: Some(directory.path().to_owned()),
             metadata_host: Some(free.to_string()),
             ..Places::default()
         };
         let door = Door::open(transport::Settings::default()).unwrap();
-        (Keychain::new(places, door.clone()), door, folder)
+        (Keychain::new(places, door.clone()), door, directory)
     }
 
     #[tokio::test]
     async fn what_is_configured_for_a_google_host_comes_before_what_google_offers() {
-        let (keychain, door, _folder) = keychain(r#"{"auths": {"gcr.io": {"auth": "dTpw"}}}"#).await;
+        let (keychain, door, _directory) = keychain(r#"{"auths": {"gcr.io": {"auth": "dTpw"}}}"#).await;
         let found = keychain.credential(&"gcr.io".parse().unwrap(), None).await.unwrap();
         assert!(matches!(found.unwrap().credential, oci::Credential::Basic { user, .. } if user == "u"));
         assert!(door.tally().is_empty(), "no request is needed");
@@ -101,7 +101,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_of_a_namespace_comes_before_what_google_offers_for_the_host() {
-        let (keychain, door, _folder) = keychain(r#"{"auths": {"gcr.io/team": {"auth": "dTpw"}}}"#).await;
+        let (keychain, door, _directory) = keychain(r#"{"auths": {"gcr.io/team": {"auth": "dTpw"}}}"#).await;
         let host = "gcr.io".parse().unwrap();
         let found = keychain.credential(&host, Some(&"team/app".parse().unwrap())).await.unwrap().unwrap();
         assert!(found.origin.ends_with("config.json, key gcr.io/team"), "{}", found.origin);
@@ -112,9 +112,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_places_name_every_file_and_service_that_may_have_credentials() {
-        let (keychain, _door, folder) = keychain("{}").await;
+        let (keychain, _door, directory) = keychain("{}").await;
         let places = keychain.places();
-        for part in [&format!("{}/config.json;", folder.path().display()), "Google's", "the metadata server"]
+        for part in
+            [&format!("{}/config.json;", directory.path().display()), "Google's", "the metadata server"]
         {
             assert!(places.contains(part), "{part}: {places}");
         }
@@ -131,9 +132,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_access_token_is_none_and_one_that_cannot_be_read_is_an_error() {
-        let (absent, _door, folder) = keychain("{}").await;
+        let (absent, _door, directory) = keychain("{}").await;
         assert!(absent.access_token().await.unwrap().is_none());
-        let missing = folder.path().join("missing.json");
+        let missing = directory.path().join("missing.json");
         let places = Places { google_credentials: Some(missing), ..Places::default() };
         let failing = Keychain::new(places, Door::open(transport::Settings::default()).unwrap());
         assert!(failing.access_token().await.unwrap_err().contains("missing.json"));
@@ -141,14 +142,14 @@ mod tests {
 
     #[tokio::test]
     async fn google_is_never_asked_for_the_registries_of_others() {
-        let (keychain, door, _folder) = keychain("{}").await;
+        let (keychain, door, _directory) = keychain("{}").await;
         assert!(keychain.credential(&"registry.example".parse().unwrap(), None).await.unwrap().is_none());
         assert!(door.tally().is_empty());
     }
 
     #[tokio::test]
     async fn a_credential_that_cannot_be_read_is_an_error_and_never_becomes_anonymous() {
-        let (keychain, door, _folder) = keychain(r#"{"credHelpers": {"gcr.io": "absent"}}"#).await;
+        let (keychain, door, _directory) = keychain(r#"{"credHelpers": {"gcr.io": "absent"}}"#).await;
         let error = keychain.credential(&"gcr.io".parse().unwrap(), None).await.unwrap_err();
         assert!(error.contains("docker-credential-absent") && error.contains("gcr.io"), "{error}");
         assert!(door.tally().is_empty());

@@ -129,7 +129,7 @@ impl Gcloud {
 }
 
 fn find(path: Option<&OsString>) -> Option<PathBuf> {
-    std::env::split_paths(path?).map(|folder| folder.join("gcloud")).find(|file| file.is_file())
+    std::env::split_paths(path?).map(|directory| directory.join("gcloud")).find(|file| file.is_file())
 }
 
 #[cfg(test)]
@@ -157,37 +157,37 @@ mod tests {
         }
     }
 
-    /// Returns a folder with a gcloud that does what a script says.
+    /// Returns a directory with a gcloud that does what a script says.
     fn gcloud(script: &str) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("gcloud");
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("gcloud");
         fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
-        folder
+        directory
     }
 
     fn tokens(caller: Caller, path: Option<&tempfile::TempDir>) -> StorageTokens {
         let door = Door::open(transport::Settings::default()).unwrap();
-        let path = path.map(|folder| folder.path().into());
+        let path = path.map(|directory| directory.path().into());
         // Nothing answers there.
         StorageTokens::of_account(door, Arc::new(caller), "http://127.0.0.1:1", "p@x.iam", path)
     }
 
     #[tokio::test]
     async fn without_default_credentials_gcloud_is_asked_for_the_account_once() {
-        let folder = gcloud(r#"echo "$@" >> "$(dirname "$0")/asked"; echo token-of-gcloud"#);
-        let tokens = tokens(Caller(Ok(None)), Some(&folder));
+        let directory = gcloud(r#"echo "$@" >> "$(dirname "$0")/asked"; echo token-of-gcloud"#);
+        let tokens = tokens(Caller(Ok(None)), Some(&directory));
         for _ in 0..2 {
             assert_eq!(tokens.token().await.unwrap().unwrap().reveal(), "token-of-gcloud");
         }
-        let asked = fs::read_to_string(folder.path().join("asked")).unwrap();
+        let asked = fs::read_to_string(directory.path().join("asked")).unwrap();
         assert_eq!(asked, "auth print-access-token --account=p@x.iam\n");
     }
 
     #[tokio::test]
     async fn an_account_that_no_one_can_act_as_is_never_replaced_by_someone_else() {
         let failing = gcloud("echo hush; exit 3");
-        for (caller, folder, expected) in [
+        for (caller, directory, expected) in [
             (
                 Caller(Ok(None)),
                 None,
@@ -196,24 +196,27 @@ mod tests {
             (Caller(Ok(None)), Some(&failing), "and gcloud: it failed: exit status: 3"),
             (Caller(Err("the file is broken")), None, "the file is broken; and gcloud"),
         ] {
-            let error = tokens(caller, folder).token().await.unwrap_err();
+            let error = tokens(caller, directory).token().await.unwrap_err();
             assert!(error.contains(expected) && !error.contains("hush"), "{error}");
         }
     }
 
     #[tokio::test]
     async fn the_account_of_gcloud_is_the_caller_s_where_nothing_else_is() {
-        let folder = gcloud(r#"echo "$@" >> "$(dirname "$0")/asked"; echo token-of-gcloud"#);
-        let own = |caller, folder: Option<&tempfile::TempDir>| {
+        let directory = gcloud(r#"echo "$@" >> "$(dirname "$0")/asked"; echo token-of-gcloud"#);
+        let own = |caller, directory: Option<&tempfile::TempDir>| {
             StorageTokens::of_caller_or_gcloud(
                 Arc::new(Caller(caller)),
-                folder.map(|folder| folder.path().into()),
+                directory.map(|directory| directory.path().into()),
             )
         };
-        assert_eq!(own(Ok(Some("own")), Some(&folder)).token().await.unwrap().unwrap().reveal(), "own");
-        assert!(!folder.path().join("asked").exists(), "gcloud is not asked");
-        assert_eq!(own(Ok(None), Some(&folder)).token().await.unwrap().unwrap().reveal(), "token-of-gcloud");
-        assert_eq!(fs::read_to_string(folder.path().join("asked")).unwrap(), "auth print-access-token\n");
+        assert_eq!(own(Ok(Some("own")), Some(&directory)).token().await.unwrap().unwrap().reveal(), "own");
+        assert!(!directory.path().join("asked").exists(), "gcloud is not asked");
+        assert_eq!(
+            own(Ok(None), Some(&directory)).token().await.unwrap().unwrap().reveal(),
+            "token-of-gcloud"
+        );
+        assert_eq!(fs::read_to_string(directory.path().join("asked")).unwrap(), "auth print-access-token\n");
         let error = own(Ok(None), None).token().await.unwrap_err();
         assert!(
             error.contains("no credentials for Google Cloud; and gcloud: it is not on the PATH"),

@@ -121,7 +121,7 @@ pub(super) fn finish(args: &GhArgs, end: &End, outcome: &Outcome, door: &Door) -
         if is_complete(&done) {
             let entries =
                 done.files.iter().map(|(name, sha256)| Entry { name: name.clone(), sha256: *sha256 });
-            // Nothing is merged: it sorts as a manifest of a folder is sorted.
+            // Nothing is merged: it sorts as a manifest of a directory is sorted.
             let entries = merge(Vec::new(), entries.collect()).unwrap_or_default();
             let written = write_file(path, "manifest of files", |to| write_files(&entries, to));
             exit = settled(exit, written);

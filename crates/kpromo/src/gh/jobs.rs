@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use manifest::files::{Scheme, StoreUrl};
-use manifest::releases::{ReleaseBucket, ReleaseEntry, ReleaseFolder, load_releases};
+use manifest::releases::{ReleaseBucket, ReleaseDirectory, ReleaseEntry, load_releases};
 
 use crate::args::{GhArgs, ReleaseSource};
 use crate::exit::Exit;
@@ -18,11 +18,11 @@ pub(super) struct Job {
     pub(super) places: Vec<Place>,
 }
 
-/// A folder of a store.
+/// A directory of a store.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) store: StoreUrl,
-    pub(super) folder: ReleaseFolder,
+    pub(super) directory: ReleaseDirectory,
 }
 
 /// All jobs of a run.
@@ -49,15 +49,15 @@ impl Jobs {
                 load_releases(file, !args.download_only).map_err(Failure::invalid)?
             }
         };
-        let output = args.output_dir.as_deref().map(folder_url).transpose().map_err(invalid)?;
+        let output = args.output_dir.as_deref().map(directory_url).transpose().map_err(invalid)?;
         let mut jobs = Vec::new();
         for entry in entries {
             let bucket = entry.bucket.clone().filter(|_| !args.download_only);
-            let bucket = bucket.map(|store| Place { store, folder: entry.folder.clone() });
+            let bucket = bucket.map(|store| Place { store, directory: entry.directory.clone() });
             let local = output.clone().map(|store| {
-                let folder = format!("{}/{}", entry.owner, entry.repository).parse();
-                // The names of owners and repositories are names of folders.
-                Place { store, folder: folder.unwrap_or_default() }
+                let directory = format!("{}/{}", entry.owner, entry.repository).parse();
+                // The names of owners and repositories are names of directories.
+                Place { store, directory: directory.unwrap_or_default() }
             });
             jobs.push(Job { entry, places: bucket.into_iter().chain(local).collect() });
         }
@@ -73,7 +73,7 @@ impl Jobs {
         Ok(jobs)
     }
 
-    /// Checks that an output file is in no folder that assets are written to: it would be published with them, or replace one.
+    /// Checks that an output file is in no directory that assets are written to: it would be published with them, or replace one.
     fn check_outside(&self, flag: &str, path: &Path) -> Result<(), String> {
         // Standard output.
         if path == Path::new("-") {
@@ -81,9 +81,10 @@ impl Jobs {
         }
         let file = resolved(path).map_err(|error| format!("{flag} {}: {error}", path.display()))?;
         let stores = self.jobs.iter().flat_map(|job| &job.places).map(|place| &place.store);
-        let mut folders = stores.filter(|store| store.scheme() == Scheme::File);
-        let inside = folders
-            .find(|store| resolved(Path::new(store.path())).is_ok_and(|folder| file.starts_with(folder)));
+        let mut directories = stores.filter(|store| store.scheme() == Scheme::File);
+        let inside = directories.find(|store| {
+            resolved(Path::new(store.path())).is_ok_and(|directory| file.starts_with(directory))
+        });
         match inside {
             Some(store) => Err(format!(
                 "{flag} {}: the file is inside of {store}, which gets the assets",
@@ -118,10 +119,10 @@ fn resolved(path: &Path) -> std::io::Result<PathBuf> {
     Ok(resolved.unwrap_or(absolute))
 }
 
-/// Returns the URL of a folder of this machine.
-fn folder_url(folder: &Path) -> Result<StoreUrl, String> {
-    let wrong = |error: &dyn std::fmt::Display| format!("--output-dir {}: {error}", folder.display());
-    let resolved = resolved(folder).map_err(|error| wrong(&error))?;
+/// Returns the URL of a directory of this machine.
+fn directory_url(directory: &Path) -> Result<StoreUrl, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("--output-dir {}: {error}", directory.display());
+    let resolved = resolved(directory).map_err(|error| wrong(&error))?;
     let text = resolved.to_str().ok_or_else(|| wrong(&"the path is not text in UTF-8"))?;
     let url = format!("file://{text}").parse::<ReleaseBucket>().map_err(|error| wrong(&error))?;
     Ok(url.into_url())

@@ -102,7 +102,7 @@ impl Wanted {
             for asset in listed.assets {
                 let mut objects = Vec::new();
                 for place in &job.places {
-                    let name = place.folder.file(&asset.tag, &asset.name);
+                    let name = place.directory.file(&asset.tag, &asset.name);
                     let name = match name {
                         Ok(name) if place.store.fits(&name) => name,
                         Ok(_) => {
@@ -135,7 +135,7 @@ impl Wanted {
     }
 }
 
-/// Makes the plan. `is_missing` says that a store is a folder which a run would make: nothing is there then.
+/// Makes the plan. `is_missing` says that a store is a directory which a run would make: nothing is there then.
 ///
 /// # Errors
 /// If stores cannot be read: returns all of them.

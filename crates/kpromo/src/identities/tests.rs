@@ -43,9 +43,9 @@ fn urls_that_cannot_be_asked_are_refused_and_plain_http_is_for_this_machine_or_w
 
 #[test]
 fn what_is_wrong_with_a_file_is_told_with_its_name() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         fs::write(&path, text).unwrap();
         Some(path)
     };
@@ -61,10 +61,10 @@ fn what_is_wrong_with_a_file_is_told_with_its_name() {
     let cases = [
         (TrustArgs { trusted_root: file("root", "{}"), ..default() }, "root: the trusted root"),
         (
-            TrustArgs { trusted_root: Some(folder.path().join("absent")), ..default() },
+            TrustArgs { trusted_root: Some(directory.path().join("absent")), ..default() },
             "absent: cannot be read",
         ),
-        (TrustArgs { trusted_root: Some(folder.path().to_owned()), ..default() }, "not a regular file"),
+        (TrustArgs { trusted_root: Some(directory.path().to_owned()), ..default() }, "not a regular file"),
         (TrustArgs { signing_config: file("config", "{"), ..default() }, "config: the signing configuration"),
         (
             TrustArgs { signing_config: file("plain", &config("http://ca.example")), ..default() },
@@ -155,10 +155,10 @@ async fn outside_of_kubernetes_one_sentence_asks_who_signs_and_any_choice_is_an_
 
 #[tokio::test]
 async fn a_trusted_root_needs_a_signing_configuration_where_certificates_sign() {
-    let folder = tempfile::tempdir().unwrap();
-    let key = folder.path().join("signing.key");
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("signing.key");
     fs::write(&key, SigningKey::generate_pem().unwrap().reveal()).unwrap();
-    let root = folder.path().join("root.json");
+    let root = directory.path().join("root.json");
     fs::write(&root, sigstore_root()).unwrap();
     let trust = || TrustArgs { trusted_root: Some(root.clone()), ..TrustArgs::default() };
     let keyed = || SigningArgs { key: Some(key.clone()), ..SigningArgs::default() };
@@ -176,8 +176,8 @@ fn sigstore_root() -> String {
 
 #[tokio::test]
 async fn a_key_signs_where_one_is_chosen_and_summaries_have_another_signer_where_one_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("signing.key");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("signing.key");
     fs::write(&path, SigningKey::generate_pem().unwrap().reveal()).unwrap();
     let expected = SigningKey::from_pem(&fs::read(&path).unwrap(), None).unwrap().verification_key();
     let keyed = || SigningArgs {

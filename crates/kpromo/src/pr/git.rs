@@ -35,7 +35,8 @@ const ORIGIN: &str = "KPROMO_ASKPASS_ORIGIN";
 /// The variable with the URL of the repository for which the askpass program answers.
 const REPOSITORY: &str = "KPROMO_ASKPASS_REPOSITORY";
 /// git asks `Username for 'URL': ` and `Password for 'URL': `, where the URL has the host, perhaps a user, and, with
-/// `credential.useHttpPath`, the path of the repository. A user may have any characters but `/`, so that the host is the last part.
+/// `credential.useHttpPath`, the path of the repository. A user may have any characters but `/`, so that the host is the last
+/// part.
 const ASKPASS: &str = "\
 #!/bin/sh
 case $1 in
@@ -70,7 +71,7 @@ struct Access {
     token: Secret,
     origin: String,
     /// Has the askpass program, and the token.
-    folder: TempDir,
+    directory: TempDir,
 }
 
 /// Whether a command of git runs the user's hooks.
@@ -113,57 +114,61 @@ impl Git {
         let access = match token {
             None => None,
             Some(token) => {
-                let folder = askpass(token).map_err(|error| {
+                let directory = askpass(token).map_err(|error| {
                     Failure::new(Exit::Failure, format!("a temporary file cannot be written: {error}"))
                 })?;
-                Some(Access { token: token.clone(), origin: git_url.origin().ascii_serialization(), folder })
+                Some(Access {
+                    token: token.clone(),
+                    origin: git_url.origin().ascii_serialization(),
+                    directory,
+                })
             }
         };
         Ok(Self { access })
     }
 
-    /// Runs git in a folder, without hooks and without access to a remote repository.
+    /// Runs git in a directory, without hooks and without access to a remote repository.
     pub(super) async fn local<S: AsRef<OsStr>>(
         &self,
         doing: &str,
-        folder: &Path,
+        directory: &Path,
         arguments: &[S],
     ) -> Result<String, GitError> {
-        self.run(doing, started(folder, Hooks::None).args(arguments)).await
+        self.run(doing, started(directory, Hooks::None).args(arguments)).await
     }
 
-    /// Runs git in a folder, with the user's hooks and without access to a remote repository.
+    /// Runs git in a directory, with the user's hooks and without access to a remote repository.
     pub(super) async fn with_hooks<S: AsRef<OsStr>>(
         &self,
         doing: &str,
-        folder: &Path,
+        directory: &Path,
         arguments: &[S],
     ) -> Result<String, GitError> {
-        self.run(doing, started(folder, Hooks::Run).args(arguments)).await
+        self.run(doing, started(directory, Hooks::Run).args(arguments)).await
     }
 
-    /// Runs git in a folder to read the repository at `url`.
+    /// Runs git in a directory to read the repository at `url`.
     pub(super) async fn remote<S: AsRef<OsStr>>(
         &self,
         doing: &str,
-        folder: &Path,
+        directory: &Path,
         url: &str,
         arguments: &[S],
     ) -> Result<String, GitError> {
-        let mut command = started(folder, Hooks::None);
+        let mut command = started(directory, Hooks::None);
         self.give_access(&mut command, url);
         self.run(doing, command.args(arguments)).await
     }
 
-    /// Runs git in a folder, with the user's hooks, to change the repository at `url`.
+    /// Runs git in a directory, with the user's hooks, to change the repository at `url`.
     pub(super) async fn push<S: AsRef<OsStr>>(
         &self,
         doing: &str,
-        folder: &Path,
+        directory: &Path,
         url: &str,
         arguments: &[S],
     ) -> Result<String, GitError> {
-        let mut command = started(folder, Hooks::Run);
+        let mut command = started(directory, Hooks::Run);
         self.give_access(&mut command, url);
         self.run(doing, command.args(arguments)).await
     }
@@ -172,7 +177,7 @@ impl Git {
     fn give_access(&self, command: &mut Command, url: &str) {
         // A server that sends nothing is given up.
         command.args(["-c", "http.lowSpeedLimit=100", "-c", "http.lowSpeedTime=120"]);
-        let Some(Access { origin, folder, .. }) = &self.access else { return };
+        let Some(Access { origin, directory, .. }) = &self.access else { return };
         if !url.strip_prefix(origin.as_str()).is_some_and(|path| path.starts_with('/')) {
             return;
         }
@@ -183,7 +188,7 @@ impl Git {
             command.args(["-c", &format!("credential.{url}.username={USER}")]);
             command.args(["-c", &format!("credential.{url}.useHttpPath=false")]);
         }
-        command.env("GIT_ASKPASS", folder.path().join("askpass"));
+        command.env("GIT_ASKPASS", directory.path().join("askpass"));
         command.env(ORIGIN, origin).env(REPOSITORY, url);
     }
 
@@ -235,20 +240,20 @@ impl Git {
 }
 
 /// Removes a worktree from a clone of the user. This waits for git, because it is for the end of a run that is interrupted.
-pub(super) fn remove_worktree(owner: &Path, folder: &Path) -> io::Result<()> {
+pub(super) fn remove_worktree(owner: &Path, directory: &Path) -> io::Result<()> {
     let mut command = std::process::Command::new("git");
     prepare(&mut command);
-    command.arg("-C").arg(owner).args(["worktree", "remove", "--force", "--force"]).arg(folder);
+    command.arg("-C").arg(owner).args(["worktree", "remove", "--force", "--force"]).arg(directory);
     let ended = command.output()?;
     let said = String::from_utf8_lossy(&ended.stderr);
     if ended.status.success() { Ok(()) } else { Err(io::Error::other(printable(said.trim(), MESSAGE_MAX))) }
 }
 
-/// Returns git for a folder.
-fn started(folder: &Path, hooks: Hooks) -> Command {
+/// Returns git for a directory.
+fn started(directory: &Path, hooks: Hooks) -> Command {
     let mut command = std::process::Command::new("git");
     prepare(&mut command);
-    command.arg("-C").arg(folder);
+    command.arg("-C").arg(directory);
     if hooks == Hooks::None {
         command.args(["-c", "core.hooksPath=/dev/null"]);
     }
@@ -272,15 +277,15 @@ fn prepare(command: &mut std::process::Command) {
     }
 }
 
-/// Writes the askpass program and the token to a folder that only the user may read.
+/// Writes the askpass program and the token to a directory that only the user may read.
 fn askpass(token: &Secret) -> io::Result<TempDir> {
-    let folder = tempfile::Builder::new().prefix("kpromo-askpass-").tempdir()?;
+    let directory = tempfile::Builder::new().prefix("kpromo-askpass-").tempdir()?;
     for (name, mode, content) in [("token", 0o600, token.reveal()), ("askpass", 0o700, ASKPASS)] {
         let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(mode).open(folder.path().join(name))?;
+            OpenOptions::new().write(true).create_new(true).mode(mode).open(directory.path().join(name))?;
         file.write_all(content.as_bytes())?;
     }
-    Ok(folder)
+    Ok(directory)
 }
 
 /// Reads a pipe to its end, and keeps the first bytes.
@@ -299,8 +304,8 @@ mod tests {
     use super::*;
 
     fn ask(question: &str) -> Output {
-        let folder = askpass(&Secret::new("hush")).unwrap();
-        let mut command = std::process::Command::new(folder.path().join("askpass"));
+        let directory = askpass(&Secret::new("hush")).unwrap();
+        let mut command = std::process::Command::new(directory.path().join("askpass"));
         command.arg(question).env(ORIGIN, "https://git.example.com:8443");
         command.env(REPOSITORY, "https://git.example.com:8443/me/k8s.io").output().unwrap()
     }

@@ -30,7 +30,7 @@ use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::github::GitHub;
-use crate::images_edit::{Project, diff, read_folder};
+use crate::images_edit::{Project, diff, read_directory};
 use crate::output::write_file;
 use crate::render::counted;
 use crate::terminal::{Interrupts, print, print_error};
@@ -87,7 +87,7 @@ async fn propose(args: &PrArgs, environment: &Environment) -> Result<(), Failure
         let workspace = Workspace::open(&git, args).await?;
         let mut questions = Questions::new(args.interactive && !args.is_dry_run());
         let ended = proposal.carry_out(&workspace, &mut questions).await;
-        let ended = ended.map_err(|failure| failure.within(&workspace.folder));
+        let ended = ended.map_err(|failure| failure.within(&workspace.directory));
         // Without questions nothing is left behind.
         let keeps = args.dir.is_none()
             && questions.is_interactive()
@@ -178,21 +178,21 @@ impl Proposal<'_> {
 
     /// Finds the project whose source is the staging registry.
     fn project(&self, workspace: &Workspace<'_>) -> Result<Project, Failure> {
-        let folder = workspace.folder.join(&self.args.manifest_root);
-        let is_inside = |folder: &Path| {
-            let (folder, root) = (folder.canonicalize().ok()?, workspace.folder.canonicalize().ok()?);
-            Some(folder.starts_with(root))
+        let directory = workspace.directory.join(&self.args.manifest_root);
+        let is_inside = |directory: &Path| {
+            let (directory, root) =
+                (directory.canonicalize().ok()?, workspace.directory.canonicalize().ok()?);
+            Some(directory.starts_with(root))
         };
-        if is_inside(&folder) != Some(true) {
+        if is_inside(&directory) != Some(true) {
             let shown = self.args.manifest_root.display();
-            let text = format!("{} has no folder {shown} at {}", self.args.upstream, self.args.base);
-            return Err(
-                Failure::new(Exit::Invalid, text).help("name the folder of manifests with --manifest-root")
-            );
+            let text = format!("{} has no directory {shown} at {}", self.args.upstream, self.args.base);
+            return Err(Failure::new(Exit::Invalid, text)
+                .help("name the directory of manifests with --manifest-root"));
         }
-        let (staging, manifests) = (&self.args.staging, read_folder(&folder)?);
+        let (staging, manifests) = (&self.args.staging, read_directory(&directory)?);
         let sought = format!("the staging registry {staging}");
-        Project::find(&folder, manifests, &sought, |manifest| manifest.source == *staging)
+        Project::find(&directory, manifests, &sought, |manifest| manifest.source == *staging)
     }
 
     /// Writes and commits the change. Returns the commit.
@@ -307,7 +307,7 @@ fn refuse_dropping(branch: &str, fork: &Slug, proposed: &[Addition], edited: &Ed
 
 /// Returns the path of a file in the repository, with its links resolved.
 fn relative(workspace: &Workspace<'_>, path: &Path) -> Result<PathBuf, Failure> {
-    let resolved = path.canonicalize().ok().zip(workspace.folder.canonicalize().ok());
+    let resolved = path.canonicalize().ok().zip(workspace.directory.canonicalize().ok());
     let inside = resolved.and_then(|(path, root)| Some(path.strip_prefix(root).ok()?.to_owned()));
     inside
         .ok_or_else(|| Failure::new(Exit::Invalid, format!("{} leads out of the repository", path.display())))

@@ -11,7 +11,7 @@ use crate::args::{PrArgs, Slug};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// The beginning of the names of temporary folders.
+/// The beginning of the names of temporary directories.
 const PREFIX: &str = "kpromo-pr-";
 /// Files are checked out and committed as they are.
 const ATTRIBUTES: &str = "* -text -filter -ident -working-tree-encoding\n";
@@ -24,7 +24,7 @@ const GIT_HELP: &str =
 pub(super) struct Workspace<'a> {
     git: &'a Git,
     /// The root of the checkout.
-    pub(super) folder: PathBuf,
+    pub(super) directory: PathBuf,
     /// The commit that is checked out.
     base: String,
     /// The user's clone, if this is a worktree of it.
@@ -35,12 +35,12 @@ pub(super) struct Workspace<'a> {
 /// A worktree that a clone of the user knows. The clone forgets it when this is dropped.
 struct Registered {
     owner: PathBuf,
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        if let Err(error) = remove_worktree(&self.owner, &self.folder)
+        if let Err(error) = remove_worktree(&self.owner, &self.directory)
             && !error.to_string().contains("is not a working tree")
         {
             tracing::warn!("git cannot remove a temporary worktree: {error}");
@@ -76,14 +76,14 @@ impl Change {
 /// Asks git about commits.
 pub(super) struct Asking<'a> {
     git: &'a Git,
-    folder: &'a Path,
+    directory: &'a Path,
     doing: &'static str,
 }
 
 impl Asking<'_> {
     /// Returns the answer without the line break at its end.
     pub(super) async fn of(&self, arguments: &[&str]) -> Result<String, Failure> {
-        let answer = self.git.local(self.doing, self.folder, arguments).await;
+        let answer = self.git.local(self.doing, self.directory, arguments).await;
         answer
             .map(|line| line.trim_end_matches('\n').to_owned())
             .map_err(|error| error.into_failure(Exit::Failure))
@@ -108,17 +108,17 @@ impl<'a> Workspace<'a> {
     /// Makes a checkout of the base branch.
     pub(super) async fn open(git: &'a Git, args: &PrArgs) -> Result<Self, Failure> {
         let holder = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(|error| {
-            Failure::new(Exit::Failure, format!("a temporary folder cannot be made: {error}"))
+            Failure::new(Exit::Failure, format!("a temporary directory cannot be made: {error}"))
         })?;
-        let folder = holder.path().join("checkout");
+        let directory = holder.path().join("checkout");
         let registered = match &args.dir {
             None => {
-                clone(git, args, &folder).await?;
+                clone(git, args, &directory).await?;
                 None
             }
-            Some(dir) => Some(worktree(git, args, dir, &folder).await?),
+            Some(dir) => Some(worktree(git, args, dir, &directory).await?),
         };
-        let mut this = Self { git, folder, base: String::new(), registered, holder };
+        let mut this = Self { git, directory, base: String::new(), registered, holder };
         this.base = this.line("read the base").of(&["rev-parse", "--verify", "HEAD^{commit}"]).await?;
         if !args.is_dry_run()
             && args.dir.is_some()
@@ -138,7 +138,7 @@ impl<'a> Workspace<'a> {
     }
 
     pub(super) fn line(&self, doing: &'static str) -> Asking<'_> {
-        Asking { git: self.git, folder: &self.folder, doing }
+        Asking { git: self.git, directory: &self.directory, doing }
     }
 
     /// Checks that the manifests are checked out as they are in the commit: filters and settings for line ends may change files.
@@ -156,7 +156,7 @@ impl<'a> Workspace<'a> {
             let paths = files.iter().map(|(path, _)| *path);
             let arguments: Vec<&str> =
                 ["hash-object", "--no-filters", "--"].into_iter().chain(paths).collect();
-            let hashed = self.git.local("check the files of the base", &self.folder, &arguments).await;
+            let hashed = self.git.local("check the files of the base", &self.directory, &arguments).await;
             let hashed = hashed.map_err(|error| error.into_failure(Exit::Invalid))?;
             let mut pairs = files.iter().zip(hashed.lines());
             if let Some(((path, _), _)) = pairs.find(|((_, blob), hashed)| blob != hashed) {
@@ -175,12 +175,12 @@ impl<'a> Workspace<'a> {
     /// Commits the planned change, and checks that the commit is that and nothing else. Returns the commit.
     pub(super) async fn commit(&self, planned: &Planned<'_>, message: &str) -> Result<String, Failure> {
         let doing = "commit the change";
-        // The file is in the base already. A rule that ignores its folder does not matter.
+        // The file is in the base already. A rule that ignores its directory does not matter.
         let add = [OsString::from("add"), "--force".into(), "--".into(), planned.path.into()];
-        let add = self.git.local(doing, &self.folder, &add).await;
+        let add = self.git.local(doing, &self.directory, &add).await;
         add.map_err(|error| error.into_failure(Exit::Invalid).help(GIT_HELP))?;
         let commit = ["commit", "--quiet", "--signoff", "-m", message];
-        let committed = self.git.with_hooks(doing, &self.folder, &commit).await;
+        let committed = self.git.with_hooks(doing, &self.directory, &commit).await;
         committed.map_err(|error| {
             let said = error.message();
             let is_nameless =
@@ -268,7 +268,7 @@ impl<'a> Workspace<'a> {
     /// Returns the content of a file in a commit.
     pub(super) async fn content(&self, commit: &str, path: &Path) -> Result<String, Failure> {
         let blob = self.blob(commit, path).await?;
-        let content = self.git.local("read a commit", &self.folder, &["cat-file", "blob", &blob]).await;
+        let content = self.git.local("read a commit", &self.directory, &["cat-file", "blob", &blob]).await;
         content.map_err(|error| error.into_failure(Exit::Failure))
     }
 
@@ -289,7 +289,7 @@ impl<'a> Workspace<'a> {
         let base = format!("refs/heads/{}", args.base);
         fetch.extend(["--", &url, &base]);
         let fetched =
-            self.git.remote("fetch the history of the base branch", &self.folder, &url, &fetch).await;
+            self.git.remote("fetch the history of the base branch", &self.directory, &url, &fetch).await;
         fetched.map_err(|error| unreachable(error, &url))?;
         let among = asking.of(&["rev-list", "--max-count=1", commit, "^FETCH_HEAD"]).await?;
         Ok(among.is_empty())
@@ -306,7 +306,7 @@ impl<'a> Workspace<'a> {
         fetch.extend(["--", url, &reference]);
         let fetched = self
             .git
-            .remote(&format!("read the branch {branch} of the fork"), &self.folder, url, &fetch)
+            .remote(&format!("read the branch {branch} of the fork"), &self.directory, url, &fetch)
             .await;
         fetched.map_err(|error| unreachable(error, url))?;
         self.line("read the branch of the fork").of(&["rev-parse", "--verify", "FETCH_HEAD^{commit}"]).await
@@ -326,7 +326,7 @@ impl<'a> Workspace<'a> {
         let what = format!("{commit}:{reference}");
         let push = ["push", "--quiet", &lease, "--", url, &what];
         let doing = format!("push to {url}");
-        let mut pushed = self.git.push(&doing, &self.folder, url, &push).await;
+        let mut pushed = self.git.push(&doing, &self.directory, url, &push).await;
         let lacks_base = |error: &GitError| error.message().contains("shallow update not allowed");
         // A fork that lacks the base commit needs the history up to it.
         if self.registered.is_none() && pushed.as_ref().is_err_and(lacks_base) {
@@ -334,14 +334,15 @@ impl<'a> Workspace<'a> {
             let fetch = ["fetch", "--quiet", "--no-tags", "--unshallow", "--", &upstream, &args.base];
             let fetched = self
                 .git
-                .remote("fetch the history of the base branch", &self.folder, &upstream, &fetch)
+                .remote("fetch the history of the base branch", &self.directory, &upstream, &fetch)
                 .await;
             fetched.map_err(|error| unreachable(error, &upstream))?;
-            pushed = self.git.push(&doing, &self.folder, url, &push).await;
+            pushed = self.git.push(&doing, &self.directory, url, &push).await;
         }
         let Err(error) = pushed else { return Ok(()) };
         // The answer to a push may be lost, and not the push.
-        let listed = self.git.remote(&doing, &self.folder, url, &["ls-remote", "--", url, &reference]).await;
+        let listed =
+            self.git.remote(&doing, &self.directory, url, &["ls-remote", "--", url, &reference]).await;
         let at = listed.ok().map(|lines| lines.split_whitespace().next().unwrap_or_default().to_owned());
         if at.as_deref() == Some(commit) {
             tracing::warn!(
@@ -376,9 +377,9 @@ fn unreachable(error: GitError, url: &str) -> Failure {
     error.into_failure(Exit::Unavailable).help(format!("check that git can read {url}"))
 }
 
-async fn clone(git: &Git, args: &PrArgs, folder: &Path) -> Result<(), Failure> {
+async fn clone(git: &Git, args: &PrArgs, directory: &Path) -> Result<(), Failure> {
     let url = https(args, &args.upstream);
-    let parent = folder.parent().unwrap_or(folder);
+    let parent = directory.parent().unwrap_or(directory);
     let clone: Vec<OsString> = [
         "clone",
         "--quiet",
@@ -401,7 +402,7 @@ async fn clone(git: &Git, args: &PrArgs, folder: &Path) -> Result<(), Failure> {
     })?;
     let doing = "prepare the clone";
     let failed = |error: GitError| error.into_failure(Exit::Failure);
-    let info = folder.join(".git/info");
+    let info = directory.join(".git/info");
     std::fs::create_dir_all(&info)
         .and_then(|()| std::fs::write(info.join("attributes"), ATTRIBUTES))
         .map_err(|error| {
@@ -410,27 +411,30 @@ async fn clone(git: &Git, args: &PrArgs, folder: &Path) -> Result<(), Failure> {
     let mut checkout = vec!["checkout".to_owned(), "--quiet".to_owned(), "--force".to_owned()];
     if let Some(fork) = &args.fork {
         let remote = ["remote", "add", "userfork", &push_url(args, fork)];
-        git.local(doing, folder, &remote).await.map_err(failed)?;
+        git.local(doing, directory, &remote).await.map_err(failed)?;
         checkout.extend(["-b".to_owned(), super::text::branch(args)]);
     }
-    git.local(doing, folder, &checkout).await.map(drop).map_err(failed)
+    git.local(doing, directory, &checkout).await.map(drop).map_err(failed)
 }
 
 /// Removes the worktrees that runs which were killed have left in a clone.
 async fn forget_killed(git: &Git, root: &Path) {
     let listed = git.local("list worktrees", root, &["worktree", "list", "--porcelain"]).await;
     let listed = listed.unwrap_or_default();
-    for folder in listed.lines().filter_map(|line| line.strip_prefix("worktree ")).map(Path::new) {
-        let holder = folder.parent().and_then(Path::file_name).unwrap_or_default();
-        // A run that still goes on has its folder.
-        if holder.to_string_lossy().starts_with(PREFIX) && folder.ends_with("checkout") && !folder.exists() {
-            let _ = remove_worktree(root, folder);
+    for directory in listed.lines().filter_map(|line| line.strip_prefix("worktree ")).map(Path::new) {
+        let holder = directory.parent().and_then(Path::file_name).unwrap_or_default();
+        // A run that still goes on has its directory.
+        if holder.to_string_lossy().starts_with(PREFIX)
+            && directory.ends_with("checkout")
+            && !directory.exists()
+        {
+            let _ = remove_worktree(root, directory);
         }
     }
 }
 
 /// Adds a worktree to a clone of the user.
-async fn worktree(git: &Git, args: &PrArgs, dir: &Path, folder: &Path) -> Result<Registered, Failure> {
+async fn worktree(git: &Git, args: &PrArgs, dir: &Path, directory: &Path) -> Result<Registered, Failure> {
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let failed = |error: GitError| {
         error.into_failure(Exit::Invalid).help(format!("--dir names a clone of {}", args.upstream))
@@ -453,10 +457,10 @@ async fn worktree(git: &Git, args: &PrArgs, dir: &Path, folder: &Path) -> Result
         "add".into(),
         "--quiet".into(),
         "--detach".into(),
-        folder.into(),
+        directory.into(),
         revision.into(),
     ];
-    let registered = Registered { owner: root, folder: folder.to_owned() };
+    let registered = Registered { owner: root, directory: directory.to_owned() };
     git.local("check out the base", &registered.owner, &add).await.map_err(failed)?;
     Ok(registered)
 }

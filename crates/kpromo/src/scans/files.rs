@@ -50,27 +50,27 @@ pub(super) fn statements(path: &Path) -> Result<Vec<Sourced<VexStatement>>, Inva
     Ok(vex.into_iter().map(|content| Sourced { source: source.as_str().into(), content }).collect())
 }
 
-fn listed(folder: &Path) -> Result<Vec<PathBuf>, InvalidConfig> {
+fn listed(directory: &Path) -> Result<Vec<PathBuf>, InvalidConfig> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
-        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
+    for entry in fs::read_dir(directory).map_err(|error| unreadable(directory, &error))? {
+        let path = entry.map_err(|error| unreadable(directory, &error))?.path();
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        if ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)) && !is_folder(&path)? {
+        if ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)) && !is_directory(&path)? {
             files.push(path);
         }
         if files.len() > FILES_MAX {
-            return Err(InvalidConfig::new(folder, format!("it has more than {FILES_MAX} reports")));
+            return Err(InvalidConfig::new(directory, format!("it has more than {FILES_MAX} reports")));
         }
     }
     if files.is_empty() {
-        return Err(InvalidConfig::new(folder, "it has no report (*.json, *.sarif)".to_owned()));
+        return Err(InvalidConfig::new(directory, "it has no report (*.json, *.sarif)".to_owned()));
     }
     files.sort();
     Ok(files)
 }
 
 /// Returns whether a path is a directory. A broken link is an error, because it may have pointed to a report.
-fn is_folder(path: &Path) -> Result<bool, InvalidConfig> {
+fn is_directory(path: &Path) -> Result<bool, InvalidConfig> {
     fs::metadata(path).map(|metadata| metadata.is_dir()).map_err(|error| unreadable(path, &error))
 }
 

@@ -38,7 +38,7 @@ impl Scans {
         if let [first, rest @ ..] = &unused[..] {
             let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
             let what = "the report is about none of the images that were scanned";
-            // A promotion scans only images that lack something, and a folder may have the reports of all.
+            // A promotion scans only images that lack something, and a directory may have the reports of all.
             match self.is_all {
                 true => tracing::warn!("{first}{more}: {what}"),
                 false => tracing::debug!("{first}{more}: {what}"),
@@ -56,13 +56,13 @@ enum Source {
 }
 
 impl Source {
-    /// Parses a source. `folder` is the base of relative paths.
-    fn of(text: &str, folder: &Path) -> Self {
+    /// Parses a source. `directory` is the base of relative paths.
+    fn of(text: &str, directory: &Path) -> Self {
         match text {
             "google" => Self::Google,
             "attestations" => Self::Attestations,
             url if url.starts_with("https://") || url.starts_with("http://") => Self::Service(url.to_owned()),
-            path => Self::Path(folder.join(path)),
+            path => Self::Path(directory.join(path)),
         }
     }
 }
@@ -85,10 +85,10 @@ pub(crate) fn scans(
     let mut policy = ScanPolicy::new(threshold);
     let mut sources = Vec::new();
     if let (Some(file), Some(path)) = (file, args.policy.as_deref()) {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        sources = file.sources().iter().map(|text| Source::of(text, folder)).collect();
+        let directory = path.parent().unwrap_or(Path::new("."));
+        sources = file.sources().iter().map(|text| Source::of(text, directory)).collect();
         for name in file.vex() {
-            policy.vex.extend(statements(&folder.join(name))?);
+            policy.vex.extend(statements(&directory.join(name))?);
         }
         policy = file.into_policy(policy);
         for rule in policy.expired(Timestamp::now()) {

@@ -179,10 +179,10 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<PolicyFile, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("policy.yaml");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("policy.yaml");
         fs::write(&path, text).unwrap();
-        let shown = folder.path().display().to_string();
+        let shown = directory.path().display().to_string();
         PolicyFile::read(&path).map_err(|error| error.to_string().replace(&format!("{shown}/"), ""))
     }
 

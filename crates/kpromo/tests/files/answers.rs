@@ -14,7 +14,7 @@ use super::support::{Desk, Ran, run};
 const HTML: &str = "<html>Please log in</html>";
 const XML: &str = "Content-Type: application/xml";
 
-/// A folder with a file, which goes to `prod` in one of two stores behind relays.
+/// A directory with a file, which goes to `prod` in one of two stores behind relays.
 struct Scene {
     desk: Desk,
     flags: Vec<String>,

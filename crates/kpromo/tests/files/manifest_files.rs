@@ -73,7 +73,7 @@ fn names(ran: &Ran) -> Vec<&str> {
 }
 
 #[test]
-fn a_folder_is_described_byte_for_byte_as_the_go_tool_does() {
+fn a_directory_is_described_byte_for_byte_as_the_go_tool_does() {
     let desk = tree();
     let expected = include_str!("data/manifest-files.yaml");
     for src in ["tree", "tree/", "link", "link/"] {
@@ -104,7 +104,7 @@ fn what_no_manifest_can_name_is_told_all_at_once() {
     let ran = files(&desk, &["--src", "tree"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (10, ""));
     for fault in [
-        "tree/link-to-dir: a link to a folder, which is not followed",
+        "tree/link-to-dir: a link to a directory, which is not followed",
         "tree/v1/dangling: a link to nothing",
         "tree/v1/new\\nline: a file's name has no control characters",
         "utf8: the name is not text in UTF-8",
@@ -161,7 +161,7 @@ fn arguments_of_validate_are_those_of_the_go_tool() {
         (&["absent"][..], 10, "cannot read absent"),
         (&["ok", "ok/files.yaml"][..], 10, "not a regular file"),
         (&["ok/filestores.yaml", "ok/files.yaml"][..], 0, "1 project, 1 file"),
-        // The folder holds the file of stores, too.
+        // The directory holds the file of stores, too.
         (&["ok/filestores.yaml", "ok"][..], 10, "a file with `files` holds no `filestores`"),
         (&["ok/filestores.yaml", "absent"][..], 10, "cannot read absent"),
         // There, more arguments are ignored.

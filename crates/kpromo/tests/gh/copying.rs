@@ -43,7 +43,7 @@ fn assets_are_copied_byte_for_byte_and_a_second_run_copies_nothing() {
     let ran = scene.run(&[]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
     assert_eq!(scene.files(), expected("acme/tool", &releases));
-    // A folder keeps no metadata, so the assets without a digest are compared.
+    // A directory keeps no metadata, so the assets without a digest are compared.
     assert_eq!(scene.reads(), 2);
     assert_eq!(scene.api_requests().iter().filter(|request| request.contains("/assets/1")).count(), 2);
 }
@@ -60,7 +60,7 @@ fn a_dry_run_tells_and_writes_nothing() {
 }
 
 #[test]
-fn an_asset_is_read_once_for_the_bucket_and_the_folder() {
+fn an_asset_is_read_once_for_the_bucket_and_the_directory() {
     let releases = vec![release("v1", vec![asset(1, "a", 100), asset(2, "b", 20 << 20)])];
     let scene = Scene::new(releases.clone());
     let ran = scene.run(&["--output-dir", "out/there", "--release-dir", "some/dir/"]);

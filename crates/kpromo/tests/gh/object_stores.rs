@@ -21,13 +21,13 @@ fn both_stores_get_everything_and_a_second_run_reads_no_asset() {
     )];
     let scene = Scene::new(releases.clone());
     let (gcs, s3) = (FakeGcs::start(&["releases"]), VersityGw::start(&["releases"], REGION));
-    for (bucket, folder) in [("releases", "acme/tool"), ("s3://releases/sub", "sub/acme/tool")] {
+    for (bucket, directory) in [("releases", "acme/tool"), ("s3://releases/sub", "sub/acme/tool")] {
         let flags = ["--org", "acme", "--repo", "tool", "--bucket", bucket];
         let gcs_relay = Relay::like_google(gcs.host(), |_| Fault::None);
         let run = || run(scene.command_at(&scene.github.api_url(), &gcs_relay.host(), s3.host(), &flags));
         let ran = run();
         assert_eq!(ran.code, 0, "{}", ran.stderr);
-        for (name, content) in expected(folder, &releases) {
+        for (name, content) in expected(directory, &releases) {
             let found =
                 if bucket == "releases" { gcs.get("releases", &name) } else { s3.get("releases", &name) };
             assert!(found == Some(content), "{bucket}: {name}");

@@ -57,7 +57,7 @@ const CASES: &[(&str, Ours, &str)] = &[
     ("config", Same, ""),
     ("download-all-prereleases", Same, ""),
     ("download-all", Same, ""),
-    ("download-only-without-folder", Refuses(2, "--output-dir"), "exit codes"),
+    ("download-only-without-directory", Refuses(2, "--output-dir"), "exit codes"),
     (
         "draft-in-list",
         Copies(&[

@@ -1,4 +1,4 @@
-//! A server of releases, and a folder for a bucket.
+//! A server of releases, and a directory for a bucket.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,7 +35,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Starts a server with these releases of `acme/tool`, and makes the folder `bucket`.
+    /// Starts a server with these releases of `acme/tool`, and makes the directory `bucket`.
     pub(crate) fn new(releases: Vec<GitHubRelease>) -> Self {
         let (github, desk) = (GitHub::start(TOKEN), Desk::new());
         github.repository("acme/tool", false, releases);
@@ -43,7 +43,7 @@ impl Scene {
         Self { github, desk }
     }
 
-    /// The URL of the folder `bucket`.
+    /// The URL of the directory `bucket`.
     pub(crate) fn bucket(&self) -> String {
         format!("file://{}", self.desk.path("bucket").display())
     }
@@ -56,7 +56,7 @@ impl Scene {
         command
     }
 
-    /// Returns `kpromo gh` for `acme/tool` and the folder `bucket`.
+    /// Returns `kpromo gh` for `acme/tool` and the directory `bucket`.
     pub(crate) fn command(&self, api: &str, flags: &[&str]) -> Command {
         let bucket = self.bucket();
         let whole =
@@ -68,7 +68,7 @@ impl Scene {
         run(self.command(&self.github.api_url(), flags))
     }
 
-    /// Returns the files of the folder `bucket`.
+    /// Returns the files of the directory `bucket`.
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         files(&self.desk.path("bucket"))
     }
@@ -89,10 +89,10 @@ impl Scene {
     }
 }
 
-/// Returns the files of a folder by their names below it.
-pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    fn collect(folder: &Path, name: &str, all: &mut BTreeMap<String, Vec<u8>>) {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
+/// Returns the files of a directory by their names below it.
+pub(crate) fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    fn collect(directory: &Path, name: &str, all: &mut BTreeMap<String, Vec<u8>>) {
+        for entry in fs::read_dir(directory).into_iter().flatten() {
             let entry = entry.unwrap();
             let last = entry.file_name().into_string().unwrap();
             let name = if name.is_empty() { last } else { format!("{name}/{last}") };
@@ -104,13 +104,15 @@ pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         }
     }
     let mut all = BTreeMap::new();
-    collect(folder, "", &mut all);
+    collect(directory, "", &mut all);
     all
 }
 
-/// Returns what a bucket is to have of releases below a folder.
-pub(crate) fn expected(folder: &str, releases: &[GitHubRelease]) -> BTreeMap<String, Vec<u8>> {
+/// Returns what a bucket is to have of releases below a directory.
+pub(crate) fn expected(directory: &str, releases: &[GitHubRelease]) -> BTreeMap<String, Vec<u8>> {
     let each = releases.iter().flat_map(|release| release.assets.iter().map(move |asset| (release, asset)));
-    each.map(|(release, asset)| (format!("{folder}/{}/{}", release.tag, asset.name), asset.content.clone()))
-        .collect()
+    each.map(|(release, asset)| {
+        (format!("{directory}/{}/{}", release.tag, asset.name), asset.content.clone())
+    })
+    .collect()
 }

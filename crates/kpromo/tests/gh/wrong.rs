@@ -73,14 +73,14 @@ fn all_faults_of_all_entries_are_told_before_the_first_request() {
     }
     let ran = scene.run(&["--config", "nowhere.yaml"]);
     assert_eq!(ran.code, 10, "{}", ran.stderr);
-    let ran = scene.run(&["--report", "no/such/folder/report.json"]);
+    let ran = scene.run(&["--report", "no/such/directory/report.json"]);
     assert_eq!(ran.code, 10, "{}", ran.stderr);
     assert!(scene.github.requests().is_empty());
 }
 
 /// An output there would be published with the assets, or replace one.
 #[test]
-fn an_output_file_in_a_folder_that_gets_assets_is_refused() {
+fn an_output_file_in_a_directory_that_gets_assets_is_refused() {
     let scene = Scene::new(vec![release("v1", vec![asset(1, "a", 10)])]);
     for flags in [
         ["--files-manifest", "bucket/acme/tool/v1/a"],

@@ -79,10 +79,10 @@ async fn the_job_of_a_merge_request_keeps_the_plan_and_writes_nothing() {
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     // What the template declares as artifacts.
     let artifacts = list(&job(&yaml(TEMPLATE), "kpromo-plan")["artifacts"]["paths"]);
-    let folder = world.checkout().join(&artifacts[0]);
-    let summary = std::fs::read_to_string(folder.join("summary.md")).unwrap();
+    let directory = world.checkout().join(&artifacts[0]);
+    let summary = std::fs::read_to_string(directory.join("summary.md")).unwrap();
     assert!(summary.contains("| copy | `"), "{summary}");
-    assert!(folder.join("plan.json").is_file() && folder.join("report.json").is_file());
+    assert!(directory.join("plan.json").is_file() && directory.join("report.json").is_file());
     assert_eq!(world.production.tally().snapshot().writes(), 0);
 }
 

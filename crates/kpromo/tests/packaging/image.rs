@@ -50,7 +50,7 @@ fn as_root(program: &str) -> Command {
     sudo
 }
 
-/// An image as a container: unpacked, with a read-only file system, `/tmp`, the host's network and the folder `/manifests`.
+/// An image as a container: unpacked, with a read-only file system, `/tmp`, the host's network and the directory `/manifests`.
 struct Container<'a> {
     world: &'a World,
     bundle: PathBuf,
@@ -91,7 +91,7 @@ impl<'a> Container<'a> {
             entry.into_iter().chain(arguments.iter().map(|word| json!(word))).collect();
         std::fs::write(self.bundle.join("config.json"), config.to_string()).unwrap();
         let mut runc = as_root("runc");
-        // Unique on this machine: the name of the test's own folder.
+        // Unique on this machine: the name of the test's own directory.
         let name = self.world.desk.path("").file_name().unwrap().to_string_lossy().replace('.', "kpromo");
         runc.arg("--root")
             .arg(self.world.desk.path("runc"))

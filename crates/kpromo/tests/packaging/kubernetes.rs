@@ -22,11 +22,11 @@ fn tool_command(name: &str) -> Command {
 /// Checks objects against Kubernetes' schemas, in which no other field is known.
 pub(crate) fn assert_valid(objects: &[Value]) {
     assert!(!objects.is_empty());
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut validate = tool_command("kubernetes-validate");
     validate.args(["--strict", "--kubernetes-version", KUBERNETES]);
     for (number, object) in objects.iter().enumerate() {
-        let file = folder.path().join(format!("{number}.json"));
+        let file = directory.path().join(format!("{number}.json"));
         std::fs::write(&file, object.to_string()).unwrap();
         validate.arg(file);
     }
@@ -42,16 +42,16 @@ fn documents(stream: &str) -> Vec<Value> {
     parts.map(|part| serde_saphyr::from_str(part).unwrap_or_else(|error| panic!("{part}: {error}"))).collect()
 }
 
-fn kustomize(folder: &str) -> Vec<Value> {
+fn kustomize(directory: &str) -> Vec<Value> {
     let mut build = tool_command("kustomize");
-    build.arg("build").arg(project(folder));
+    build.arg("build").arg(project(directory));
     documents(&succeed(build))
 }
 
 /// Renders the chart with values.
 fn helm(values: &Value) -> Result<Vec<Value>, String> {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("values.yaml");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("values.yaml");
     std::fs::write(&file, values.to_string()).unwrap();
     let mut template = tool_command("helm");
     template.args(["template", "release", "--namespace", "kpromo", "--kube-version", KUBERNETES, "--values"]);
@@ -84,7 +84,7 @@ fn variable(job: &Value, name: &str) -> Option<String> {
     all.iter().find(|variable| variable["name"] == name).map(|variable| text(&variable["value"]))
 }
 
-/// Checks what every pod promises: no rights, a read-only file system, and folders to write to.
+/// Checks what every pod promises: no rights, a read-only file system, and directories to write to.
 fn assert_confined(job: &Value) {
     let pod = pod(job);
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
@@ -112,21 +112,21 @@ fn regions(job: &Value) -> &Value {
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 fn kustomize_builds_valid_resources_for_each_cloud() {
-    for (folder, annotation) in [
+    for (directory, annotation) in [
         ("base", None),
         ("examples/gke-shards", Some("iam.gke.io/gcp-service-account")),
         ("examples/gke-regions", Some("iam.gke.io/gcp-service-account")),
         ("examples/eks", Some("eks.amazonaws.com/role-arn")),
         ("examples/aks", Some("azure.workload.identity/client-id")),
     ] {
-        let objects = kustomize(&format!("deploy/kustomize/{folder}"));
+        let objects = kustomize(&format!("deploy/kustomize/{directory}"));
         assert_valid(&objects);
         jobs(&objects).into_iter().for_each(assert_confined);
-        assert!(!of_kind(&objects, "NetworkPolicy").is_empty(), "{folder}");
+        assert!(!of_kind(&objects, "NetworkPolicy").is_empty(), "{directory}");
         for account in of_kind(&objects, "ServiceAccount") {
             assert!(
                 annotation.is_none_or(|name| account["metadata"]["annotations"][name].is_string()),
-                "{folder}: {account}"
+                "{directory}: {account}"
             );
         }
     }
@@ -272,18 +272,18 @@ fn the_action_the_template_and_the_example_workflow_fit_their_schemas() {
         succeed(check);
     }
     // In a repository of its own, in which actionlint finds the action and compares its inputs.
-    let folder = tempfile::tempdir().unwrap();
-    let workflows = folder.path().join(".github/workflows");
+    let directory = tempfile::tempdir().unwrap();
+    let workflows = directory.path().join(".github/workflows");
     std::fs::create_dir_all(&workflows).unwrap();
-    std::fs::create_dir(folder.path().join(".git")).unwrap();
-    std::fs::copy(project("action.yml"), folder.path().join("action.yml")).unwrap();
+    std::fs::create_dir(directory.path().join(".git")).unwrap();
+    std::fs::copy(project("action.yml"), directory.path().join("action.yml")).unwrap();
     let example = std::fs::read_to_string(project("deploy/github/example.yml")).unwrap();
     let local = example.replace("OWNER/kpromo@v0.1.0", "./");
     assert_ne!(local, example);
     let lint = |text: &str| {
         std::fs::write(workflows.join("promote.yml"), text).unwrap();
         let mut lint = tool_command("actionlint");
-        lint.args(["-no-color", "-shellcheck=", "-pyflakes="]).current_dir(folder.path());
+        lint.args(["-no-color", "-shellcheck=", "-pyflakes="]).current_dir(directory.path());
         run(lint)
     };
     let ran = lint(&local);

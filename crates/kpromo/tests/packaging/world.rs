@@ -67,7 +67,7 @@ impl World {
         world
     }
 
-    /// Returns the folder of the repository.
+    /// Returns the directory of the repository.
     pub(crate) fn checkout(&self) -> PathBuf {
         self.desk.path("checkout")
     }

@@ -40,7 +40,7 @@ fn a_file_gets_the_tag_and_keeps_its_lines_and_a_second_run_changes_nothing() {
 }
 
 #[test]
-fn a_project_of_a_folder_is_found_by_its_image_or_its_staging_registry() {
+fn a_project_of_a_directory_is_found_by_its_image_or_its_staging_registry() {
     let desk = Desk::new();
     let tree = tree(&desk);
     for (image, more, project, name) in [
@@ -105,7 +105,7 @@ images:
 ";
 
 #[test]
-fn a_plain_manifest_and_a_list_within_a_folder_are_planned() {
+fn a_plain_manifest_and_a_list_within_a_directory_are_planned() {
     let desk = Desk::new();
     let plain = desk.write("plain.yaml", PLAIN);
     let (registries, images) = PLAIN.split_once("images:\n").unwrap();
@@ -148,7 +148,7 @@ fn tags_that_are_added_at_the_same_time_are_all_there() {
         let (tag, digest) = (format!("t{number}"), format!("sha256:{:064}", number + 1));
         let mut command = kpromo(None);
         command.args(["manifest", "add", "a", &tag, &digest]);
-        // By the file, and by its folder.
+        // By the file, and by its directory.
         if number % 2 == 0 {
             command.arg(&file)
         } else {

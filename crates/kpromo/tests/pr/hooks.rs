@@ -161,9 +161,9 @@ async fn a_worktree_that_a_killed_run_has_left_is_forgotten_and_those_of_the_use
     let clone = scene.clone_upstream();
     let at = |arguments: &[&str]| scene.git(&[&["-C", clone.to_str().unwrap()], arguments].concat());
     for name in ["kpromo-pr-killed/checkout", "unplugged"] {
-        let folder = scene.desk.path(name);
-        at(&["worktree", "add", "--quiet", "--detach", folder.to_str().unwrap()]);
-        fs::remove_dir_all(folder).unwrap();
+        let directory = scene.desk.path(name);
+        at(&["worktree", "add", "--quiet", "--detach", directory.to_str().unwrap()]);
+        fs::remove_dir_all(directory).unwrap();
     }
     let ran = scene.propose(&["--dir", clone.to_str().unwrap(), "--dry-run"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);

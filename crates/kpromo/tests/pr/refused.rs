@@ -119,7 +119,7 @@ async fn staging_that_does_not_answer_is_no_absence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_base_and_an_unknown_folder_are_told() {
+async fn an_unknown_base_and_an_unknown_directory_are_told() {
     let scene = Scene::new().await;
     for (more, code, expected) in [
         (["--base", "nowhere"], 20, "nowhere"),

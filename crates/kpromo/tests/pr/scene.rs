@@ -167,7 +167,7 @@ impl Scene {
         self.forge.file(FORK, BRANCH, FILE)
     }
 
-    /// Returns the names in the folder for temporary files.
+    /// Returns the names in the directory for temporary files.
     pub(crate) fn left(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.desk.path("tmp")).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
@@ -182,16 +182,16 @@ impl Scene {
         self.forge.requests().into_iter().map(shown).collect()
     }
 
-    /// Clones upstream into a folder of the desk.
+    /// Clones upstream into a directory of the desk.
     pub(crate) fn clone_upstream(&self) -> PathBuf {
-        let folder = self.desk.path("clone");
+        let directory = self.desk.path("clone");
         self.git(&[
             "clone",
             "--quiet",
             &format!("{}/{UPSTREAM}", self.forge.url()),
-            folder.to_str().unwrap(),
+            directory.to_str().unwrap(),
         ]);
-        folder
+        directory
     }
 
     /// Runs git, which must succeed.

@@ -91,11 +91,11 @@ async fn a_page_can_be_read_by_assistive_technology() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_report_is_checked_before_the_first_request() {
     let world = World::new().await;
-    let (good, bad) = (world.path("report.html"), world.path("no/such/folder/report.html"));
+    let (good, bad) = (world.path("report.html"), world.path("no/such/directory/report.html"));
     for flags in [["--report", &good, "--report", &bad], ["--report", &good, "--metrics", &bad]] {
         let ran = world.cip(&flags);
         assert_eq!(ran.code, 10, "{}", ran.stderr);
-        assert!(ran.stderr.contains("no/such/folder"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("no/such/directory"), "{}", ran.stderr);
     }
     let asked = world.staging.tally().snapshot().total() + world.production.tally().snapshot().total();
     assert_eq!((asked, world.desk.names()), (0, vec!["manifest.yaml".to_owned()]));

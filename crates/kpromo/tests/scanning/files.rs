@@ -1,4 +1,4 @@
-//! Reports by file or folder.
+//! Reports by file or directory.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ fn write_all(world: &World, found: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reports_of_a_folder_are_matched_by_digest() {
+async fn reports_of_a_directory_are_matched_by_digest() {
     let world = World::new().await;
     let reports = write_all(&world, &[("CVE-2024-1", "HIGH")]);
     let ask =
@@ -147,7 +147,7 @@ async fn a_report_may_be_too_old_and_all_sources_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_report_of_a_folder_is_left_out_silently() {
+async fn no_report_of_a_directory_is_left_out_silently() {
     let world = World::new().await;
     let reports = write_all(&world, &[]);
     let ask = || world.cip(&["--vuln-severity-threshold", "4", "--vuln-source", &reports]);

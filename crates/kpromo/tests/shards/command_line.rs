@@ -117,12 +117,12 @@ fn the_owner_of_a_host_does_not_depend_on_the_commit_of_a_diff() {
     project("c", &["b.example", "b2.example"], &(many + &image('c', "v1")));
     git(&["add", "-A"]);
     git(&["commit", "-q", "-m", "third"]);
-    let folder = desk.path("");
+    let directory = desk.path("");
     let hosts = |shard: &str, flags: &[&str]| {
         let mut command = kpromo(None);
         command.args(["cip", "--sign=false", "--parse-only", "--shard", shard, "--thin-manifest-dir"]);
         let ran = succeeded(run({
-            command.arg(&folder).args(flags);
+            command.arg(&directory).args(flags);
             command
         }));
         ran.stdout.lines().find(|line| line.starts_with("shard ")).unwrap().to_owned()

@@ -83,9 +83,9 @@ async fn manifests_that_overlap_refuse_every_shard() {
         "b",
         "- name: one\n  dmap:\n    \"sha256:00000000000000000000000000000000000000000000000000000000000000ff\": [v1]\n",
     );
-    let folder = scene.desk.path("thin");
+    let directory = scene.desk.path("thin");
     for shard in ["0/4", "3/4", "99/100"] {
-        let flags = ["--manifest=", "--thin-manifest-dir", folder.to_str().unwrap(), "--shard", shard];
+        let flags = ["--manifest=", "--thin-manifest-dir", directory.to_str().unwrap(), "--shard", shard];
         let ran = run(scene.command(&[&flags[..], &["--confirm"]].concat()));
         assert_eq!(ran.code, 11, "{shard}: {}", ran.stderr);
     }

@@ -8,8 +8,8 @@ use registry::{Config, Effect, Fault, Kind};
 use crate::scene::{Scene, sample};
 
 fn start(scene: &Scene) -> Child {
-    let folder = scene.manifests();
-    let flags = ["--confirm", "--max-signature-ops=1", "--thin-manifest-dir", folder.to_str().unwrap()];
+    let directory = scene.manifests();
+    let flags = ["--confirm", "--max-signature-ops=1", "--thin-manifest-dir", directory.to_str().unwrap()];
     let mut command = scene.command("sigcheck", &flags);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }

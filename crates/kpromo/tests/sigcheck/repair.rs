@@ -26,15 +26,15 @@ async fn repair_is_on_over_all_manifests_and_off_over_a_diff() {
         (&["--repair"], true, true),
     ] {
         let scene = Scene::new(google()).await;
-        let folder = scene.manifests();
+        let directory = scene.manifests();
         for arguments in [&["init", "-q"][..], &["add", "-A"], &["commit", "-qm", "one"]] {
-            git(&folder, arguments);
+            git(&directory, arguments);
         }
         crate::support::put(&scene.staging, "staging/new", &sample(2), &[]).await;
         scene.name_images(&[("app", sample(1).digest(), "v1"), ("new", sample(2).digest(), "v1")]);
-        git(&folder, &["commit", "-qam", "two"]);
+        git(&directory, &["commit", "-qam", "two"]);
         let mut command = scene.command("cip", &["--confirm", "--thin-manifest-dir"]);
-        command.arg(&folder).args(flags);
+        command.arg(&directory).args(flags);
         if over_a_diff {
             command.arg("--use-prow-manifest-diff").env("JOB_TYPE", "postsubmit");
         }
@@ -49,17 +49,17 @@ async fn repair_is_on_over_all_manifests_and_off_over_a_diff() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_over_a_diff_lists_repairs() {
     let scene = Scene::new(google()).await;
-    let folder = scene.manifests();
+    let directory = scene.manifests();
     for arguments in [
         &["init", "-q"][..],
         &["add", "-A"],
         &["commit", "-qm", "one"],
         &["commit", "-qm", "two", "--allow-empty"],
     ] {
-        git(&folder, arguments);
+        git(&directory, arguments);
     }
     let mut command = scene.command("cip", &["--repair", "--check-signatures", "--use-prow-manifest-diff"]);
-    command.arg("--thin-manifest-dir").arg(&folder).env("JOB_TYPE", "postsubmit");
+    command.arg("--thin-manifest-dir").arg(&directory).env("JOB_TYPE", "postsubmit");
     let ran = run(command);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     let expected = format!("+ {}/prod/app@sha256:", scene.production.host());
@@ -70,7 +70,7 @@ async fn a_dry_run_over_a_diff_lists_repairs() {
     );
     assert_eq!(scene.writes(), 0);
     let mut command = scene.command("cip", &["--repair", "--sign=false", "--thin-manifest-dir"]);
-    command.arg(&folder);
+    command.arg(&directory);
     let ran = run(command);
     assert!(ran.code == 2 && ran.stderr.contains("--repair and --sign=false"), "{}", ran.stderr);
 }

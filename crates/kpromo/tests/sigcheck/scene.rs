@@ -73,8 +73,8 @@ impl Scene {
 
     /// Runs `kpromo sigcheck` with the manifests.
     pub(crate) fn with_manifests(&self, flags: &[&str]) -> Ran {
-        let folder = self.manifests();
-        self.sigcheck(&[&["--thin-manifest-dir", folder.to_str().unwrap()], flags].concat())
+        let directory = self.manifests();
+        self.sigcheck(&[&["--thin-manifest-dir", directory.to_str().unwrap()], flags].concat())
     }
 
     pub(crate) fn json(&self, flags: &[&str]) -> (i32, Value) {
@@ -91,10 +91,13 @@ impl Scene {
     }
 }
 
-/// Runs git in a folder.
-pub(crate) fn git(folder: &Path, arguments: &[&str]) {
+/// Runs git in a directory.
+pub(crate) fn git(directory: &Path, arguments: &[&str]) {
     let mut git = Command::new("git");
-    git.arg("-C").arg(folder).args(["-c", "user.name=t", "-c", "user.email=t@example.org"]).args(arguments);
+    git.arg("-C")
+        .arg(directory)
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.org"])
+        .args(arguments);
     let output = git.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

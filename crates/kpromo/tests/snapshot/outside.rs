@@ -8,7 +8,7 @@ use crate::scene::{Expected, expected, fill, image};
 use crate::support::{Ran, kpromo, run};
 
 fn snapshot(config: &DockerConfig, registry: &str) -> Ran {
-    let mut command = kpromo(Some(config.folder()));
+    let mut command = kpromo(Some(config.directory()));
     command.args(["snapshot", registry]);
     run(command)
 }

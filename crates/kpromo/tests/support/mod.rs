@@ -14,9 +14,9 @@ use registry::sample::{Recipe, Sample};
 use registry::{Config, Server};
 use tempfile::{NamedTempFile, TempDir};
 
-/// A folder for manifests and outputs.
+/// A directory for manifests and outputs.
 pub struct Desk {
-    folder: TempDir,
+    directory: TempDir,
 }
 
 /// The exit code and the output of the binary.
@@ -38,11 +38,11 @@ pub fn repository_path(text: &str) -> oci::RepositoryPath {
 
 impl Desk {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { directory: tempfile::tempdir().unwrap() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -76,9 +76,9 @@ impl Desk {
         self.write("cosign.key", pem.reveal())
     }
 
-    /// Returns the names of all entries in the folder.
+    /// Returns the names of all entries in the directory.
     pub fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let entries = std::fs::read_dir(self.directory.path()).unwrap();
         let mut names: Vec<String> =
             entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
         names.sort();
@@ -103,8 +103,8 @@ pub fn kpromo(docker_config: Option<&Path>) -> Command {
     #[expect(clippy::disallowed_methods, reason = "git is found on the PATH of the tests")]
     let variable = |name| std::env::var_os(name).map(|value| (name, value));
     command.envs(["PATH", CONCURRENCY].into_iter().filter_map(variable));
-    if let Some(folder) = docker_config {
-        command.env("DOCKER_CONFIG", folder);
+    if let Some(directory) = docker_config {
+        command.env("DOCKER_CONFIG", directory);
     }
     command
 }
@@ -112,8 +112,8 @@ pub fn kpromo(docker_config: Option<&Path>) -> Command {
 /// The maximum duration of a run. Runs in tests take seconds, so a longer one hangs.
 const RUN_LIMIT: Duration = Duration::from_secs(120);
 
-/// Runs the binary to its end. If it hangs, it is killed, and the panic message has its output. What it prints as JSON must satisfy its
-/// schema.
+/// Runs the binary to its end. If it hangs, it is killed, and the panic message has its output. What it prints as JSON must
+/// satisfy its schema.
 pub fn run(mut command: Command) -> Ran {
     // Files, because the binary blocks on a full pipe that is not read while it runs.
     let (out, err) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());

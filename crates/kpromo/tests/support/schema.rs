@@ -72,8 +72,8 @@ const OPTIONAL: &[&str] = &[
 /// Fields whose values are maps with any names.
 const MAPS: &[&str] = &["phaseSeconds", "projects", "hosts", "registries", "requests"];
 
-/// Returns the folder of the schemas.
-pub fn folder() -> PathBuf {
+/// Returns the directory of the schemas.
+pub fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/schemas")
 }
 
@@ -86,7 +86,7 @@ fn compiled() -> &'static Compiled {
         let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
         compiler.enable_format_assertions();
         let mut indices = BTreeMap::new();
-        for entry in std::fs::read_dir(folder()).unwrap() {
+        for entry in std::fs::read_dir(directory()).unwrap() {
             let path = entry.unwrap().path();
             let file = path.file_name().unwrap().to_str().unwrap().to_owned();
             let name = file.strip_suffix(".schema.json").unwrap().to_owned();
@@ -148,8 +148,8 @@ pub fn check_output(stdout: &str, stderr: &str) {
     }
 }
 
-/// Checks that a document satisfies its schema, and that no document does that differs in one place: a field that is renamed, added,
-/// removed unless it is optional, or of another type.
+/// Checks that a document satisfies its schema, and that no document does that differs in one place: a field that is renamed,
+/// added, removed unless it is optional, or of another type.
 pub fn is_strict(name: &str, document: &Value) {
     assert_eq!(of(document), Some(name), "{document:#}");
     check(name, document).unwrap_or_else(|error| panic!("{name}: {error}\n{document:#}"));

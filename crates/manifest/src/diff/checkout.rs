@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
+use super::directory_of;
 use super::error::DiffError;
-use super::folder_of;
 use super::git::Git;
 
 /// The checked-out state of the manifests' repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkout {
-    /// The root folder of the repository.
+    /// The root directory of the repository.
     pub root: std::path::PathBuf,
     /// `git+https://…`. `None` if the repository has no remote on another host.
     pub uri: Option<String>,
@@ -19,15 +19,15 @@ pub struct Checkout {
     pub commit: String,
 }
 
-/// Returns the repository of the manifests. `path` is their folder, or a plain manifest. Returns `None` if the manifests are
+/// Returns the repository of the manifests. `path` is their directory, or a plain manifest. Returns `None` if the manifests are
 /// in no repository, or if git fails: this must not prevent a promotion.
 ///
 /// Runs `git` and blocks until it exits. `git` reads only the local repository.
 pub fn checkout(path: &Path) -> Option<Checkout> {
     // A manifest belongs to the repository that contains the file itself, not a link to it.
     let path = path.canonicalize().ok()?;
-    let folder = if path.is_dir() { &path } else { folder_of(&path) };
-    match read(folder) {
+    let directory = if path.is_dir() { &path } else { directory_of(&path) };
+    match read(directory) {
         Ok(checkout) => Some(checkout),
         Err(DiffError::NotARepository(_) | DiffError::Git(_)) => None,
         Err(error) => {
@@ -37,8 +37,8 @@ pub fn checkout(path: &Path) -> Option<Checkout> {
     }
 }
 
-fn read(folder: &Path) -> Result<Checkout, DiffError> {
-    let git = Git::open(folder)?;
+fn read(directory: &Path) -> Result<Checkout, DiffError> {
+    let git = Git::open(directory)?;
     Ok(Checkout {
         root: PathBuf::from(git.root()?),
         commit: git.head()?,

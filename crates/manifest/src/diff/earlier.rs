@@ -40,13 +40,13 @@ pub(super) fn thin(git: &Git<'_>, commit: &str) -> Result<Assembled, DiffError> 
     let entries = files(git, commit, &[MANIFESTS, IMAGES])?;
     let mut tree = Tree::new(git, commit, &entries)?;
     let mut assembly = Assembly::default();
-    let folder = match tree.find(MANIFESTS)? {
-        Found::Folder(folder) => format!("{folder}/"),
+    let directory = match tree.find(MANIFESTS)? {
+        Found::Directory(directory) => format!("{directory}/"),
         Found::Nothing => return Ok(assembly.finish()),
         Found::File(_) => return Err(unreadable(commit, "not a directory")),
         Found::Unreadable(problem) => return Err(unreadable(commit, problem)),
     };
-    let below: Vec<&str> = entries.iter().filter_map(|entry| entry.path.strip_prefix(&folder)).collect();
+    let below: Vec<&str> = entries.iter().filter_map(|entry| entry.path.strip_prefix(&directory)).collect();
     let projects: BTreeSet<&str> = below.iter().filter_map(|path| path.split('/').next()).collect();
     for project in projects {
         let registries = tree.file(&format!("{MANIFESTS}/{project}/{REGISTRIES_FILE}"))?;
@@ -71,7 +71,7 @@ pub(super) fn thin(git: &Git<'_>, commit: &str) -> Result<Assembled, DiffError> 
     Ok(assembly.finish())
 }
 
-/// Returns the files at or below some paths. If one of them is a link, returns all files of the folder, because the link may
+/// Returns the files at or below some paths. If one of them is a link, returns all files of the directory, because the link may
 /// lead to any of them.
 fn files(git: &Git<'_>, commit: &str, paths: &[&str]) -> Result<Vec<Entry>, DiffError> {
     let entries = git.files(commit, paths)?;
@@ -79,14 +79,14 @@ fn files(git: &Git<'_>, commit: &str, paths: &[&str]) -> Result<Vec<Entry>, Diff
 }
 
 fn unreadable(commit: &str, problem: &'static str) -> DiffError {
-    DiffError::Unreadable { commit: commit.to_owned(), folder: MANIFESTS, problem }
+    DiffError::Unreadable { commit: commit.to_owned(), directory: MANIFESTS, problem }
 }
 
 /// The object at a path of a commit.
 enum Found<'e> {
     File(&'e Entry),
-    /// A folder, by its path without links.
-    Folder(String),
+    /// A directory, by its path without links.
+    Directory(String),
     Nothing,
     Unreadable(&'static str),
 }
@@ -114,7 +114,7 @@ impl<'e> Tree<'e> {
                 return Ok(Some(Ok(Contents { file, bytes })));
             }
             Found::File(_) => "larger than a manifest may be",
-            Found::Folder(_) => "not a regular file",
+            Found::Directory(_) => "not a regular file",
             Found::Unreadable(problem) => problem,
         };
         Ok(Some(Err(Diagnostic::of_file(&file, problem))))
@@ -164,10 +164,13 @@ impl<'e> Tree<'e> {
                 }
             }
         }
-        let folder = format!("{at}/");
-        let is_folder =
-            self.entries.range(folder.as_str()..).next().is_some_and(|(path, _)| path.starts_with(&folder));
-        Ok(if is_folder { Found::Folder(at) } else { Found::Nothing })
+        let directory = format!("{at}/");
+        let is_directory = self
+            .entries
+            .range(directory.as_str()..)
+            .next()
+            .is_some_and(|(path, _)| path.starts_with(&directory));
+        Ok(if is_directory { Found::Directory(at) } else { Found::Nothing })
     }
 
     /// Returns the target of a link, or `None` if it is too long or not UTF-8.

@@ -21,12 +21,12 @@ pub enum DiffError {
     #[error("{} is not in a git repository, so it is not known what changed", .0.display())]
     NotARepository(PathBuf),
     /// The commit does not exist in the repository.
-    #[error("the repository of {} has no commit `{revision}` to compare with{}", .folder.display(), shallow(*.is_shallow))]
+    #[error("the repository of {} has no commit `{revision}` to compare with{}", .directory.display(), shallow(*.is_shallow))]
     UnknownRevision {
         /// The requested revision.
         revision: String,
-        /// The folder of the manifests.
-        folder: PathBuf,
+        /// The directory of the manifests.
+        directory: PathBuf,
         /// Whether the clone is shallow. If so, the commit may exist in the remote repository.
         is_shallow: bool,
     },
@@ -63,13 +63,13 @@ pub enum DiffError {
         /// The maximum size, in bytes.
         most: u64,
     },
-    /// The folder of manifests cannot be read at the base commit.
-    #[error("commit {commit:.12} has no directory `{folder}` that can be compared with: {problem}")]
+    /// The directory of manifests cannot be read at the base commit.
+    #[error("commit {commit:.12} has no directory `{directory}` that can be compared with: {problem}")]
     Unreadable {
         /// The base commit.
         commit: String,
-        /// The folder.
-        folder: &'static str,
+        /// The directory.
+        directory: &'static str,
         /// The reason.
         problem: &'static str,
     },

@@ -15,7 +15,7 @@ const ANSWER_MAX: u64 = 64 * 1024 * 1024;
 const COMPLAINT_MAX: u64 = 16 * 1024;
 /// The maximum length of an object's header line, in bytes: identifier, kind and size.
 const HEAD_MAX: u64 = 256;
-/// Environment variables that redirect git to a repository other than that of the folder.
+/// Environment variables that redirect git to a repository other than that of the directory.
 pub const GIT_REDIRECTIONS: [&str; 8] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -27,17 +27,17 @@ pub const GIT_REDIRECTIONS: [&str; 8] = [
     "GIT_SHALLOW_FILE",
 ];
 
-/// The repository of a folder.
+/// The repository of a directory.
 pub(super) struct Git<'a> {
     program: &'a str,
-    folder: &'a Path,
+    directory: &'a Path,
     /// Whether the clone is shallow: its history ends before the first commit.
     is_shallow: bool,
 }
 
 /// A file of a commit.
 pub(super) struct Entry {
-    /// The path, relative to the folder.
+    /// The path, relative to the directory.
     pub(super) path: String,
     /// The object identifier of the content.
     pub(super) id: String,
@@ -57,16 +57,16 @@ pub(super) enum Kind {
 }
 
 impl<'a> Git<'a> {
-    pub(super) fn open(folder: &'a Path) -> Result<Self, DiffError> {
-        Self::with_program("git", folder)
+    pub(super) fn open(directory: &'a Path) -> Result<Self, DiffError> {
+        Self::with_program("git", directory)
     }
 
-    fn with_program(program: &'a str, folder: &'a Path) -> Result<Self, DiffError> {
-        let git = Self { program, folder, is_shallow: false };
+    fn with_program(program: &'a str, directory: &'a Path) -> Result<Self, DiffError> {
+        let git = Self { program, directory, is_shallow: false };
         match git.line(&["rev-parse", "--is-shallow-repository"]) {
             Ok(answer) => Ok(Self { is_shallow: answer == "true", ..git }),
             Err(DiffError::Failed { message, .. }) if message.contains("not a git repository") => {
-                Err(DiffError::NotARepository(folder.to_owned()))
+                Err(DiffError::NotARepository(directory.to_owned()))
             }
             Err(error) => Err(error),
         }
@@ -83,7 +83,7 @@ impl<'a> Git<'a> {
         }
     }
 
-    /// Returns the root folder of the repository.
+    /// Returns the root directory of the repository.
     pub(super) fn root(&self) -> Result<String, DiffError> {
         let root = self.text(&["rev-parse", "--show-toplevel"])?;
         Ok(root.strip_suffix('\n').unwrap_or(&root).to_owned())
@@ -110,7 +110,7 @@ impl<'a> Git<'a> {
             Err(DiffError::Failed { message, .. }) if message.is_empty() || message.contains("revision") => {
                 return Err(DiffError::UnknownRevision {
                     revision: revision.escape_debug().to_string(),
-                    folder: self.folder.to_owned(),
+                    directory: self.directory.to_owned(),
                     is_shallow: self.is_shallow,
                 });
             }
@@ -148,8 +148,8 @@ impl<'a> Git<'a> {
         }
     }
 
-    /// Returns the files of a commit below some paths, which are relative to the folder. Without paths, returns all files
-    /// below the folder.
+    /// Returns the files of a commit below some paths, which are relative to the directory. Without paths, returns all files
+    /// below the directory.
     pub(super) fn files(&self, commit: &str, paths: &[&str]) -> Result<Vec<Entry>, DiffError> {
         let mut arguments = vec!["ls-tree", "-r", "-l", "-z", commit, "--"];
         arguments.extend(paths);
@@ -184,7 +184,7 @@ impl<'a> Git<'a> {
         let mut command = Command::new(self.program);
         command
             .arg("-C")
-            .arg(self.folder)
+            .arg(self.directory)
             .arg("--no-pager")
             // Reading must not run a command that the repository names.
             .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])

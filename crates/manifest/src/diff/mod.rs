@@ -26,7 +26,7 @@ use super::diagnostic::Diagnostic;
 use super::model::{Manifest, Manifests};
 
 /// Keeps only the edges of `manifests` that were added since `base` (specification 01, *Limiting a run to what changed*).
-/// `path` is where the manifests were loaded from: the folder of thin manifests, or the plain manifest.
+/// `path` is where the manifests were loaded from: the directory of thin manifests, or the plain manifest.
 ///
 /// - A fault that the base also has, in the same entry of the same project, becomes a warning.
 /// - An invalid entry of the base is not an edge there. If a whole project is invalid in the base, it is unknown which edges
@@ -53,14 +53,14 @@ pub(crate) fn state_at(path: &Path, base: &Base) -> Result<Option<(String, Assem
     // Commits list a file by its own name, not by the name of a link to it.
     let path =
         if is_thin { path.to_owned() } else { path.canonicalize().unwrap_or_else(|_| path.to_owned()) };
-    let git = Git::open(if is_thin { &path } else { folder_of(&path) })?;
+    let git = Git::open(if is_thin { &path } else { directory_of(&path) })?;
     let Some(commit) = git.resolve(base)? else { return Ok(None) };
     let before = if is_thin { earlier::thin(&git, &commit)? } else { earlier::plain(&git, &commit, &path)? };
     Ok(Some((commit, before)))
 }
 
-fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Keeps only the edges of `now` that `before` does not have. `before` has an edge if it promotes the same digest to the same

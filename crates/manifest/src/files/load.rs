@@ -13,13 +13,13 @@ use crate::diagnostic::Diagnostic;
 use crate::diagnostics::Diagnostics;
 use crate::schema::{self, Reading};
 
-/// The maximum depth of a folder of manifests.
+/// The maximum depth of a directory of manifests.
 const DEPTH_MAX: usize = 16;
-/// The maximum number of files and folders that are looked at.
+/// The maximum number of files and directories that are looked at.
 const ENTRIES_MAX: usize = 100_000;
 
-/// Reads one project: a file with `filestores`, and files with `files`. If one of `files` is a folder, all files `*.yaml` and
-/// `*.yml` below it are read, in the byte order of their paths, without hidden files and folders. Each file may have at most
+/// Reads one project: a file with `filestores`, and files with `files`. If one of `files` is a directory, all files `*.yaml` and
+/// `*.yml` below it are read, in the byte order of their paths, without hidden files and directories. Each file may have at most
 /// 16 MiB.
 ///
 /// # Errors
@@ -49,7 +49,7 @@ pub(super) struct Loader {
     contents: HashMap<Arc<str>, Contents>,
     rejected: Diagnostics,
     warnings: Vec<Diagnostic>,
-    /// The number of files and folders found so far.
+    /// The number of files and directories found so far.
     entries: usize,
 }
 
@@ -113,7 +113,7 @@ impl Loader {
         value
     }
 
-    /// Returns the manifests at a path: the file itself, or those below the folder.
+    /// Returns the manifests at a path: the file itself, or those below the directory.
     fn files_of(&mut self, path: &Path) -> Vec<PathBuf> {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
@@ -132,13 +132,13 @@ impl Loader {
         }
     }
 
-    /// Collects the manifests below a folder. Links to folders are not followed, because they could form a cycle.
-    fn collect(&mut self, folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
-        for path in self.entries_of(folder) {
+    /// Collects the manifests below a directory. Links to directories are not followed, because they could form a cycle.
+    fn collect(&mut self, directory: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+        for path in self.entries_of(directory) {
             let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-            let is_folder = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
+            let is_directory = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
             let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-            match (is_hidden, is_folder) {
+            match (is_hidden, is_directory) {
                 (true, _) => {}
                 (false, true) if depth == DEPTH_MAX => {
                     self.rejected.push(Diagnostic::of_file(&shown(&path), "directories are nested too deep"));
@@ -150,10 +150,10 @@ impl Loader {
         }
     }
 
-    /// Returns the entries of a folder, ordered by name. Reports a folder that cannot be listed, and too many entries.
-    pub(super) fn entries_of(&mut self, folder: &Path) -> Vec<PathBuf> {
+    /// Returns the entries of a directory, ordered by name. Reports a directory that cannot be listed, and too many entries.
+    pub(super) fn entries_of(&mut self, directory: &Path) -> Vec<PathBuf> {
         let left = ENTRIES_MAX - self.entries;
-        let listed = fs::read_dir(folder).and_then(|entries| {
+        let listed = fs::read_dir(directory).and_then(|entries| {
             entries.take(left + 1).map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()
         });
         match listed {
@@ -164,11 +164,11 @@ impl Loader {
             }
             Ok(_) => {
                 let problem = format!("there are more than {ENTRIES_MAX} files and directories up to here");
-                self.rejected.push(Diagnostic::of_file(&shown(folder), problem));
+                self.rejected.push(Diagnostic::of_file(&shown(directory), problem));
                 Vec::new()
             }
             Err(error) => {
-                self.rejected.push(cannot_read(&shown(folder), &error));
+                self.rejected.push(cannot_read(&shown(directory), &error));
                 Vec::new()
             }
         }

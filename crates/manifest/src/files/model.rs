@@ -20,7 +20,7 @@ pub struct FileManifests {
 /// The files of a project, and the stores to copy them between.
 #[derive(Clone, Debug)]
 pub struct FileProject {
-    /// The name of the project: its folder in a tree, or the stem of the file of stores.
+    /// The name of the project: its directory in a tree, or the stem of the file of stores.
     pub name: Arc<str>,
     /// The store that files are copied from.
     pub source: Filestore,
@@ -170,7 +170,7 @@ pub enum InvalidFileName {
     Absolute,
     /// It ends with a slash.
     #[error("a file's name does not end with a slash")]
-    Folder,
+    Directory,
     /// It has an empty segment.
     #[error("a file's name has no empty segment")]
     EmptySegment,
@@ -199,7 +199,7 @@ impl FromStr for FileName {
             return Err(InvalidFileName::Absolute);
         }
         if text.ends_with('/') {
-            return Err(InvalidFileName::Folder);
+            return Err(InvalidFileName::Directory);
         }
         for segment in text.split('/') {
             match segment {
@@ -234,7 +234,7 @@ mod tests {
         for (wrong, expected) in [
             ("", InvalidFileName::Empty),
             ("/abs", InvalidFileName::Absolute),
-            ("dir/", InvalidFileName::Folder),
+            ("dir/", InvalidFileName::Directory),
             ("a//b", InvalidFileName::EmptySegment),
             ("../x", InvalidFileName::Dots),
             ("a/./b", InvalidFileName::Dots),

@@ -15,7 +15,7 @@ pub enum Scheme {
     Gcs,
     /// `s3://`: Amazon S3, or another store with its API.
     S3,
-    /// `file://`: a folder of this machine.
+    /// `file://`: a directory of this machine.
     File,
 }
 
@@ -29,7 +29,7 @@ impl Scheme {
     }
 }
 
-/// The place of files in a store: a bucket and a path in it, or a folder.
+/// The place of files in a store: a bucket and a path in it, or a directory.
 ///
 /// A slash at the end of the text changes nothing. The path is kept as it is written, and never has a segment `.` or `..`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,17 +45,17 @@ impl StoreUrl {
         self.scheme
     }
 
-    /// Returns the name of the bucket. It is empty for a folder.
+    /// Returns the name of the bucket. It is empty for a directory.
     pub fn bucket(&self) -> &str {
         &self.bucket
     }
 
-    /// Returns the path in the bucket, without a slash at its end, or the absolute path of the folder.
+    /// Returns the path in the bucket, without a slash at its end, or the absolute path of the directory.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Returns the name, in the bucket, of the object for the file `name`; for a folder, the path of the file.
+    /// Returns the name, in the bucket, of the object for the file `name`; for a directory, the path of the file.
     pub fn key(&self, name: &str) -> String {
         match (self.scheme, &*self.path) {
             (Scheme::Gcs | Scheme::S3, "") => name.to_owned(),
@@ -113,7 +113,7 @@ pub enum InvalidStoreUrl {
     /// The URL has a query or a fragment.
     #[error("a filestore is a plain path, without `?` and `#`")]
     Query,
-    /// The folder is not absolute.
+    /// The directory is not absolute.
     #[error("a directory is absolute: `file:///PATH`")]
     Relative,
 }
@@ -136,11 +136,11 @@ impl FromStr for StoreUrl {
             Scheme::File => ("", rest),
             Scheme::Gcs | Scheme::S3 => rest.split_once('/').unwrap_or((rest, "")),
         };
-        // Several slashes are one in the path of a folder, and part of the name of an object.
-        let folder = (scheme == Scheme::File).then(|| {
+        // Several slashes are one in the path of a directory, and part of the name of an object.
+        let directory = (scheme == Scheme::File).then(|| {
             path.split('/').filter(|part| !part.is_empty()).map(|part| format!("/{part}")).collect::<String>()
         });
-        let path = folder.as_deref().unwrap_or_else(|| path.trim_end_matches('/'));
+        let path = directory.as_deref().unwrap_or_else(|| path.trim_end_matches('/'));
         if path.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err(InvalidStoreUrl::Dots);
         }

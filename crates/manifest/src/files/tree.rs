@@ -1,4 +1,4 @@
-//! A tree of projects: `filestores/<project>/filepromoter-manifest.yaml` and the folders `manifests/<project>`.
+//! A tree of projects: `filestores/<project>/filepromoter-manifest.yaml` and the directories `manifests/<project>`.
 
 use std::fs;
 use std::io;
@@ -10,16 +10,17 @@ use crate::contents::{Contents, cannot_read, shown};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostics::Diagnostics;
 
-/// The folder with a folder for each project, which has its file of stores.
+/// The directory with a directory for each project, which has its file of stores.
 const FILESTORES: &str = "filestores";
-/// The folder with a folder for each project, which has its files.
+/// The directory with a directory for each project, which has its files.
 const MANIFESTS: &str = "manifests";
 /// The name of the file of stores.
 const STORES_FILE: &str = "filepromoter-manifest.yaml";
-/// The maximum depth of the search for misplaced files, in folders.
+/// The maximum depth of the search for misplaced files, in directories.
 const DEPTH_MAX: usize = 16;
 
-/// Reads all projects below a folder, ordered by name: those that have a folder in `filestores`. A project that has a folder in
+/// Reads all projects below a directory, ordered by name: those that have a directory in `filestores`. A project that has a
+/// directory in
 /// `manifests` alone is a warning, and so is a tree without projects.
 ///
 /// # Errors
@@ -33,7 +34,7 @@ pub fn load_file_tree(directory: &Path) -> Result<FileManifests, Diagnostics> {
 }
 
 struct Tree {
-    /// The canonical path of the folder. Nothing outside of it is read.
+    /// The canonical path of the directory. Nothing outside of it is read.
     root: PathBuf,
     manifests: PathBuf,
     loader: Loader,
@@ -41,8 +42,8 @@ struct Tree {
 
 impl Tree {
     fn read(&mut self, filestores: &Path) {
-        // Both folders are checked first, so that the faults of both are reported.
-        let problems = [filestores, &self.manifests.clone()].map(|folder| self.folder(folder).err());
+        // Both directories are checked first, so that the faults of both are reported.
+        let problems = [filestores, &self.manifests.clone()].map(|directory| self.directory(directory).err());
         if problems.iter().any(Option::is_some) {
             problems.into_iter().flatten().for_each(|problem| self.loader.reject(problem));
             return;
@@ -62,26 +63,26 @@ impl Tree {
         }
     }
 
-    fn project(&mut self, folder: &Path) {
-        if let Err(error) = self.folder(folder) {
+    fn project(&mut self, directory: &Path) {
+        if let Err(error) = self.directory(directory) {
             return self.loader.reject(error);
         }
-        self.find_misplaced(folder, 1);
-        let name = folder.file_name().unwrap_or_default();
+        self.find_misplaced(directory, 1);
+        let name = directory.file_name().unwrap_or_default();
         if name.to_str().is_none() {
             return self
                 .loader
-                .reject(Diagnostic::of_file(&shown(folder), "the project's name is not UTF-8 text"));
+                .reject(Diagnostic::of_file(&shown(directory), "the project's name is not UTF-8 text"));
         }
-        let stores = folder.join(STORES_FILE);
+        let stores = directory.join(STORES_FILE);
         let contents = match self.inside(&stores) {
             Ok(()) => Contents::read(&stores),
             Err(error) => Err(error),
         };
         let files = self.manifests.join(name);
-        let files_folder = self.folder(&files);
+        let files_directory = self.directory(&files);
         let help = format!("a project has the same name in `{FILESTORES}` and in `{MANIFESTS}`");
-        match files_folder {
+        match files_directory {
             Ok(()) => self.loader.project(shown(Path::new(name)), contents, &[files]),
             Err(error) => {
                 if let Err(error) = contents {
@@ -92,21 +93,21 @@ impl Tree {
         }
     }
 
-    /// Warns about folders of files that no project reads.
+    /// Warns about directories of files that no project reads.
     fn find_unused(&mut self, filestores: &Path) {
-        for folder in self.loader.entries_of(&self.manifests.clone()) {
-            let is_known = folder.file_name().is_some_and(|name| filestores.join(name).is_dir());
-            if folder.is_dir() && !is_known {
+        for directory in self.loader.entries_of(&self.manifests.clone()) {
+            let is_known = directory.file_name().is_some_and(|name| filestores.join(name).is_dir());
+            if directory.is_dir() && !is_known {
                 let message =
                     format!("no directory in {FILESTORES} has this name, and the files are left out");
-                self.loader.warn(Diagnostic::of_file(&shown(&folder), message));
+                self.loader.warn(Diagnostic::of_file(&shown(&directory), message));
             }
         }
     }
 
-    /// Finds files of stores in folders below a project's folder. They belong to no project.
-    fn find_misplaced(&mut self, folder: &Path, depth: usize) {
-        for entry in self.loader.entries_of(folder) {
+    /// Finds files of stores in directories below a project's directory. They belong to no project.
+    fn find_misplaced(&mut self, directory: &Path, depth: usize) {
+        for entry in self.loader.entries_of(directory) {
             if fs::symlink_metadata(&entry).is_ok_and(|metadata| metadata.is_dir()) {
                 if depth < DEPTH_MAX {
                     self.find_misplaced(&entry, depth + 1);
@@ -126,8 +127,8 @@ impl Tree {
         self.loader.reject(Diagnostic::of_file(&shown(path), message));
     }
 
-    /// Checks that a path is a folder below the root.
-    fn folder(&self, path: &Path) -> Result<(), Diagnostic> {
+    /// Checks that a path is a directory below the root.
+    fn directory(&self, path: &Path) -> Result<(), Diagnostic> {
         self.inside(path)?;
         if path.is_dir() { Ok(()) } else { Err(Diagnostic::of_file(&shown(path), "not a directory")) }
     }

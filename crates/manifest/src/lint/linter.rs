@@ -75,7 +75,7 @@ struct File {
 pub fn lint(target: &Target, base: Option<&Base>, allowed: &[Rule]) -> Result<Linted, DiffError> {
     let (path, State { fatal, now, files }) = match target {
         Target::Plain(path) => (path, plain(path)),
-        Target::Thin { folder, .. } => (folder, tree(folder)),
+        Target::Thin { directory, .. } => (directory, tree(directory)),
     };
     // A tree that cannot be read has no state to compare.
     let base = match base.filter(|_| fatal.is_empty()) {
@@ -89,8 +89,8 @@ pub fn lint(target: &Target, base: Option<&Base>, allowed: &[Rule]) -> Result<Li
     linter.style();
     let spellings = linter.spellings();
     let Linter { mut findings, more: [more_errors, more_warnings], .. } = linter;
-    if let Target::Thin { folder, projects: Some(projects) } = target {
-        let wanted = Wanted { folder, projects };
+    if let Target::Thin { directory, projects: Some(projects) } = target {
+        let wanted = Wanted { directory, projects };
         findings.retain(|finding| wanted.has(finding));
     }
     findings.sort_by(|a, b| a.diagnostic.sort_key().cmp(&b.diagnostic.sort_key()));
@@ -166,8 +166,8 @@ fn plain(path: &Path) -> State {
     State { fatal: Diagnostics::default(), now: assembly.finish(), files: vec![file] }
 }
 
-fn tree(folder: &Path) -> State {
-    let thin::Tree { fatal, assembled, files } = thin::read_tree(folder, true);
+fn tree(directory: &Path) -> State {
+    let thin::Tree { fatal, assembled, files } = thin::read_tree(directory, true);
     let file = |thin::ProjectFile { project, path, contents }| {
         let is_registries = path.file_name().is_some_and(|name| name == REGISTRIES_FILE);
         let kind = if is_registries { FileKind::Registries } else { FileKind::Images };
@@ -178,7 +178,7 @@ fn tree(folder: &Path) -> State {
 
 /// The projects whose findings are wanted.
 struct Wanted<'a> {
-    folder: &'a Path,
+    directory: &'a Path,
     projects: &'a BTreeSet<String>,
 }
 
@@ -195,7 +195,7 @@ impl Wanted<'_> {
     /// Returns the project of a file, by its name in messages.
     fn project<'f>(&self, file: &'f str) -> Option<&'f str> {
         [MANIFESTS, IMAGES].iter().find_map(|kind| {
-            let below = file.strip_prefix(&*shown(&self.folder.join(kind)))?.strip_prefix('/')?;
+            let below = file.strip_prefix(&*shown(&self.directory.join(kind)))?.strip_prefix('/')?;
             below.split('/').next()
         })
     }
@@ -297,7 +297,7 @@ impl Linter<'_> {
     fn images_file(&self, project: &str) -> Arc<str> {
         match self.target {
             Target::Plain(path) => shown(path),
-            Target::Thin { folder, .. } => shown(&folder.join(IMAGES).join(project).join(IMAGES_FILE)),
+            Target::Thin { directory, .. } => shown(&directory.join(IMAGES).join(project).join(IMAGES_FILE)),
         }
     }
 

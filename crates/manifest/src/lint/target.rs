@@ -10,16 +10,16 @@ use crate::thin::{IMAGES, IMAGES_FILE, MANIFESTS, REGISTRIES_FILE};
 pub enum Target {
     /// A plain manifest.
     Plain(PathBuf),
-    /// A folder of thin manifests.
+    /// A directory of thin manifests.
     Thin {
-        /// The folder.
-        folder: PathBuf,
-        /// The projects whose findings are wanted; `None`: all. The whole folder is read in either case.
+        /// The directory.
+        directory: PathBuf,
+        /// The projects whose findings are wanted; `None`: all. The whole directory is read in either case.
         projects: Option<BTreeSet<String>>,
     },
 }
 
-/// Returns the targets of paths. A folder is a tree of thin manifests. A file of such a tree selects its project. Any other
+/// Returns the targets of paths. A directory is a tree of thin manifests. A file of such a tree selects its project. Any other
 /// file is a plain manifest.
 pub fn targets<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
@@ -39,13 +39,13 @@ pub fn targets<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Vec<Target> {
 
 /// The canonical path of a target, so that it is checked once however it is named.
 fn place(target: &Target) -> PathBuf {
-    let (Target::Plain(path) | Target::Thin { folder: path, .. }) = target;
+    let (Target::Plain(path) | Target::Thin { directory: path, .. }) = target;
     path.canonicalize().unwrap_or_else(|_| path.clone())
 }
 
 fn target(path: &Path) -> Target {
     if path.is_dir() {
-        return Target::Thin { folder: path.to_owned(), projects: None };
+        return Target::Thin { directory: path.to_owned(), projects: None };
     }
     in_tree(path).unwrap_or_else(|| Target::Plain(path.to_owned()))
 }
@@ -57,13 +57,14 @@ fn in_tree(path: &Path) -> Option<Target> {
         REGISTRIES_FILE => MANIFESTS,
         _ => return None,
     };
-    // The path of a file that is named from within the tree does not have the names of all folders above it.
+    // The path of a file that is named from within the tree does not have the names of all directories above it.
     let path = if path.components().count() < 4 { std::path::absolute(path).ok()? } else { path.to_owned() };
     let project = path.parent()?;
     let kind = project.parent()?;
-    let folder = kind.parent()?;
-    let is_tree =
-        kind.file_name()? == expected && folder.join(IMAGES).is_dir() && folder.join(MANIFESTS).is_dir();
+    let directory = kind.parent()?;
+    let is_tree = kind.file_name()? == expected
+        && directory.join(IMAGES).is_dir()
+        && directory.join(MANIFESTS).is_dir();
     let projects = Some(BTreeSet::from([project.file_name()?.to_str()?.to_owned()]));
-    is_tree.then(|| Target::Thin { folder: folder.to_owned(), projects })
+    is_tree.then(|| Target::Thin { directory: directory.to_owned(), projects })
 }

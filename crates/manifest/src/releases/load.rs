@@ -37,7 +37,7 @@ mod tests {
         assert_eq!(tags, ["1.10", "release/v1"]);
         assert_eq!(entries[0].origin.as_ref(), "c.yaml:2:3");
         let place = |entry: &ReleaseEntry| {
-            let name = entry.folder.file(&"v1".parse().unwrap(), "a.txt").unwrap();
+            let name = entry.directory.file(&"v1".parse().unwrap(), "a.txt").unwrap();
             entry.bucket.as_ref().unwrap().file(&name)
         };
         assert_eq!(place(&entries[0]), "gs://bucket/some/dir/v1/a.txt");

@@ -5,6 +5,6 @@ mod model;
 
 pub use load::load_releases;
 pub use model::{
-    GitHubName, InvalidGitHubName, InvalidReleaseBucket, InvalidReleaseTag, ReleaseBucket, ReleaseEntry,
-    ReleaseFolder, ReleaseTag,
+    GitHubName, InvalidGitHubName, InvalidReleaseBucket, InvalidReleaseTag, ReleaseBucket, ReleaseDirectory,
+    ReleaseEntry, ReleaseTag,
 };

@@ -22,8 +22,8 @@ pub struct ReleaseEntry {
     pub include_prereleases: bool,
     /// The place of the files. `None` only if none is needed.
     pub bucket: Option<StoreUrl>,
-    /// The folder below `bucket`.
-    pub folder: ReleaseFolder,
+    /// The directory below `bucket`.
+    pub directory: ReleaseDirectory,
     /// Where the entry is written, for messages: `file:line:column`, or the command line.
     pub origin: Arc<str>,
 }
@@ -60,11 +60,11 @@ impl FromStr for GitHubName {
     }
 }
 
-/// The tag of a release. It may have slashes, and is a folder of the store.
+/// The tag of a release. It may have slashes, and is a directory of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReleaseTag(Box<str>);
 
-/// A text that is not a tag whose name can be that of a folder.
+/// A text that is not a tag whose name can be that of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a tag of a release: a name without control characters and without segments that are empty, `.` or `..`"
@@ -93,12 +93,12 @@ impl FromStr for ReleaseTag {
     }
 }
 
-/// A folder below a bucket. It is empty for the bucket itself.
+/// A directory below a bucket. It is empty for the bucket itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ReleaseFolder(Box<str>);
+pub struct ReleaseDirectory(Box<str>);
 
-impl ReleaseFolder {
-    /// Returns the name of a file of a release in this folder: `FOLDER/TAG/FILE`.
+impl ReleaseDirectory {
+    /// Returns the name of a file of a release in this directory: `DIRECTORY/TAG/FILE`.
     ///
     /// # Errors
     /// If `file` cannot be the last part of a name.
@@ -112,7 +112,7 @@ impl ReleaseFolder {
 }
 
 /// Reads a path. Slashes at its ends change nothing.
-impl FromStr for ReleaseFolder {
+impl FromStr for ReleaseDirectory {
     type Err = InvalidFileName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -165,10 +165,10 @@ mod tests {
 
     #[test]
     fn an_asset_is_one_part_of_a_name() {
-        let (folder, tag) = (ReleaseFolder::default(), "release/v1".parse().unwrap());
-        assert_eq!(folder.file(&tag, "a b.txt").unwrap().as_str(), "release/v1/a b.txt");
+        let (directory, tag) = (ReleaseDirectory::default(), "release/v1".parse().unwrap());
+        assert_eq!(directory.file(&tag, "a b.txt").unwrap().as_str(), "release/v1/a b.txt");
         for wrong in ["", ".", "..", "a/b", "a\nb"] {
-            assert!(folder.file(&tag, wrong).is_err(), "{wrong:?}");
+            assert!(directory.file(&tag, wrong).is_err(), "{wrong:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The schema of lists of releases: `releaseConfigs` (specification 04, *`kpromo gh`*).
 
 use super::reader::{Fields, Reader};
-use crate::releases::{GitHubName, ReleaseBucket, ReleaseEntry, ReleaseFolder, ReleaseTag};
+use crate::releases::{GitHubName, ReleaseBucket, ReleaseDirectory, ReleaseEntry, ReleaseTag};
 use crate::source::Position;
 use crate::tree::{Node, Value};
 
@@ -30,8 +30,8 @@ impl Reader<'_> {
         } else {
             given(&mut fields, "gcsBucket").and_then(|node| self.value(node, "`gcsBucket`"))
         };
-        let folder = match given(&mut fields, "releaseDir").map(|node| (node, &node.value)) {
-            None => Some(ReleaseFolder::default()),
+        let directory = match given(&mut fields, "releaseDir").map(|node| (node, &node.value)) {
+            None => Some(ReleaseDirectory::default()),
             Some((node, Value::Text(text))) => self.parse(node.position, text),
             Some((node, _)) => self.value(node, "a `releaseDir`"),
         };
@@ -46,7 +46,7 @@ impl Reader<'_> {
             tags: tags?,
             include_prereleases,
             bucket: bucket.map(ReleaseBucket::into_url),
-            folder: folder?,
+            directory: directory?,
             origin,
         })
     }

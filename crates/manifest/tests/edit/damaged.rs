@@ -46,9 +46,9 @@ fn edit(text: &str) -> usize {
 
 #[test]
 fn a_file_with_a_damage_anywhere_is_edited_right_or_not_at_all() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus-seeds/image_edits");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus-seeds/image_edits");
     let mut seeds = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
+    for entry in std::fs::read_dir(directory).unwrap() {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
         assert!(edit(&text) > 0, "{text}");
         seeds += 1;

@@ -221,8 +221,8 @@ proptest! {
         if !by_digest {
             file = file.format().unwrap();
         }
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("manifest.yaml");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("manifest.yaml");
         for (name, fill, tag) in additions {
             let addition = addition(name, &digest(fill.chars().next().unwrap()), tag);
             // A digest without a tag keeps its position when it gets one, and then may be out of order.

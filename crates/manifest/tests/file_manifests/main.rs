@@ -46,9 +46,9 @@ fn cases() -> BTreeMap<String, Case> {
     serde_json::from_str(include_str!("data/cases.json")).unwrap()
 }
 
-fn write(folder: &Path, files: &BTreeMap<String, Option<String>>) {
+fn write(directory: &Path, files: &BTreeMap<String, Option<String>>) {
     for (name, content) in files {
-        let path = folder.join(name);
+        let path = directory.join(name);
         match content {
             None => fs::create_dir_all(path).unwrap(),
             Some(content) => {
@@ -59,26 +59,26 @@ fn write(folder: &Path, files: &BTreeMap<String, Option<String>>) {
     }
 }
 
-fn load(name: &str, folder: &Path) -> Result<FileManifests, Diagnostics> {
+fn load(name: &str, directory: &Path) -> Result<FileManifests, Diagnostics> {
     if name.starts_with("tree/") {
-        return load_file_tree(folder);
+        return load_file_tree(directory);
     }
-    load_file_manifests(&folder.join("filestores.yaml"), &[folder.join("files.yaml")])
+    load_file_manifests(&directory.join("filestores.yaml"), &[directory.join("files.yaml")])
 }
 
-/// Returns the result of a case, without the folder's own name.
+/// Returns the result of a case, without the directory's own name.
 fn outcome(name: &str, files: &BTreeMap<String, Option<String>>) -> (bool, String) {
-    let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), files);
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), files);
     let lines = |diagnostics: Vec<&Diagnostic>| -> String {
         let line = |diagnostic: &&Diagnostic| format!("{diagnostic}\n");
         diagnostics.iter().map(line).collect::<String>()
     };
-    let (accepted, text) = match load(name, folder.path()) {
+    let (accepted, text) = match load(name, directory.path()) {
         Ok(manifests) => (true, lines(manifests.warnings.iter().collect())),
         Err(faults) => (false, lines(faults.iter().collect())),
     };
-    (accepted, text.replace(&format!("{}/", folder.path().display()), ""))
+    (accepted, text.replace(&format!("{}/", directory.path().display()), ""))
 }
 
 /// Every fault has its file, and its line and column where it is in one. The snapshot is the table of all cases.
@@ -141,8 +141,8 @@ fn all_errors_in_all_files_are_reported_at_once() {
 }
 
 #[test]
-fn a_folder_is_read_in_the_order_of_its_paths() {
-    let folder = tempfile::tempdir().unwrap();
+fn a_directory_is_read_in_the_order_of_its_paths() {
+    let directory = tempfile::tempdir().unwrap();
     let entry = |name: &str| format!("files:\n- name: {name}\n  sha256: {HASH}\n");
     let (a, b, c) = (entry("3"), entry("1"), entry("2"));
     let all = files(&[
@@ -152,8 +152,8 @@ fn a_folder_is_read_in_the_order_of_its_paths() {
         ("f/a.yaml", &c),
         ("f/.h/x.yaml", "["),
     ]);
-    write(folder.path(), &all);
-    let read = load_file_manifests(&folder.path().join("s.yaml"), &[folder.path().join("f")]).unwrap();
+    write(directory.path(), &all);
+    let read = load_file_manifests(&directory.path().join("s.yaml"), &[directory.path().join("f")]).unwrap();
     let names: Vec<&str> = read.projects[0].files.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, ["2", "1", "3"], "`a.yaml` before `a/x.yml`: bytes of whole paths");
     assert_eq!(read.projects[0].destinations[0].service_account.as_deref(), Some("p@x"));

@@ -9,14 +9,14 @@ use crate::support::{data, edges, image, thin, write_thin};
 type Project<'a> = (&'a str, &'a str, &'a [&'a str], String);
 
 fn load(projects: &[Project<'_>]) -> Manifests {
-    let folder = TempDir::new().unwrap();
-    write_thin(folder.path(), "empty", "registries:\n- {name: gcr.io/none, src: true}\n", "[]");
+    let directory = TempDir::new().unwrap();
+    write_thin(directory.path(), "empty", "registries:\n- {name: gcr.io/none, src: true}\n", "[]");
     for (name, source, destinations, images) in projects {
         let destinations: String = destinations.iter().map(|root| format!("- name: {root}\n")).collect();
         let registries = format!("registries:\n- {{name: {source}, src: true}}\n{destinations}");
-        write_thin(folder.path(), name, &registries, images);
+        write_thin(directory.path(), name, &registries, images);
     }
-    thin(folder.path())
+    thin(directory.path())
 }
 
 fn limited(before: &[Project<'_>], after: &[Project<'_>]) -> Manifests {

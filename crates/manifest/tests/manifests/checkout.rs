@@ -12,7 +12,7 @@ use crate::diff::Repository;
 #[test]
 fn manifests_are_of_the_commit_that_is_checked_out_wherever_they_stand_in_the_repository() {
     let repository = Repository::new();
-    let root = repository.folder.path().canonicalize().unwrap();
+    let root = repository.directory.path().canonicalize().unwrap();
     let manifest = root.join("a b/manifest.yaml");
     fs::create_dir(root.join("a b")).unwrap();
     fs::write(&manifest, "images: []\n").unwrap();
@@ -39,25 +39,25 @@ fn manifests_are_of_the_commit_that_is_checked_out_wherever_they_stand_in_the_re
 }
 
 #[test]
-fn a_remote_repository_that_is_a_folder_has_no_uri() {
+fn a_remote_repository_that_is_a_directory_has_no_uri() {
     let repository = Repository::new();
     repository.commit();
     repository.git(&["remote", "add", "origin", "/srv/git/repository.git"]);
-    assert_eq!(checkout(repository.folder.path()).unwrap().uri, None);
+    assert_eq!(checkout(repository.directory.path()).unwrap().uri, None);
 }
 
 #[test]
 fn paths_outside_of_a_repository_have_no_checkout() {
-    let folder = TempDir::new().unwrap();
-    assert_eq!(checkout(folder.path()), None);
-    assert_eq!(checkout(&folder.path().join("absent.yaml")), None);
+    let directory = TempDir::new().unwrap();
+    assert_eq!(checkout(directory.path()), None);
+    assert_eq!(checkout(&directory.path().join("absent.yaml")), None);
 }
 
 #[test]
 fn nothing_that_the_repository_names_is_run() {
     let repository = Repository::new();
     repository.commit();
-    let root = repository.folder.path();
+    let root = repository.directory.path();
     let (trap, trace) = (root.join("trap.sh"), root.join("sprung"));
     fs::write(&trap, format!("#!/bin/sh\ntouch '{}'\n", trace.display())).unwrap();
     fs::set_permissions(&trap, fs::Permissions::from_mode(0o755)).unwrap();

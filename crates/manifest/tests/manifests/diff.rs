@@ -48,21 +48,21 @@ fn a_tag_that_moved_to_another_digest_is_added() {
     assert_eq!(added(&image("a", &[('a', "x")]), &image("a", &[('b', "x")])), ["a@b:x"]);
 }
 
-/// A git repository with a folder of thin manifests below its root.
+/// A git repository with a directory of thin manifests below its root.
 pub(crate) struct Repository {
-    pub(crate) folder: TempDir,
+    pub(crate) directory: TempDir,
 }
 
 impl Repository {
     pub(crate) fn new() -> Self {
-        let this = Self { folder: TempDir::new().unwrap() };
+        let this = Self { directory: TempDir::new().unwrap() };
         this.git(&["init", "--quiet", "--initial-branch=main"]);
         this
     }
 
     /// The name has characters that git quotes in its output.
     fn manifests(&self) -> PathBuf {
-        self.folder.path().join("odd \"näme\"\n*")
+        self.directory.path().join("odd \"näme\"\n*")
     }
 
     pub(crate) fn git(&self, arguments: &[&str]) -> String {
@@ -72,7 +72,7 @@ impl Repository {
     fn git_at(&self, date: &str, arguments: &[&str]) -> String {
         let output = Command::new("git")
             .arg("-C")
-            .arg(self.folder.path())
+            .arg(self.directory.path())
             .args(["-c", "user.name=a", "-c", "user.email=a@example.com"])
             .args(arguments)
             .envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")])
@@ -98,8 +98,8 @@ impl Repository {
     }
 
     fn limited(&self, base: &Base) -> Result<Manifests, DiffError> {
-        let folder = self.manifests();
-        limit_to_added(load_thin(&folder).unwrap_or_else(|wrong| panic!("{wrong}")), &folder, base)
+        let directory = self.manifests();
+        limit_to_added(load_thin(&directory).unwrap_or_else(|wrong| panic!("{wrong}")), &directory, base)
     }
 
     fn added(&self, base: &Base) -> Vec<String> {
@@ -158,7 +158,7 @@ fn a_plain_manifest_is_compared_by_its_own_name() {
     write(&repository.manifests().join("other.yaml"), "{ no manifest");
     repository.commit();
     write(&file, text("x, y"));
-    let link = repository.folder.path().join("link.yaml");
+    let link = repository.directory.path().join("link.yaml");
     symlink(&file, &link).unwrap();
     for path in [&file, &link] {
         let added = limit_to_added(load_plain(path).unwrap(), path, &revision("HEAD")).unwrap();
@@ -218,7 +218,7 @@ fn a_commit_that_is_not_there_is_named() {
         };
         assert_eq!(revision, text);
     }
-    assert!(!repository.folder.path().join("stolen").exists());
+    assert!(!repository.directory.path().join("stolen").exists());
 }
 
 #[test]
@@ -228,8 +228,8 @@ fn a_shallow_clone_says_what_it_lacks() {
         origin.thin("one", &image("a", &[(digit, "")]));
         origin.commit_at(&format!("{date}T12:00:00Z"));
     }
-    let clone = Repository { folder: TempDir::new().unwrap() };
-    let url = format!("file://{}", origin.folder.path().display());
+    let clone = Repository { directory: TempDir::new().unwrap() };
+    let url = format!("file://{}", origin.directory.path().display());
     clone.git(&["clone", "--quiet", "--depth=1", &url, "."]);
     let messages = |base| clone.limited(&base).unwrap_err();
     let parent = messages(revision("HEAD^"));
@@ -242,11 +242,11 @@ fn a_shallow_clone_says_what_it_lacks() {
 
 #[test]
 fn a_directory_outside_of_a_repository_is_an_error() {
-    let folder = TempDir::new().unwrap();
-    write_thin(folder.path(), "one", REGISTRIES, "[]");
-    let error =
-        limit_to_added(load_thin(folder.path()).unwrap(), folder.path(), &revision("HEAD")).unwrap_err();
-    assert!(matches!(error, DiffError::NotARepository(ref path) if path == folder.path()), "{error:?}");
+    let directory = TempDir::new().unwrap();
+    write_thin(directory.path(), "one", REGISTRIES, "[]");
+    let error = limit_to_added(load_thin(directory.path()).unwrap(), directory.path(), &revision("HEAD"))
+        .unwrap_err();
+    assert!(matches!(error, DiffError::NotARepository(ref path) if path == directory.path()), "{error:?}");
 }
 
 #[test]
@@ -254,11 +254,11 @@ fn nothing_that_a_repository_names_is_run() {
     let repository = Repository::new();
     repository.thin("one", &image("a", &[('a', "x")]));
     repository.commit();
-    let [script, trace] = ["script", "trace"].map(|name| repository.folder.path().join(name));
+    let [script, trace] = ["script", "trace"].map(|name| repository.directory.path().join(name));
     write(&script, format!("#!/bin/sh\necho \"$0 $*\" >> {}\n", trace.display()));
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let script = script.display().to_string();
-    let hooks = repository.folder.path().join(".git/hooks");
+    let hooks = repository.directory.path().join(".git/hooks");
     fs::create_dir_all(&hooks).unwrap();
     for hook in ["post-index-change", "reference-transaction", "post-checkout"] {
         fs::copy(&script, hooks.join(hook)).unwrap();
@@ -276,7 +276,8 @@ fn nothing_that_a_repository_names_is_run() {
     // An object of the commit is missing, so that git would fetch it.
     let blob =
         repository.git(&["rev-parse", &format!("HEAD:{}", "./odd \"näme\"\n*/images/one/images.yaml")]);
-    fs::remove_file(repository.folder.path().join(".git/objects").join(&blob[..2]).join(&blob[2..])).unwrap();
+    fs::remove_file(repository.directory.path().join(".git/objects").join(&blob[..2]).join(&blob[2..]))
+        .unwrap();
     let _ = fs::remove_file(&trace);
     let result = repository.limited(&revision("HEAD"));
     assert!(matches!(result, Err(DiffError::Failed { .. } | DiffError::Unexpected { .. })), "{result:?}");

@@ -19,30 +19,30 @@ struct Added {
 
 impl Added {
     fn since_last_commit(repository: &Repository) -> Self {
-        let folder = repository.folder.path();
+        let directory = repository.directory.path();
         let limited = limited(repository);
         let commit = &repository.git(&["rev-parse", "HEAD"])[..12];
         let shown = |lines: String| lines.replace(commit, "<commit>");
         Self {
             promotions: promotions(&limited),
-            warnings: shown(lines_below(folder, &limited.warnings)),
-            rejected: shown(lines_below(folder, limited.rejected.iter())),
+            warnings: shown(lines_below(directory, &limited.warnings)),
+            rejected: shown(lines_below(directory, limited.rejected.iter())),
         }
     }
 }
 
 fn limited(repository: &Repository) -> Manifests {
-    let folder = repository.folder.path();
-    limit_to_added(thin(folder), folder, &Base::Revision("HEAD".to_owned()))
+    let directory = repository.directory.path();
+    limit_to_added(thin(directory), directory, &Base::Revision("HEAD".to_owned()))
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Returns the added edges of a project with a valid source and with these images before and after.
 fn between(before: &str, after: &str) -> Added {
     let repository = Repository::new();
-    write_thin(repository.folder.path(), "p", REGISTRIES, before);
+    write_thin(repository.directory.path(), "p", REGISTRIES, before);
     repository.commit();
-    write_thin(repository.folder.path(), "p", REGISTRIES, after);
+    write_thin(repository.directory.path(), "p", REGISTRIES, after);
     Added::since_last_commit(&repository)
 }
 
@@ -59,9 +59,9 @@ fn the_shapes_of_two_commits_add_what_they_should() {
         ),
     ] {
         let repository = Repository::new();
-        copy(&data(&format!("shapes/{shape}/before")), repository.folder.path());
+        copy(&data(&format!("shapes/{shape}/before")), repository.directory.path());
         repository.commit();
-        copy(&data(&format!("shapes/{shape}/after")), repository.folder.path());
+        copy(&data(&format!("shapes/{shape}/after")), repository.directory.path());
         assert_eq!(edges(&limited(&repository)).into_iter().collect::<Vec<_>>(), expected, "{shape}");
     }
 }
@@ -131,10 +131,10 @@ fn edges_of_an_unparsable_base_are_reported_and_not_promoted() {
 #[test]
 fn edges_of_a_file_that_was_no_yaml_are_known_where_another_project_had_them() {
     let repository = Repository::new();
-    write_thin(repository.folder.path(), "p", REGISTRIES, "[");
-    write_thin(repository.folder.path(), "q", REGISTRIES, &image("a", &[('a', "x")]));
+    write_thin(repository.directory.path(), "p", REGISTRIES, "[");
+    write_thin(repository.directory.path(), "q", REGISTRIES, &image("a", &[('a', "x")]));
     repository.commit();
-    write_thin(repository.folder.path(), "p", REGISTRIES, &image("a", &[('a', "x")]));
+    write_thin(repository.directory.path(), "p", REGISTRIES, &image("a", &[('a', "x")]));
     let added = Added::since_last_commit(&repository);
     assert!(added.promotions.is_empty() && added.rejected.is_empty(), "{}", added.rejected);
 }
@@ -151,9 +151,9 @@ fn a_file_that_is_no_yaml_before_and_after_is_a_warning_only_where_nothing_in_it
 fn a_project_with_invalid_registries_in_the_base_promotes_only_edges_that_are_surely_new() {
     let repository = Repository::new();
     let old = image("a", &[('a', "x")]);
-    write_thin(repository.folder.path(), "p", &format!("{REGISTRIES}oops: 1\n"), &old);
+    write_thin(repository.directory.path(), "p", &format!("{REGISTRIES}oops: 1\n"), &old);
     repository.commit();
-    write_thin(repository.folder.path(), "p", REGISTRIES, &(old + &image("b", &[('b', "y")])));
+    write_thin(repository.directory.path(), "p", REGISTRIES, &(old + &image("b", &[('b', "y")])));
     let added = Added::since_last_commit(&repository);
     assert_eq!(added.promotions, ["b@b:y"]);
     insta::assert_snapshot!(added.rejected, @"images/p/images.yaml: 1 edge of this project cannot be promoted: it is not known whether it was added since commit <commit>, where <commit>:manifests/p/promoter-manifest.yaml:5:1: unknown field `oops`");
@@ -162,13 +162,13 @@ fn a_project_with_invalid_registries_in_the_base_promotes_only_edges_that_are_su
 #[test]
 fn a_project_that_the_base_has_not_is_all_new() {
     let repository = Repository::new();
-    let folder = repository.folder.path();
-    write(&folder.join("images/half/images.yaml"), "[");
-    write(&folder.join("manifests/other/promoter-manifest.yaml"), REGISTRIES);
+    let directory = repository.directory.path();
+    write(&directory.join("images/half/images.yaml"), "[");
+    write(&directory.join("manifests/other/promoter-manifest.yaml"), REGISTRIES);
     repository.commit();
     for project in ["half", "other", "whole"] {
         write_thin(
-            folder,
+            directory,
             project,
             &REGISTRIES.replace("gcr.io/p", &format!("gcr.io/{project}")),
             &image("a", &[('a', "x")]),
@@ -181,7 +181,7 @@ fn a_project_that_the_base_has_not_is_all_new() {
 #[test]
 fn a_plain_base_is_read_as_far_as_it_can_be() {
     let repository = Repository::new();
-    let file = repository.folder.path().join("plain.yaml");
+    let file = repository.directory.path().join("plain.yaml");
     let text = |images: &str| format!("{REGISTRIES}images:\n{images}");
     write(&file, text(&(image("a", &[('a', "x")]) + &image("b", &[('b', "-y")]))));
     repository.commit();
@@ -195,13 +195,16 @@ fn a_plain_base_is_read_as_far_as_it_can_be() {
 #[test]
 fn links_between_projects_are_followed_in_the_base_too() {
     let repository = Repository::new();
-    let folder = repository.folder.path();
-    write_thin(folder, "one", REGISTRIES, &image("a", &[('a', "x")]));
-    fs::create_dir_all(folder.join("images/two")).unwrap();
-    symlink("one", folder.join("manifests/linked")).unwrap();
-    symlink("one", folder.join("images/linked")).unwrap();
-    symlink("../one/images.yaml", folder.join("images/two/images.yaml")).unwrap();
-    write(&folder.join("manifests/two/promoter-manifest.yaml"), REGISTRIES.replace("gcr.io/p", "gcr.io/q"));
+    let directory = repository.directory.path();
+    write_thin(directory, "one", REGISTRIES, &image("a", &[('a', "x")]));
+    fs::create_dir_all(directory.join("images/two")).unwrap();
+    symlink("one", directory.join("manifests/linked")).unwrap();
+    symlink("one", directory.join("images/linked")).unwrap();
+    symlink("../one/images.yaml", directory.join("images/two/images.yaml")).unwrap();
+    write(
+        &directory.join("manifests/two/promoter-manifest.yaml"),
+        REGISTRIES.replace("gcr.io/p", "gcr.io/q"),
+    );
     repository.commit();
     let added = Added::since_last_commit(&repository);
     assert!(
@@ -211,7 +214,7 @@ fn links_between_projects_are_followed_in_the_base_too() {
         added.rejected
     );
 
-    write_thin(folder, "one", REGISTRIES, &image("a", &[('a', "x, y")]));
+    write_thin(directory, "one", REGISTRIES, &image("a", &[('a', "x, y")]));
     let added = edges(&limited(&repository)).into_iter().collect::<Vec<_>>();
     assert_eq!(added, ["gcr.io/p/a:y@a", "gcr.io/q/a:y@a"]);
 }
@@ -220,9 +223,9 @@ fn links_between_projects_are_followed_in_the_base_too() {
 fn a_link_of_the_base_that_leads_out_or_in_circles_is_not_taken_for_an_absent_file() {
     for target in ["../../../outside.yaml", "/etc/images.yaml", "images.yaml"] {
         let repository = Repository::new();
-        let folder = repository.folder.path();
-        write_thin(folder, "p", REGISTRIES, "[]");
-        let link = folder.join("images/p/images.yaml");
+        let directory = repository.directory.path();
+        write_thin(directory, "p", REGISTRIES, "[]");
+        let link = directory.join("images/p/images.yaml");
         fs::remove_file(&link).unwrap();
         symlink(target, &link).unwrap();
         repository.commit();
@@ -240,25 +243,25 @@ fn a_link_of_the_base_that_leads_out_or_in_circles_is_not_taken_for_an_absent_fi
 #[test]
 fn without_changes_all_errors_are_old() {
     let repository = Repository::new();
-    write_thin(repository.folder.path(), "p", REGISTRIES, &bad_lines());
+    write_thin(repository.directory.path(), "p", REGISTRIES, &bad_lines());
     repository.commit();
-    let folder = repository.folder.path();
-    let limited = limit_to_added(thin(folder), folder, &Base::Since("1 day".to_owned())).unwrap();
+    let directory = repository.directory.path();
+    let limited = limit_to_added(thin(directory), directory, &Base::Since("1 day".to_owned())).unwrap();
     assert_eq!((limited.warnings.len(), limited.rejected.count(), limited.manifests.len()), (3, 0, 0));
 }
 
 #[test]
 fn a_policy_that_was_wrong_before_and_is_wrong_now_is_a_warning_where_the_project_did_not_change() {
     let repository = Repository::new();
-    let folder = repository.folder.path();
+    let directory = repository.directory.path();
     let wrong = format!("{REGISTRIES}provenance:\n  mode: reqiure\n");
-    write_thin(folder, "above", &wrong, &image("a", &[('a', "x")]));
+    write_thin(directory, "above", &wrong, &image("a", &[('a', "x")]));
     let below = REGISTRIES.replace("gcr.io/s", "gcr.io/s/below").replace("gcr.io/p", "gcr.io/q");
-    write_thin(folder, "below", &below, &image("b", &[('b', "x")]));
+    write_thin(directory, "below", &below, &image("b", &[('b', "x")]));
     repository.commit();
     let added = Added::since_last_commit(&repository);
     assert_eq!((added.warnings.lines().count(), added.rejected.as_str()), (2, ""));
-    write_thin(folder, "below", &below, &image("b", &[('b', "x, y")]));
+    write_thin(directory, "below", &below, &image("b", &[('b', "x, y")]));
     let added = Added::since_last_commit(&repository);
     assert!(added.promotions.is_empty());
     assert!(added.rejected.contains("this project is left out"), "what it adds is lost: {}", added.rejected);

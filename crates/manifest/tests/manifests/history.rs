@@ -72,10 +72,10 @@ fn expand(model: &Model) -> BTreeSet<Edge> {
 }
 
 /// Writes the files of a model, and nothing else.
-fn write(folder: &Path, model: &Model) {
+fn write(directory: &Path, model: &Model) {
     for top in ["manifests", "images"] {
-        let _ = std::fs::remove_dir_all(folder.join(top));
-        std::fs::create_dir_all(folder.join(top)).unwrap();
+        let _ = std::fs::remove_dir_all(directory.join(top));
+        std::fs::create_dir_all(directory.join(top)).unwrap();
     }
     for (name, project) in model {
         let ordered = |mut lines: Vec<String>| {
@@ -106,7 +106,7 @@ fn write(folder: &Path, model: &Model) {
             images => images,
         };
         let ends = |text: String| if project.style % 5 == 1 { text.replace('\n', "\r\n") } else { text };
-        write_thin(folder, name, &ends(registries), &ends(images));
+        write_thin(directory, name, &ends(registries), &ends(images));
     }
 }
 
@@ -193,7 +193,7 @@ fn history(repository: &Repository) -> Vec<Commit> {
         (0..5).map(|number| (format!("project-{number}"), new_project(&mut numbers, number))).collect();
     let mut commits: Vec<Commit> = Vec::new();
     let save = |model: &Model, commits: &mut Vec<Commit>| {
-        write(repository.folder.path(), model);
+        write(repository.directory.path(), model);
         commits.push((repository.commit(), model.clone()));
     };
     save(&model, &mut commits);
@@ -259,8 +259,9 @@ fn expected(now: &BTreeSet<Edge>, before: &BTreeSet<Edge>) -> Found {
 }
 
 /// Counts the references of findings. A finding names the first one, and the number of the others.
-fn found(folder: &Path, base: &Base) -> Found {
-    let linted = lint(&Target::Thin { folder: folder.to_owned(), projects: None }, Some(base), &[]).unwrap();
+fn found(directory: &Path, base: &Base) -> Found {
+    let linted =
+        lint(&Target::Thin { directory: directory.to_owned(), projects: None }, Some(base), &[]).unwrap();
     let mut found = Found::default();
     for finding in &linted.findings {
         let count = match finding.rule {
@@ -282,7 +283,7 @@ fn found(folder: &Path, base: &Base) -> Found {
 #[test]
 fn over_a_history_of_200_commits_every_diff_is_that_of_the_model() {
     let repository = Repository::new();
-    let folder = repository.folder.path();
+    let directory = repository.directory.path();
     let commits = history(&repository);
     assert_eq!(commits.len(), COMMITS);
     let merges = repository.git(&["rev-list", "--merges", "--count", "main"]);
@@ -294,7 +295,7 @@ fn over_a_history_of_200_commits_every_diff_is_that_of_the_model() {
         let (commit, model) = &commits[head];
         repository.git(&["checkout", "--quiet", "--detach", commit]);
         let now = expand(model);
-        let manifests = thin(folder);
+        let manifests = thin(directory);
         assert_eq!(read(&manifests), now, "commit {head}");
         let neighbours = [head.saturating_sub(1), head.saturating_sub(4), head];
         let bases: BTreeSet<usize> =
@@ -303,11 +304,11 @@ fn over_a_history_of_200_commits_every_diff_is_that_of_the_model() {
             let (commit, model) = &commits[base];
             let before = expand(model);
             let commit = Base::Revision(commit.clone());
-            let limited = limit_to_added(manifests.clone(), folder, &commit).unwrap();
+            let limited = limit_to_added(manifests.clone(), directory, &commit).unwrap();
             let wanted: BTreeSet<Edge> = now.difference(&before).cloned().collect();
             assert_eq!(read(&limited), wanted, "from {base} to {head}");
             let expected = expected(&now, &before);
-            assert_eq!(found(folder, &commit), expected, "from {base} to {head}");
+            assert_eq!(found(directory, &commit), expected, "from {base} to {head}");
             pairs += 1;
             added += wanted.len();
             total.moved += expected.moved;

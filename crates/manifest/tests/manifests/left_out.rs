@@ -12,11 +12,11 @@ use crate::support::{
 };
 
 /// Creates two projects with different sources. One of them has these images.
-fn folder(images: &str) -> TempDir {
-    let folder = TempDir::new().unwrap();
-    write_thin(folder.path(), "bad", REGISTRIES, images);
-    write_thin(folder.path(), "good", &other_registries(), &image("good", &[('f', "x")]));
-    folder
+fn directory(images: &str) -> TempDir {
+    let directory = TempDir::new().unwrap();
+    write_thin(directory.path(), "bad", REGISTRIES, images);
+    write_thin(directory.path(), "good", &other_registries(), &image("good", &[('f', "x")]));
+    directory
 }
 
 fn other_registries() -> String {
@@ -26,8 +26,8 @@ fn other_registries() -> String {
 /// Reads these images as those of the first of two projects. Returns its valid entries, and the faults. The other project
 /// must be read completely.
 fn read(images: &str) -> (Vec<String>, String) {
-    let folder = folder(images);
-    let manifests = thin(folder.path());
+    let directory = directory(images);
+    let manifests = thin(directory.path());
     let mut add = promotions(&manifests);
     assert_eq!(add.pop().as_deref(), Some("good@f:x"));
     assert!(manifests.rejected.iter().all(|fault| fault.severity() == Severity::Error));
@@ -35,7 +35,7 @@ fn read(images: &str) -> (Vec<String>, String) {
         "{REGISTRIES}images:\n{}",
         images.lines().map(|line| format!("{line}\n")).collect::<String>()
     );
-    let plain = folder.path().join("plain.yaml");
+    let plain = directory.path().join("plain.yaml");
     write(&plain, text);
     let is_wrong = load_plain(&plain).is_err();
     assert_eq!(
@@ -44,13 +44,13 @@ fn read(images: &str) -> (Vec<String>, String) {
         "plain ones are strict"
     );
     let prefix = "images/bad/images.yaml:";
-    (add, rejected(folder.path()).replace(prefix, ""))
+    (add, rejected(directory.path()).replace(prefix, ""))
 }
 
 #[test]
 fn a_typo_leaves_out_its_entry_and_nothing_of_other_projects() {
-    let folder = data("shapes/typo-in-one-project");
-    let found: Vec<String> = edges(&thin(&folder)).into_iter().collect();
+    let directory = data("shapes/typo-in-one-project");
+    let found: Vec<String> = edges(&thin(&directory)).into_iter().collect();
     assert_eq!(
         found,
         [
@@ -59,7 +59,7 @@ fn a_typo_leaves_out_its_entry_and_nothing_of_other_projects() {
             "us.registry.example/prod/pear/pear:v1@f",
         ]
     );
-    insta::assert_snapshot!(rejected(&folder), @"
+    insta::assert_snapshot!(rejected(&directory), @"
     images/apple/images.yaml:4:5: `sha256:2c3a4249d77070058649dbd822dcaf7957586fce428cfb2ca88b94741eda8b0` is not a digest: expected `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits
     images/apple/images.yaml:5:5: `ha256:f46dd28a5499d8efef0b8fb8ee1ec1c5a5e407c9381741d576ba8deb4f59ec3f` is not a digest: expected `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits
     images/apple/images.yaml:6:81: `v4\"` is not a tag: expected a letter, digit or `_`, then at most 127 letters, digits, `_`, `.` or `-`
@@ -68,13 +68,13 @@ fn a_typo_leaves_out_its_entry_and_nothing_of_other_projects() {
 
 #[test]
 fn images_without_digests_are_warnings_in_thin_manifests() {
-    let folder = data("shapes/image-without-digests");
-    let manifests = thin(&folder);
+    let directory = data("shapes/image-without-digests");
+    let manifests = thin(&directory);
     let found: Vec<String> = edges(&manifests).into_iter().collect();
     assert_eq!(found, ["us.registry.example/prod/apple/apple:v1@f"]);
     assert!(manifests.rejected.is_empty());
     assert!(manifests.warnings.iter().all(|warning| warning.severity() == Severity::Warning));
-    insta::assert_snapshot!(lines_below(&folder, &manifests.warnings), @"
+    insta::assert_snapshot!(lines_below(&directory, &manifests.warnings), @"
     images/apple/images.yaml:1:3: the image has no `dmap`
     images/apple/images.yaml:3:7: `dmap` is empty: it names no digests to promote
     ");
@@ -145,15 +145,15 @@ fn entries_of_a_repeated_digest_are_left_out_unless_they_agree() {
 fn a_file_of_images_that_cannot_be_read_leaves_out_its_project() {
     for bad in ["- name: [\n", "just a text", "{a: b}", "- name: a\n--- \n- name: b\n", "- \0", "- !secret x"]
     {
-        let folder = folder(bad);
-        assert_eq!(promotions(&thin(folder.path())), ["good@f:x"], "{bad}");
-        let faults = rejected(folder.path());
+        let directory = directory(bad);
+        assert_eq!(promotions(&thin(directory.path())), ["good@f:x"], "{bad}");
+        let faults = rejected(directory.path());
         assert!(faults.starts_with("images/bad/images.yaml") && faults.lines().count() == 1, "{faults}");
     }
-    let folder = folder("");
-    fs::remove_file(folder.path().join("images/bad/images.yaml")).unwrap();
-    assert_eq!(promotions(&thin(folder.path())), ["good@f:x"]);
-    assert!(rejected(folder.path()).contains("there is no such file"));
+    let directory = directory("");
+    fs::remove_file(directory.path().join("images/bad/images.yaml")).unwrap();
+    assert_eq!(promotions(&thin(directory.path())), ["good@f:x"]);
+    assert!(rejected(directory.path()).contains("there is no such file"));
 }
 
 #[test]
@@ -169,10 +169,10 @@ fn anything_wrong_with_registries_leaves_out_their_project() {
         "registries:\n- {name: gcr.io/s, src: true}\n- {name: gcr.io/t, src: true}\n",
         "registries:\n- {name: gcr.io/s, src: true}\n- {name: gcr.io/p}\nimages: []\n",
     ] {
-        let folder = folder(&image("a", &[('a', "x")]));
-        write(&folder.path().join("manifests/bad/promoter-manifest.yaml"), bad);
-        assert_eq!(promotions(&thin(folder.path())), ["good@f:x"], "{bad}");
-        let faults = rejected(folder.path());
+        let directory = directory(&image("a", &[('a', "x")]));
+        write(&directory.path().join("manifests/bad/promoter-manifest.yaml"), bad);
+        assert_eq!(promotions(&thin(directory.path())), ["good@f:x"], "{bad}");
+        let faults = rejected(directory.path());
         let is_there = |line: &str| line.starts_with("manifests/bad/promoter-manifest.yaml");
         assert!(!faults.is_empty() && faults.lines().all(is_there), "{faults}");
     }
@@ -180,9 +180,9 @@ fn anything_wrong_with_registries_leaves_out_their_project() {
 
 #[test]
 fn rejected_entries_are_reported_with_file_and_position() {
-    let folder = folder(&(image("A", &[('a', "-x")]) + &image("b", &[('b', "x, -y, .z")])));
-    write_thin(folder.path(), "also", "registries: {}\n", &image("c", &[('c', "-x")]));
-    let manifests = thin(folder.path());
+    let directory = directory(&(image("A", &[('a', "-x")]) + &image("b", &[('b', "x, -y, .z")])));
+    write_thin(directory.path(), "also", "registries: {}\n", &image("c", &[('c', "-x")]));
+    let manifests = thin(directory.path());
     let places: Vec<_> = manifests.rejected.iter().map(|fault| (fault.file(), fault.position())).collect();
     assert_eq!(places.len(), 6);
     assert!(places.is_sorted(), "{places:?}");
@@ -191,10 +191,10 @@ fn rejected_entries_are_reported_with_file_and_position() {
 
 #[test]
 fn faults_of_the_tree_as_a_whole_still_stop_everything() {
-    let folder = folder(&image("A", &[('a', "x")]));
-    fs::rename(folder.path().join("images"), folder.path().join("imgs")).unwrap();
-    assert!(manifest::load_thin(folder.path()).is_err());
-    assert!(manifest::load_thin(Path::new("no-such-folder")).is_err());
+    let directory = directory(&image("A", &[('a', "x")]));
+    fs::rename(directory.path().join("images"), directory.path().join("imgs")).unwrap();
+    assert!(manifest::load_thin(directory.path()).is_err());
+    assert!(manifest::load_thin(Path::new("no-such-directory")).is_err());
 }
 
 proptest! {
@@ -205,17 +205,17 @@ proptest! {
         with in prop::collection::vec(prop::sample::select(b"\n\t \"':,-?&*!|>%@`[]{}#x\0\xff".to_vec()), 0..6),
         is_images in any::<bool>(),
     ) {
-        let folder = folder(&(image("a", &[('a', "x, y"), ('b', "")]) + &image("b", &[('c', "z")])));
-        let whole = promotions(&thin(folder.path()));
+        let directory = directory(&(image("a", &[('a', "x, y"), ('b', "")]) + &image("b", &[('c', "z")])));
+        let whole = promotions(&thin(directory.path()));
         let file = if is_images { "images/bad/images.yaml" } else { "manifests/bad/promoter-manifest.yaml" };
-        let file = folder.path().join(file);
+        let file = directory.path().join(file);
         let mut damaged = fs::read(&file).unwrap();
         let start = at % damaged.len();
         let end = (start + length).min(damaged.len());
         damaged.splice(start..end, with);
         let is_text = std::str::from_utf8(&damaged).is_ok_and(|text| !text.contains('\0'));
         write(&file, damaged);
-        let manifests = thin(folder.path());
+        let manifests = thin(directory.path());
         let read = promotions(&manifests);
         // A registries file that is not text may declare a policy for any source.
         prop_assert!(read.contains(&"good@f:x".to_owned()) || !is_images && !is_text);

@@ -21,12 +21,12 @@ impl World {
     }
 
     fn thin(&self, project: &str, registries: &str, images: &str) {
-        write_thin(self.repository.folder.path(), project, registries, images);
+        write_thin(self.repository.directory.path(), project, registries, images);
     }
 
     fn lint(&self, base: &str) -> Result<Linted, DiffError> {
-        let folder = self.repository.folder.path().to_owned();
-        lint(&Target::Thin { folder, projects: None }, Some(&Base::Revision(base.to_owned())), &[])
+        let directory = self.repository.directory.path().to_owned();
+        lint(&Target::Thin { directory, projects: None }, Some(&Base::Revision(base.to_owned())), &[])
     }
 
     /// Returns what is found since `HEAD`, with digests shortened.
@@ -37,7 +37,8 @@ impl World {
         // Digests are written without quotes here.
         let findings: Vec<_> =
             found.findings.into_iter().filter(|finding| finding.rule.name() != "unquoted-digest").collect();
-        let mut messages = messages(self.repository.folder.path(), &findings).replace(&commit[..12], "BASE");
+        let mut messages =
+            messages(self.repository.directory.path(), &findings).replace(&commit[..12], "BASE");
         for digit in "abcd".chars() {
             messages = messages.replace(&digest(digit), &format!("@{digit}"));
         }
@@ -56,8 +57,8 @@ fn a_tag_that_would_move_is_an_error_and_names_both_digests_and_both_places() {
     ");
     // A change of the project's name is no excuse.
     for kind in ["manifests", "images"] {
-        let folder = world.repository.folder.path().join(kind);
-        fs::rename(folder.join("one"), folder.join("two")).unwrap();
+        let directory = world.repository.directory.path().join(kind);
+        fs::rename(directory.join("one"), directory.join("two")).unwrap();
     }
     assert!(world.messages().contains("error tag-moved images/two/images.yaml:5:"), "{}", world.messages());
 }
@@ -194,7 +195,7 @@ fn an_ambiguous_entry_of_the_base_does_not_hide_a_tag_that_moved() {
 #[test]
 fn a_plain_manifest_is_compared_too_and_a_missing_one_is_new() {
     let repository = Repository::new();
-    let path = repository.folder.path().join("manifest.yaml");
+    let path = repository.directory.path().join("manifest.yaml");
     let check = || {
         let found =
             lint(&Target::Plain(path.clone()), Some(&Base::Revision("HEAD".to_owned())), &[]).unwrap();
@@ -230,7 +231,7 @@ fn a_base_that_cannot_be_read_is_an_error_and_no_absence() {
     }
     let elsewhere = tempfile::TempDir::new().unwrap();
     write_thin(elsewhere.path(), "one", REGISTRIES, "[]\n");
-    let target = Target::Thin { folder: elsewhere.path().to_owned(), projects: None };
+    let target = Target::Thin { directory: elsewhere.path().to_owned(), projects: None };
     let found = lint(&target, Some(&Base::Revision("HEAD".to_owned())), &[]);
     assert!(matches!(found, Err(DiffError::NotARepository(_))), "{found:?}");
     assert!(lint(&target, None, &[]).unwrap().findings.is_empty());

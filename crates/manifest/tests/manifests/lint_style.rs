@@ -15,21 +15,21 @@ pub(crate) fn check(path: &Path) -> Linted {
     lint(target, None, &[]).unwrap()
 }
 
-/// Returns findings as `rule file:line:column: message`, with paths below a folder.
-pub(crate) fn messages(folder: &Path, findings: &[Finding]) -> String {
+/// Returns findings as `rule file:line:column: message`, with paths below a directory.
+pub(crate) fn messages(directory: &Path, findings: &[Finding]) -> String {
     let line = |finding: &Finding| {
         let level = if finding.is_error() { "error" } else { "warning" };
         format!("{level} {} {}", finding.rule.name(), finding.diagnostic)
     };
-    lines_below(folder, findings.iter().map(line))
+    lines_below(directory, findings.iter().map(line))
 }
 
 /// Checks an images file. Returns the names of the violated rules, and the fixed text.
 fn fixed(images: &str) -> (Vec<&'static str>, String) {
-    let folder = TempDir::new().unwrap();
-    write_thin(folder.path(), "app", REGISTRIES, images);
-    let found = check(folder.path());
-    let before = edges(&thin(folder.path()));
+    let directory = TempDir::new().unwrap();
+    write_thin(directory.path(), "app", REGISTRIES, images);
+    let found = check(directory.path());
+    let before = edges(&thin(directory.path()));
     let rules = found.findings.iter().map(|finding| finding.rule.name()).collect();
     let mut text = images.to_owned();
     for file in found.fixed() {
@@ -38,7 +38,7 @@ fn fixed(images: &str) -> (Vec<&'static str>, String) {
         fs::write(&file.path, &file.after).unwrap();
         text = String::from_utf8(file.after).unwrap();
     }
-    assert_eq!(edges(&thin(folder.path())), before, "{text}");
+    assert_eq!(edges(&thin(directory.path())), before, "{text}");
     (rules, text)
 }
 
@@ -56,17 +56,17 @@ fn yaml(text: &str) -> String {
 
 #[test]
 fn manifests_in_kubernetes_style_have_no_findings() {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     for (project, images) in [("coredns", "coredns"), ("kubernetes", ""), ("sp-operator", "")] {
         let registries = fs::read_to_string(data(&format!("k8s/{project}-promoter-manifest.yaml"))).unwrap();
         let images = match images {
             "" => "[]\n".to_owned(),
             images => fs::read_to_string(data(&format!("k8s/{images}-images.yaml"))).unwrap(),
         };
-        write_thin(folder.path(), project, &registries, &images);
+        write_thin(directory.path(), project, &registries, &images);
     }
-    let found = check(folder.path());
-    assert_eq!(messages(folder.path(), &found.findings), "");
+    let found = check(directory.path());
+    assert_eq!(messages(directory.path(), &found.findings), "");
     assert_eq!((found.files, found.errors(), found.warnings()), (6, 0, 0));
 }
 
@@ -162,11 +162,11 @@ fn entries_that_cannot_be_moved_safely_are_reported_and_not_moved() {
         ("-\n  name: b\n  dmap: {@b: []}\n-\n  name: a\n  dmap: {@a: []}\n", "lines of their own"),
         ("- name: b\n  dmap:\n    ? @b\n    : [z]\n    ? @a\n    : [a]\n", "lines of their own"),
     ] {
-        let folder = TempDir::new().unwrap();
-        write_thin(folder.path(), "app", REGISTRIES, &yaml(images));
-        let found = check(folder.path());
+        let directory = TempDir::new().unwrap();
+        write_thin(directory.path(), "app", REGISTRIES, &yaml(images));
+        let found = check(directory.path());
         let [finding] = &found.findings[..] else {
-            panic!("{why}: {}", messages(folder.path(), &found.findings));
+            panic!("{why}: {}", messages(directory.path(), &found.findings));
         };
         assert!(finding.fix.is_empty() && finding.rule.name().starts_with("unsorted"), "{why}");
         let advice = finding.diagnostic.advice().unwrap();
@@ -188,7 +188,7 @@ fn an_entry_that_is_invalid_has_no_place_and_its_list_is_not_sorted() {
 
 #[test]
 fn deprecated_fields_and_registry_spellings_are_reported_and_fixed_in_all_projects() {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     let manifests = [
         (
             "a",
@@ -203,9 +203,9 @@ fn deprecated_fields_and_registry_spellings_are_reported_and_fixed_in_all_projec
             "registries:\n- name: gcr.io/s\n  src: true\n- name: eu.gcr.io/p\n- name: eu.gcr.io/p\n- name: https://eu.gcr.io/p\n",
         ),
     ];
-    manifests.iter().for_each(|(name, text)| write_thin(folder.path(), name, text, "[]\n"));
-    let found = check(folder.path());
-    insta::assert_snapshot!(messages(folder.path(), &found.findings), @r"
+    manifests.iter().for_each(|(name, text)| write_thin(directory.path(), name, text, "[]\n"));
+    let found = check(directory.path());
+    insta::assert_snapshot!(messages(directory.path(), &found.findings), @r"
     warning deprecated-field manifests/a/promoter-manifest.yaml:1:1: the field `imagesPath` is deprecated and has no effect: the images of the project `NAME` are in `images/NAME/images.yaml`
     warning registry-spelling manifests/b/promoter-manifest.yaml:2:9: the registry `GCR.io/s` is elsewhere written `gcr.io/s`
     warning registry-spelling manifests/b/promoter-manifest.yaml:4:9: the registry `eu.gcr.io/p/` is elsewhere written `eu.gcr.io/p`
@@ -227,20 +227,20 @@ fn deprecated_fields_and_registry_spellings_are_reported_and_fixed_in_all_projec
             ("registries:\n- name: \"gcr.io/s\"\n  src: true\n- name: eu.gcr.io/p # trailing\nimagesPath: y # why\n".to_owned(), 2),
         ]
     );
-    let [target] = &targets([folder.path()])[..] else { panic!("one target") };
+    let [target] = &targets([directory.path()])[..] else { panic!("one target") };
     let allowed = lint(target, None, &[Rule::RegistrySpelling]).unwrap();
     assert_eq!((allowed.warnings(), allowed.fixed().len()), (2, 1));
 }
 
 #[test]
 fn a_plain_manifest_is_checked_as_a_whole() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("manifest.yaml");
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("manifest.yaml");
     let images =
         yaml("images:\n- name: b\n  dmap:\n    @b: [x]\n- name: a\n  dmap:\n    @a: [y, x]\n    @b: [y]\n");
     write(&path, format!("{REGISTRIES}{images}"));
     let found = check(&path);
-    insta::assert_snapshot!(messages(folder.path(), &found.findings), @r"
+    insta::assert_snapshot!(messages(directory.path(), &found.findings), @r"
     warning unsorted-images manifest.yaml:9:9: images are not sorted by name: `a` comes after `b`
     warning unsorted-tags manifest.yaml:11:84: the tags are not sorted: `x` comes after `y`
     error overlap manifest.yaml:12:81: gcr.io/p/a:y would be sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb here and sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa at manifest.yaml:11:81
@@ -253,20 +253,20 @@ fn a_plain_manifest_is_checked_as_a_whole() {
 
 #[test]
 fn a_file_of_a_tree_selects_its_project() {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     let overlapping = |digit: char| yaml(&format!("- name: b\n  dmap:\n    @{digit}: [y, x]\n"));
-    write_thin(folder.path(), "one", REGISTRIES, &overlapping('a'));
-    write_thin(folder.path(), "two", REGISTRIES, &overlapping('b'));
-    write_thin(folder.path(), "three", &REGISTRIES.replace("/p", "/q"), &overlapping('b'));
+    write_thin(directory.path(), "one", REGISTRIES, &overlapping('a'));
+    write_thin(directory.path(), "two", REGISTRIES, &overlapping('b'));
+    write_thin(directory.path(), "three", &REGISTRIES.replace("/p", "/q"), &overlapping('b'));
     let rules = |projects: &[&str]| -> Vec<String> {
         let paths: Vec<_> = projects
             .iter()
-            .map(|project| folder.path().join("images").join(project).join("images.yaml"))
+            .map(|project| directory.path().join("images").join(project).join("images.yaml"))
             .collect();
         let targets = targets(paths.iter().map(|path| &**path));
         assert_eq!(targets.len(), 1, "{targets:?}");
         let found = lint(&targets[0], None, &[]).unwrap();
-        let messages = messages(folder.path(), &found.findings);
+        let messages = messages(directory.path(), &found.findings);
         messages.lines().map(|line| line.split(':').next().unwrap().to_owned()).collect()
     };
     let overlap = "error overlap images/two/images.yaml";
@@ -274,20 +274,25 @@ fn a_file_of_a_tree_selects_its_project() {
     // The overlap stands in the other project's file, and is about this one too.
     assert_eq!(rules(&["one"]), ["warning unsorted-tags images/one/images.yaml", overlap, overlap]);
     assert_eq!(rules(&["one", "three"]).len(), 4);
-    let whole = targets([folder.path(), &folder.path().join("images/one/images.yaml")]);
+    let whole = targets([directory.path(), &directory.path().join("images/one/images.yaml")]);
     assert!(matches!(&whole[..], [Target::Thin { projects: None, .. }]), "{whole:?}");
 }
 
 #[test]
 fn many_flaws_of_a_file_are_counted_and_fixed() {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     let rows = (0..1_200).map(|number| format!("    sha256:{number:064}: [v{number:04}]\n"));
-    write_thin(folder.path(), "a", REGISTRIES, &format!("- name: a\n  dmap:\n{}", rows.collect::<String>()));
-    let found = check(folder.path());
+    write_thin(
+        directory.path(),
+        "a",
+        REGISTRIES,
+        &format!("- name: a\n  dmap:\n{}", rows.collect::<String>()),
+    );
+    let found = check(directory.path());
     assert_eq!((found.findings.len(), found.more_warnings, found.warnings()), (1_000, 200, 1_200));
     let fixed = found.fixed();
     assert_eq!(fixed[0].as_ref().unwrap().fixed, 1_200);
-    let [target] = &targets([folder.path()])[..] else { panic!("one target") };
+    let [target] = &targets([directory.path()])[..] else { panic!("one target") };
     let allowed = lint(target, None, &[Rule::UnquotedDigest]).unwrap();
     assert_eq!((allowed.warnings(), allowed.fixed().len()), (0, 0));
 }
@@ -332,9 +337,9 @@ proptest! {
         let text = yaml(&pieces.concat()).replace("BARE", &"f".repeat(64));
         let text = if windows { text.replace("\r\n", "\n").replace('\n', "\r\n") } else { text };
         let text = if ends { text } else { text.trim_end().to_owned() };
-        let folder = TempDir::new().unwrap();
-        write_thin(folder.path(), "app", REGISTRIES, &text);
-        let found = check(folder.path());
+        let directory = TempDir::new().unwrap();
+        write_thin(directory.path(), "app", REGISTRIES, &text);
+        let found = check(directory.path());
         for file in found.fixed() {
             // Nothing that lint calls fixable is refused by the check that follows the fix.
             let file = file.map_err(TestCaseError::fail)?;
@@ -349,7 +354,7 @@ proptest! {
                 prop_assert_eq!(sorted(&text), sorted(&after), "lines move as a whole");
             }
             fs::write(&file.path, &file.after).unwrap();
-            let again = check(folder.path());
+            let again = check(directory.path());
             prop_assert!(again.fixed().is_empty(), "{}", after);
             prop_assert!(again.findings.iter().all(|finding| finding.fix.is_empty()), "{}", after);
         }

@@ -5,8 +5,8 @@
 mod added;
 mod checkout;
 mod diff;
+mod directory;
 mod earlier;
-mod folder;
 mod golden;
 mod history;
 mod left_out;

@@ -17,20 +17,20 @@ const POLICY: &str = r"provenance:
   sources: [github.com/org/repo]
 ";
 
-/// Creates a folder of projects, each with its source, the text after its registries, and an image of the project's name.
-fn folder(projects: &[(&str, &str, &str)]) -> TempDir {
-    let folder = TempDir::new().unwrap();
+/// Creates a directory of projects, each with its source, the text after its registries, and an image of the project's name.
+fn directory(projects: &[(&str, &str, &str)]) -> TempDir {
+    let directory = TempDir::new().unwrap();
     for (name, source, block) in projects {
         let registries =
             REGISTRIES.replace("gcr.io/s", source).replace("gcr.io/p", &format!("gcr.io/p/{name}"));
-        write_thin(folder.path(), name, &format!("{registries}{block}"), &image(name, &[('a', "x")]));
+        write_thin(directory.path(), name, &format!("{registries}{block}"), &image(name, &[('a', "x")]));
     }
-    folder
+    directory
 }
 
 /// Returns the promoted projects.
-fn promoted(folder: &TempDir) -> Vec<String> {
-    thin(folder.path()).manifests.iter().map(|manifest| manifest.name.to_string()).collect()
+fn promoted(directory: &TempDir) -> Vec<String> {
+    thin(directory.path()).manifests.iter().map(|manifest| manifest.name.to_string()).collect()
 }
 
 fn mode_of(manifests: &Manifests, repository: &str) -> Option<Mode> {
@@ -47,27 +47,27 @@ fn a_wrong_policy_leaves_out_all_projects_that_it_may_hold_for() {
         POLICY.replace("provenance:", "provenence:"),
         POLICY.lines().map(|line| format!("  {line}\n")).collect(),
     ] {
-        let folder = folder(&[
+        let directory = directory(&[
             ("a", "gcr.io/s", &wrong),
             ("b", "gcr.io/s", ""),
             ("c", "gcr.io/s/deep/below", ""),
             ("d", "gcr.io/sother", ""),
             ("e", "gcr.io/other", POLICY),
         ]);
-        assert_eq!(promoted(&folder), ["d", "e"], "{wrong}");
-        let faults = rejected(folder.path());
+        assert_eq!(promoted(&directory), ["d", "e"], "{wrong}");
+        let faults = rejected(directory.path());
         for project in ["b", "c"] {
             let left_out =
                 format!("manifests/{project}/promoter-manifest.yaml:2:3: this project is left out, because ");
             assert!(faults.contains(&left_out), "{wrong}: {faults}");
         }
     }
-    let folder = folder(&[
+    let directory = directory(&[
         ("a", "gcr.io/s", &POLICY.replace("require", "reqiure")),
         ("b", "gcr.io/s", ""),
         ("c", "gcr.io/s/below", ""),
     ]);
-    insta::assert_snapshot!(rejected(folder.path()), @"
+    insta::assert_snapshot!(rejected(directory.path()), @"
     manifests/a/promoter-manifest.yaml:6:9: `reqiure` is not a mode: expected `off`, `warn` or `require`
     manifests/b/promoter-manifest.yaml:2:3: this project is left out, because it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 may declare one and is wrong)
     manifests/c/promoter-manifest.yaml:2:3: this project is left out, because gcr.io/s/below lies below gcr.io/s, and it is not known which provenance policy holds there (manifests/a/promoter-manifest.yaml:6:3 may declare one and is wrong)
@@ -76,52 +76,53 @@ fn a_wrong_policy_leaves_out_all_projects_that_it_may_hold_for() {
 
 #[test]
 fn a_wrong_policy_leaves_out_the_images_of_a_wider_source_that_lie_below_it() {
-    let folder = folder(&[("a", "gcr.io/s/deep", &POLICY.replace("require", "reqiure"))]);
+    let directory = directory(&[("a", "gcr.io/s/deep", &POLICY.replace("require", "reqiure"))]);
     let images =
         image("deep/b", &[('b', "x")]) + &image("deeper", &[('c', "x")]) + &image("deep", &[('d', "x")]);
-    write_thin(folder.path(), "wide", REGISTRIES, &images);
-    assert_eq!(promotions(&thin(folder.path())), ["deeper@c:x"]);
+    write_thin(directory.path(), "wide", REGISTRIES, &images);
+    assert_eq!(promotions(&thin(directory.path())), ["deeper@c:x"]);
     assert!(
-        rejected(folder.path()).contains("images/wide/images.yaml: the image deep/b is left out, because ")
+        rejected(directory.path())
+            .contains("images/wide/images.yaml: the image deep/b is left out, because ")
     );
 }
 
 #[test]
 fn the_policy_of_a_project_with_other_errors_applies() {
     for is_images in [true, false] {
-        let folder = folder(&[("a", "gcr.io/s", POLICY), ("b", "gcr.io/s/below", "")]);
+        let directory = directory(&[("a", "gcr.io/s", POLICY), ("b", "gcr.io/s/below", "")]);
         if is_images {
-            write(&folder.path().join("images/a/images.yaml"), "[");
+            write(&directory.path().join("images/a/images.yaml"), "[");
         } else {
             let registries = format!("{REGISTRIES}- name: gcr.io/Wrong\n{POLICY}");
-            write(&folder.path().join("manifests/a/promoter-manifest.yaml"), registries);
+            write(&directory.path().join("manifests/a/promoter-manifest.yaml"), registries);
         }
-        assert_eq!(promoted(&folder), ["b"]);
-        assert_eq!(mode_of(&thin(folder.path()), "gcr.io/s/below/b"), Some(Mode::Require));
+        assert_eq!(promoted(&directory), ["b"]);
+        assert_eq!(mode_of(&thin(directory.path()), "gcr.io/s/below/b"), Some(Mode::Require));
     }
 }
 
 #[test]
 fn a_policy_in_a_file_that_is_no_yaml_is_not_lost() {
     let broken = format!("{POLICY}broken: [\n");
-    let folder =
-        folder(&[("a", "gcr.io/s", &broken), ("b", "gcr.io/s/below", ""), ("c", "gcr.io/other", "")]);
-    assert_eq!(promoted(&folder), ["c"]);
+    let directory =
+        directory(&[("a", "gcr.io/s", &broken), ("b", "gcr.io/s/below", ""), ("c", "gcr.io/other", "")]);
+    assert_eq!(promoted(&directory), ["c"]);
     let escaped = broken.replace("provenance", r#""pro\u0076enance""#);
-    write(&folder.path().join("manifests/a/promoter-manifest.yaml"), format!("{REGISTRIES}{escaped}"));
-    assert_eq!(promoted(&folder), ["c"]);
-    write(&folder.path().join("manifests/a/promoter-manifest.yaml"), format!("{REGISTRIES}broken: [\n"));
-    assert_eq!(promoted(&folder), ["b", "c"], "this one declares none");
+    write(&directory.path().join("manifests/a/promoter-manifest.yaml"), format!("{REGISTRIES}{escaped}"));
+    assert_eq!(promoted(&directory), ["c"]);
+    write(&directory.path().join("manifests/a/promoter-manifest.yaml"), format!("{REGISTRIES}broken: [\n"));
+    assert_eq!(promoted(&directory), ["b", "c"], "this one declares none");
 }
 
 #[test]
 fn a_policy_whose_source_is_not_known_may_hold_for_everything() {
-    let folder = folder(&[("a", "gcr.io/s", ""), ("b", "gcr.io/other", "")]);
-    let registries = folder.path().join("manifests/a/promoter-manifest.yaml");
+    let directory = directory(&[("a", "gcr.io/s", ""), ("b", "gcr.io/other", "")]);
+    let registries = directory.path().join("manifests/a/promoter-manifest.yaml");
     fs::remove_file(&registries).unwrap();
     symlink("/etc/promoter-manifest.yaml", &registries).unwrap();
-    assert!(promoted(&folder).is_empty());
-    let faults = rejected(folder.path());
+    assert!(promoted(&directory).is_empty());
+    let faults = rejected(directory.path());
     assert!(faults.contains("may declare a provenance policy for any source"), "{faults}");
     assert_eq!(faults.lines().count(), 2, "it is told once: {faults}");
 }
@@ -146,43 +147,43 @@ fn a_policy_without_a_source_that_can_be_read_may_hold_for_everything() {
         REGISTRIES.replace("gcr.io/s\n", "gcr.io/S\n"),
         REGISTRIES.replace("gcr.io/s\n", "gcr.io/s:latest\n"),
     ] {
-        let folder = folder(&[("b", "gcr.io/s", ""), ("c", "gcr.io/other", "")]);
+        let directory = directory(&[("b", "gcr.io/s", ""), ("c", "gcr.io/other", "")]);
         for broken in ["", "broken: [\n"] {
-            write_thin(folder.path(), "a", &format!("{registries}{POLICY}{broken}"), "[]\n");
-            let left = promoted(&folder);
+            write_thin(directory.path(), "a", &format!("{registries}{POLICY}{broken}"), "[]\n");
+            let left = promoted(&directory);
             assert!(!left.contains(&"b".to_owned()), "{registries}{broken}");
             assert!(left.is_empty() || !broken.is_empty(), "{registries}");
         }
     }
     // A registry with another fault still names the source.
-    let folder = folder(&[("b", "gcr.io/s", ""), ("c", "gcr.io/other", "")]);
+    let directory = directory(&[("b", "gcr.io/s", ""), ("c", "gcr.io/other", "")]);
     let registries = REGISTRIES.replace("  src: true\n", "  src: true\n  unknown: 1\n");
-    write_thin(folder.path(), "a", &format!("{registries}{POLICY}"), "[]\n");
-    assert_eq!(promoted(&folder), ["c"]);
+    write_thin(directory.path(), "a", &format!("{registries}{POLICY}"), "[]\n");
+    assert_eq!(promoted(&directory), ["c"]);
 }
 
 #[test]
 fn a_policy_is_not_lost_when_its_file_is_moved_too_deep() {
-    let folder = folder(&[("a", "gcr.io/s", ""), ("b", "gcr.io/s/below", "")]);
-    let deeper = folder.path().join("manifests/b/deeper/promoter-manifest.yaml");
+    let directory = directory(&[("a", "gcr.io/s", ""), ("b", "gcr.io/s/below", "")]);
+    let deeper = directory.path().join("manifests/b/deeper/promoter-manifest.yaml");
     write(&deeper, format!("{}{POLICY}", REGISTRIES.replace("gcr.io/s", "gcr.io/s/below")));
-    assert_eq!(promoted(&folder), ["a"], "it contradicts the other manifest of its source");
+    assert_eq!(promoted(&directory), ["a"], "it contradicts the other manifest of its source");
     write(&deeper, format!("{}{POLICY}", REGISTRIES.replace("gcr.io/s", "gcr.io")));
-    assert_eq!(promoted(&folder), ["a", "b"]);
-    assert_eq!(mode_of(&thin(folder.path()), "gcr.io/s/a"), Some(Mode::Require));
+    assert_eq!(promoted(&directory), ["a", "b"]);
+    assert_eq!(mode_of(&thin(directory.path()), "gcr.io/s/a"), Some(Mode::Require));
 }
 
 #[test]
 fn policies_that_contradict_each_other_leave_out_all_projects_concerned() {
     let warn = POLICY.replace("require", "warn");
-    let folder = folder(&[
+    let directory = directory(&[
         ("a", "gcr.io/s", POLICY),
         ("b", "gcr.io/s", &warn),
         ("c", "gcr.io/s/below", ""),
         ("d", "gcr.io/other", POLICY),
         ("e", "gcr.io/other/below", ""),
     ]);
-    assert_eq!(promoted(&folder), ["d", "e"]);
-    assert_eq!(rejected(folder.path()).lines().count(), 3);
-    assert_eq!(mode_of(&thin(folder.path()), "gcr.io/other/below/e"), Some(Mode::Require));
+    assert_eq!(promoted(&directory), ["d", "e"]);
+    assert_eq!(rejected(directory.path()).lines().count(), 3);
+    assert_eq!(mode_of(&thin(directory.path()), "gcr.io/other/below/e"), Some(Mode::Require));
 }

@@ -70,17 +70,17 @@ fn the_example_of_the_reference_is_a_manifest() {
 
 #[test]
 fn thin_manifests_have_policies_too() {
-    let folder = TempDir::new().unwrap();
-    write_thin(folder.path(), "p", &format!("{REGISTRIES}{POLICY}"), &image("a", &[('a', "x")]));
-    let loaded = load_thin(folder.path()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let directory = TempDir::new().unwrap();
+    write_thin(directory.path(), "p", &format!("{REGISTRIES}{POLICY}"), &image("a", &[('a', "x")]));
+    let loaded = load_thin(directory.path()).unwrap_or_else(|wrong| panic!("{wrong}"));
     assert!(policy_of(&loaded, "gcr.io/s/deep/app").is_some());
 }
 
 #[test]
 fn a_policy_also_holds_where_nothing_is_promoted_in_this_run() {
-    let folder = TempDir::new().unwrap();
-    write_thin(folder.path(), "p", &format!("{REGISTRIES}{POLICY}"), &image("a", &[('a', "x")]));
-    let loaded = load_thin(folder.path()).unwrap();
+    let directory = TempDir::new().unwrap();
+    write_thin(directory.path(), "p", &format!("{REGISTRIES}{POLICY}"), &image("a", &[('a', "x")]));
+    let loaded = load_thin(directory.path()).unwrap();
     let before = loaded.manifests.clone();
     let added = keep_added(loaded, &before);
     assert!(added.manifests.is_empty() && policy_of(&added, "gcr.io/s/a").is_some());
@@ -210,13 +210,13 @@ fn a_policy_without_end_is_refused_before_it_is_read() {
 
 /// Loads two manifests with these sources and blocks, and returns their faults if there are any.
 fn two(first: (&str, &str), second: (&str, &str)) -> Result<Manifests, String> {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     for (project, (source, block)) in [("a", first), ("b", second)] {
         let registries = format!("{}{block}", REGISTRIES.replace("gcr.io/s", source));
-        write_thin(folder.path(), project, &registries, "[]");
+        write_thin(directory.path(), project, &registries, "[]");
     }
-    let loaded = thin(folder.path());
-    if loaded.rejected.is_empty() { Ok(loaded) } else { Err(rejected(folder.path())) }
+    let loaded = thin(directory.path());
+    if loaded.rejected.is_empty() { Ok(loaded) } else { Err(rejected(directory.path())) }
 }
 
 #[test]

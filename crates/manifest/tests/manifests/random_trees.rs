@@ -122,10 +122,10 @@ fn faults(tree: &Tree) -> BTreeSet<(String, String, String, Vec<String>)> {
     faults
 }
 
-fn write(folder: &Path, tree: &Tree, style: Style) {
+fn write(directory: &Path, tree: &Tree, style: Style) {
     for top in ["manifests", "images"] {
-        let _ = std::fs::remove_dir_all(folder.join(top));
-        std::fs::create_dir_all(folder.join(top)).unwrap();
+        let _ = std::fs::remove_dir_all(directory.join(top));
+        std::fs::create_dir_all(directory.join(top)).unwrap();
     }
     let quoted = |text: &str| if style.is_quoted { format!("\"{text}\"") } else { text.to_owned() };
     let comment = if style.has_comments { "# a comment\n" } else { "" };
@@ -153,7 +153,7 @@ fn write(folder: &Path, tree: &Tree, style: Style) {
             format!("{comment}- name: {}\n  dmap:\n{}", quoted(image), text(digests.collect()))
         });
         let registries = format!("registries:\n{}", text(registries));
-        write_thin(folder, name, &registries, &text(images.collect()));
+        write_thin(directory, name, &registries, &text(images.collect()));
     }
 }
 
@@ -217,19 +217,19 @@ proptest! {
         let mut after = before.clone();
         edits.into_iter().for_each(|one| edit(&mut after, one));
         let repository = Repository::new();
-        let folder = repository.folder.path();
-        write(folder, &before, styles.0);
+        let directory = repository.directory.path();
+        write(directory, &before, styles.0);
         repository.commit();
-        let read_before = thin(folder);
+        let read_before = thin(directory);
         prop_assert_eq!(read(&read_before), edges(&before));
-        write(folder, &after, styles.1);
-        let read_after = thin(folder);
+        write(directory, &after, styles.1);
+        let read_after = thin(directory);
         prop_assert_eq!(read(&read_after), edges(&after));
         prop_assert_eq!(read_after.rejected.is_empty(), faults(&after).is_empty());
 
         let expected: BTreeSet<_> = edges(&after).difference(&edges(&before)).cloned().collect();
         prop_assert_eq!(&read(&keep_added(read_after.clone(), &read_before.manifests)), &expected);
-        let limited = limit_to_added(read_after, folder, &Base::Revision("HEAD".to_owned())).unwrap();
+        let limited = limit_to_added(read_after, directory, &Base::Revision("HEAD".to_owned())).unwrap();
         prop_assert_eq!(&read(&limited), &expected);
         let new_faults = faults(&after).difference(&faults(&before)).count();
         prop_assert_eq!(limited.rejected.is_empty(), new_faults == 0, "{}", limited.rejected);

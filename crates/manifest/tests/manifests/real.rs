@@ -11,10 +11,10 @@ use crate::support::{data, write_thin};
 
 /// Loads registries of Kubernetes with these images as a thin manifest.
 fn load(registries: &str, images: &str) -> Manifests {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     let registries = fs::read_to_string(data("k8s").join(registries)).unwrap();
-    write_thin(folder.path(), "project", &registries, images);
-    load_thin(folder.path()).unwrap_or_else(|wrong| panic!("{wrong}"))
+    write_thin(directory.path(), "project", &registries, images);
+    load_thin(directory.path()).unwrap_or_else(|wrong| panic!("{wrong}"))
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn images_keep_their_order_their_tags_and_their_places() {
 }
 
 /// Writes 110 projects with 400 digests each, the size of the manifests of Kubernetes.
-fn write_kubernetes(folder: &Path) {
+fn write_kubernetes(directory: &Path) {
     let registries = fs::read_to_string(data("k8s/kubernetes-promoter-manifest.yaml")).unwrap();
     for project in 0..110 {
         let mut images = String::new();
@@ -67,15 +67,15 @@ fn write_kubernetes(folder: &Path) {
                     .push_str(&format!("    \"sha256:{project:032x}{digest:032x}\": [\"v1.{digest}.0\"]\n"));
             }
         }
-        write_thin(folder, &format!("k8s-staging-{project:03}"), &registries, &images);
+        write_thin(directory, &format!("k8s-staging-{project:03}"), &registries, &images);
     }
 }
 
 #[test]
 fn all_of_kubernetes_is_read_at_once() {
-    let folder = TempDir::new().unwrap();
-    write_kubernetes(folder.path());
-    let manifests = load_thin(folder.path()).unwrap();
+    let directory = TempDir::new().unwrap();
+    write_kubernetes(directory.path());
+    let manifests = load_thin(directory.path()).unwrap();
     let promotions: usize =
         manifests.manifests.iter().flat_map(|m| &m.images).map(|image| image.digests.len()).sum();
     assert_eq!((manifests.manifests.len(), promotions), (110, 44_000));
@@ -84,9 +84,9 @@ fn all_of_kubernetes_is_read_at_once() {
 
 #[test]
 fn all_of_kubernetes_is_compared_without_expanding_what_is_the_same() {
-    let folder = TempDir::new().unwrap();
-    write_kubernetes(folder.path());
-    let before = load_thin(folder.path()).unwrap();
+    let directory = TempDir::new().unwrap();
+    write_kubernetes(directory.path());
+    let before = load_thin(directory.path()).unwrap();
     assert!(keep_added(before.clone(), &before.manifests).manifests.is_empty());
     let mut after = before.clone();
     let root = "new.example/images".parse().unwrap();

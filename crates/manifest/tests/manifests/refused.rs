@@ -94,8 +94,8 @@ fn binary_files_are_refused() {
 
 #[test]
 fn large_files_are_refused_unread() {
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("large.yaml");
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("large.yaml");
     fs::File::create(&file).unwrap().set_len(50 << 20).unwrap();
     let wrong = load_plain(&file).unwrap_err().iter().next().unwrap().message().to_owned();
     assert_eq!(wrong, "larger than 16 MiB, the limit for a manifest");
@@ -103,12 +103,12 @@ fn large_files_are_refused_unread() {
 
 #[test]
 fn what_is_no_regular_file_is_refused() {
-    let folder = TempDir::new().unwrap();
-    for path in [folder.path(), Path::new("/dev/zero")] {
+    let directory = TempDir::new().unwrap();
+    for path in [directory.path(), Path::new("/dev/zero")] {
         let wrong = load_plain(path).unwrap_err();
         assert_eq!(wrong.iter().next().unwrap().message(), "not a regular file", "{}", path.display());
     }
-    let missing = load_plain(&folder.path().join("missing.yaml")).unwrap_err().to_string();
+    let missing = load_plain(&directory.path().join("missing.yaml")).unwrap_err().to_string();
     assert!(missing.contains("missing.yaml") && missing.contains("No such file"), "{missing}");
 }
 

@@ -7,8 +7,8 @@ fn shown(text: &str, color: bool) -> String {
     let shown = load(text).expect_err("the manifest is wrong").render(color);
     let start = shown.find("/").unwrap();
     let end = shown.find("manifest.yaml").unwrap();
-    let folder = shown[start..end].to_owned();
-    shown.replace(&folder, "")
+    let directory = shown[start..end].to_owned();
+    shown.replace(&directory, "")
 }
 
 #[test]

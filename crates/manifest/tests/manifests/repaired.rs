@@ -6,10 +6,10 @@ use tempfile::TempDir;
 use crate::support::{image, thin, write_thin};
 
 fn load(images: &str) -> Manifests {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     let registries = "registries:\n- {name: gcr.io/s, src: true}\n- {name: us.example/prod}\n";
-    write_thin(folder.path(), "p", registries, images);
-    thin(folder.path())
+    write_thin(directory.path(), "p", registries, images);
+    thin(directory.path())
 }
 
 /// Returns the edges, those that are promoted with a plus sign.

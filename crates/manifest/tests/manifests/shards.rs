@@ -8,13 +8,13 @@ use tempfile::TempDir;
 use crate::support::{image, thin, write_thin};
 
 fn load(projects: &[(&str, &[&str], &str)]) -> Manifests {
-    let folder = TempDir::new().unwrap();
+    let directory = TempDir::new().unwrap();
     for (number, (source, destinations, images)) in projects.iter().enumerate() {
         let mut registries = format!("registries:\n- {{name: {source}, src: true}}\n");
         destinations.iter().for_each(|name| registries.push_str(&format!("- {{name: {name}}}\n")));
-        write_thin(folder.path(), &format!("p{number}"), &registries, images);
+        write_thin(directory.path(), &format!("p{number}"), &registries, images);
     }
-    thin(folder.path())
+    thin(directory.path())
 }
 
 fn references(edges: &Edges) -> BTreeSet<String> {

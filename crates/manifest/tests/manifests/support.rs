@@ -23,22 +23,22 @@ pub(crate) fn image(name: &str, dmap: &[(char, &str)]) -> String {
     format!("- name: {name}\n  dmap:\n{digests}")
 }
 
-/// Writes a file, and creates the folders that it is in.
+/// Writes a file, and creates the directories that it is in.
 pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
 }
 
 /// Writes the two files of a thin manifest.
-pub(crate) fn write_thin(folder: &Path, project: &str, registries: &str, images: &str) {
-    write(&folder.join("manifests").join(project).join("promoter-manifest.yaml"), registries);
-    write(&folder.join("images").join(project).join("images.yaml"), images);
+pub(crate) fn write_thin(directory: &Path, project: &str, registries: &str, images: &str) {
+    write(&directory.join("manifests").join(project).join("promoter-manifest.yaml"), registries);
+    write(&directory.join("images").join(project).join("images.yaml"), images);
 }
 
 /// Loads a text as a plain manifest.
 pub(crate) fn load(text: impl AsRef<[u8]>) -> Result<Manifests, Diagnostics> {
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("manifest.yaml");
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("manifest.yaml");
     write(&file, text);
     load_plain(&file)
 }
@@ -57,9 +57,9 @@ pub(crate) fn lines(wrong: &Diagnostics) -> Vec<String> {
     wrong.iter().map(line).collect()
 }
 
-/// Formats diagnostics with the names of their files, relative to a folder.
-pub(crate) fn lines_below(folder: &Path, shown: impl IntoIterator<Item = impl ToString>) -> String {
-    let prefix = format!("{}/", folder.display());
+/// Formats diagnostics with the names of their files, relative to a directory.
+pub(crate) fn lines_below(directory: &Path, shown: impl IntoIterator<Item = impl ToString>) -> String {
+    let prefix = format!("{}/", directory.display());
     shown.into_iter().map(|line| line.to_string().replace(&prefix, "") + "\n").collect()
 }
 
@@ -90,17 +90,17 @@ pub(crate) fn edges(manifests: &Manifests) -> BTreeSet<String> {
     edges.all().iter().map(shown).collect()
 }
 
-/// Loads a folder of thin manifests, whose tree as a whole must be valid.
-pub(crate) fn thin(folder: &Path) -> Manifests {
-    load_thin(folder).unwrap_or_else(|wrong| panic!("{wrong}"))
+/// Loads a directory of thin manifests, whose tree as a whole must be valid.
+pub(crate) fn thin(directory: &Path) -> Manifests {
+    load_thin(directory).unwrap_or_else(|wrong| panic!("{wrong}"))
 }
 
-/// Returns the rejected faults of a folder of thin manifests, one per line.
-pub(crate) fn rejected(folder: &Path) -> String {
-    lines_below(folder, thin(folder).rejected.iter())
+/// Returns the rejected faults of a directory of thin manifests, one per line.
+pub(crate) fn rejected(directory: &Path) -> String {
+    lines_below(directory, thin(directory).rejected.iter())
 }
 
-/// Copies a folder with its content.
+/// Copies a directory with its content.
 pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {

@@ -103,10 +103,10 @@ impl Shared {
     /// Marks the disk as failed: nothing more is written to it.
     fn fail(&self, error: &io::Error) {
         if !self.failed.swap(true, Relaxed) {
-            let folder =
+            let directory =
                 self.settings.directory.as_ref().map_or("the system's".into(), |d| d.display().to_string());
             tracing::warn!(
-                %folder, %error,
+                %directory, %error,
                 "the spool's disk fails: destinations that are behind are served by reading staging again"
             );
         }
@@ -230,8 +230,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_that_is_not_there_is_no_spool_and_no_panic() {
-        let directory = Some("/nonexistent/folder".into());
+    async fn a_directory_that_is_not_there_is_no_spool_and_no_panic() {
+        let directory = Some("/nonexistent/directory".into());
         let spool = Spool::new(SpoolSettings { directory, limit: 10 });
         assert!(spool.reserve(1).await.is_none());
         assert!(spool.reserve(1).await.is_none(), "it is not tried again");

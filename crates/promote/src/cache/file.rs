@@ -199,8 +199,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_ours_is_refused_and_left_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cache");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache");
         let other = Builder::new().create(&path).unwrap();
         let transaction = other.begin_write().unwrap();
         let table: TableDefinition<'_, u64, u64> = TableDefinition::new("facts");
@@ -215,16 +215,16 @@ mod tests {
             let error = open(&path).unwrap_err();
             assert!(matches!(error, CacheError::Foreign(_)), "{error}");
             assert!(fs::read(&path).unwrap() == foreign, "not a byte of it is changed");
-            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nor is anything put beside it");
+            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nor is anything put beside it");
         }
-        assert!(matches!(open(folder.path()).unwrap_err(), CacheError::Foreign(_)), "a directory");
+        assert!(matches!(open(directory.path()).unwrap_err(), CacheError::Foreign(_)), "a directory");
     }
 
     #[test]
     fn a_damaged_file_of_ours_is_moved_aside_and_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cache");
-        let kept = |name: &str| fs::read(folder.path().join(name)).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache");
+        let kept = |name: &str| fs::read(directory.path().join(name)).unwrap();
         for name in ["cache.refused", "cache.refused.1"] {
             filled(&path);
             let mut bytes = fs::read(&path).unwrap();
@@ -239,8 +239,8 @@ mod tests {
 
     #[test]
     fn a_cache_of_another_version_is_moved_aside() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cache");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache");
         let other = Builder::new().create(&path).unwrap();
         let transaction = other.begin_write().unwrap();
         transaction.open_table(ABOUT).unwrap().insert("schema", "kpromo inventory 0").unwrap();
@@ -252,12 +252,12 @@ mod tests {
 
     #[test]
     fn an_empty_file_becomes_a_cache_and_nothing_is_left_beside_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cache");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache");
         fs::write(&path, "").unwrap();
         assert!(open(&path).unwrap().1.is_none());
         assert!(open(&path).unwrap().1.is_none(), "and is one from then on");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -279,8 +279,8 @@ mod tests {
 
     #[test]
     fn what_was_learnt_is_remembered_and_what_is_forgotten_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cache");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache");
         filled(&path);
         let (all, refused) = remembered(&path);
         assert_eq!((all.clone(), refused), ((0..4).map(facts).collect(), None));
@@ -294,8 +294,8 @@ mod tests {
 
     #[test]
     fn what_is_finished_is_so_on_its_terms_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let (cache, _) = Cache::open(&folder.path().join("cache"), Recheck::All).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let (cache, _) = Cache::open(&directory.path().join("cache"), Recheck::All).unwrap();
         let [one, two, ..] = &repositories()[..] else { panic!("there are four") };
         let digests: BTreeSet<Digest> = [Digest::of(b"1"), Digest::of(b"2")].into();
         cache.learn_finished(&[], "key a", std::iter::once((one, digests.clone()))).unwrap();
@@ -320,8 +320,8 @@ mod tests {
 
     #[test]
     fn a_file_has_one_user_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cache");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache");
         let first = Cache::open(&path, Recheck::All).unwrap();
         assert!(matches!(Cache::open(&path, Recheck::All), Err(CacheError::InUse(_))));
         drop(first);
@@ -330,10 +330,10 @@ mod tests {
 
     #[test]
     fn a_place_that_cannot_be_written_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("no/such/folder/cache");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("no/such/directory/cache");
         let error = Cache::open(&path, Recheck::All).unwrap_err().to_string();
-        assert!(error.contains("no/such/folder/cache cannot be used"), "{error}");
+        assert!(error.contains("no/such/directory/cache cannot be used"), "{error}");
     }
 
     proptest! {
@@ -346,9 +346,9 @@ mod tests {
             cut in proptest::option::of(any::<prop::sample::Index>()),
         ) {
             static WHOLE: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
-                let folder = tempfile::tempdir().unwrap();
-                filled(&folder.path().join("cache"));
-                fs::read(folder.path().join("cache")).unwrap()
+                let directory = tempfile::tempdir().unwrap();
+                filled(&directory.path().join("cache"));
+                fs::read(directory.path().join("cache")).unwrap()
             });
             let mut bytes = WHOLE.clone();
             if let Some(cut) = cut {
@@ -360,8 +360,8 @@ mod tests {
                     bytes[at] ^= flip;
                 }
             }
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("cache");
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("cache");
             fs::write(&path, &bytes).unwrap();
             // If the damage makes the file unrecognisable, `open` refuses it.
             if let Err(CacheError::Foreign(_)) = Cache::open(&path, Recheck::All) {

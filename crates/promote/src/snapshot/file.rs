@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_in_every_format_by_its_name_or_by_its_content() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         for (format, names) in [
             (Format::Yaml, ["a.yaml", "a.YML", "a"]),
             (Format::Csv, ["b.csv", "b.CSV", "b"]),
@@ -306,7 +306,7 @@ mod tests {
                 for name in names {
                     let mut bytes = Vec::new();
                     snapshot.write(format, &mut bytes).unwrap();
-                    let path = folder.path().join(name);
+                    let path = directory.path().join(name);
                     std::fs::write(&path, bytes).unwrap();
                     let read = read_file(&path).unwrap();
                     assert_eq!((read.snapshot, read.has_end), (snapshot.clone(), true), "{name}");
@@ -356,24 +356,26 @@ mod tests {
 
     #[test]
     fn a_file_that_is_too_large_or_no_text_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.yaml");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
         File::create(&path).unwrap().set_len(FILE_MAX + 1).unwrap();
         assert!(read_file(&path).unwrap_err().to_string().contains("64 MiB"));
         std::fs::write(&path, b"\xff").unwrap();
         assert!(read_file(&path).unwrap_err().to_string().contains("UTF-8"));
-        assert!(read_file(folder.path()).unwrap_err().to_string().contains("a directory"));
-        assert!(read_file(&folder.path().join("none")).unwrap_err().to_string().contains("cannot be read"));
+        assert!(read_file(directory.path()).unwrap_err().to_string().contains("a directory"));
+        assert!(
+            read_file(&directory.path().join("none")).unwrap_err().to_string().contains("cannot be read")
+        );
     }
 
     #[test]
     fn a_file_that_may_be_cut_off_is_read_and_told() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         for format in [Format::Yaml, Format::Csv] {
             let mut bytes = Vec::new();
             sample().write(format, &mut bytes).unwrap();
             bytes.pop();
-            let path = folder.path().join(if format == Format::Yaml { "a.yaml" } else { "a.csv" });
+            let path = directory.path().join(if format == Format::Yaml { "a.yaml" } else { "a.csv" });
             std::fs::write(&path, bytes).unwrap();
             let read = read_file(&path).unwrap();
             assert_eq!((read.snapshot, read.has_end), (sample(), false));
@@ -382,14 +384,14 @@ mod tests {
 
     #[test]
     fn what_a_file_says_does_not_reach_the_terminal_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let digest = Digest::of(b"x");
         for text in [
             format!("a\u{1b}[31m@{digest},-\n"),
             "a@sha256:\u{1b}[31m,-\n".to_owned(),
             format!("a@{digest},a:\u{1b}[31m\n"),
         ] {
-            let path = folder.path().join("a\u{1b}]0;x\u{7}.csv");
+            let path = directory.path().join("a\u{1b}]0;x\u{7}.csv");
             std::fs::write(&path, text).unwrap();
             let error = read_file(&path).unwrap_err().to_string();
             assert!(error.contains("line 1") && error.contains("a\\u{1b}]0;x"), "{error:?}");

@@ -15,7 +15,7 @@ async fn a_tagless_child_that_its_policy_refuses_is_not_recorded() {
     let index = Recipe::default().index(2);
     scene.world.stage("app", &index, &["v1"]).await;
     scene.world.promote().await;
-    // The child is requested from another folder, which has a policy.
+    // The child is requested from another directory, which has a policy.
     let child = index.manifests[0].clone();
     Recipe::default().index(2).put(scene.world.staging.store(), &path("strict/app"), &[]).await.unwrap();
     scene.demand("strict", Mode::Require);
@@ -90,8 +90,8 @@ async fn a_part_of_what_a_policy_refuses_gets_nothing_and_no_better_summary_thro
         let index = Recipe::default().index(2);
         scene.world.stage("app", &index, &["v1"]).await;
         let staging = scene.world.staging.store();
-        for folder in ["strict", "free"] {
-            index.put(staging, &path(&format!("{folder}/app")), &[]).await.unwrap();
+        for directory in ["strict", "free"] {
+            index.put(staging, &path(&format!("{directory}/app")), &[]).await.unwrap();
         }
         scene.promote_unsigned().await;
         scene.demand("strict", mode);

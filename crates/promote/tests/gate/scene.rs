@@ -31,9 +31,9 @@ impl Scene {
         Self { world, identity, policies: Policies::default() }
     }
 
-    /// Applies a policy to a whole folder of staging.
-    pub(crate) fn demand(&mut self, folder: &str, mode: Mode) {
-        let source: RegistryRoot = format!("{}/{folder}", self.world.staging.host()).parse().unwrap();
+    /// Applies a policy to a whole directory of staging.
+    pub(crate) fn demand(&mut self, directory: &str, mode: Mode) {
+        let source: RegistryRoot = format!("{}/{directory}", self.world.staging.host()).parse().unwrap();
         let policy = Some(unsatisfied(mode));
         let file = Arc::from("manifests/app/promoter-manifest.yaml");
         self.policies = Policies::new(&[(&source, policy)]).unwrap().with_files([(&source, file)]);

@@ -13,15 +13,15 @@ use crate::scene::Scene;
 use crate::support::hand::{Hand, append, malformed};
 use crate::support::{google, path};
 
-/// Returns the manifests of a world, with the images requested from two folders of staging.
-fn from_both(scene: &Scene, folders: [&str; 2]) -> Manifests {
+/// Returns the manifests of a world, with the images requested from two directories of staging.
+fn from_both(scene: &Scene, directories: [&str; 2]) -> Manifests {
     let mut manifests = scene.job().manifests;
-    let of = |folder: &str| {
+    let of = |directory: &str| {
         let mut manifest = manifests.manifests[0].clone();
-        manifest.source = format!("{}/{folder}", scene.world.staging.host()).parse().unwrap();
+        manifest.source = format!("{}/{directory}", scene.world.staging.host()).parse().unwrap();
         manifest
     };
-    manifests.manifests = folders.map(of).into();
+    manifests.manifests = directories.map(of).into();
     manifests
 }
 
@@ -90,8 +90,11 @@ async fn a_staging_that_does_not_list_what_is_attached_is_left_out_where_another
         for number in 0..2 {
             let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
             let index = Recipe::default().index(1);
-            for folder in ["a", "b"] {
-                index.put(scene.world.staging.store(), &path(&format!("{folder}/app")), &[]).await.unwrap();
+            for directory in ["a", "b"] {
+                index
+                    .put(scene.world.staging.store(), &path(&format!("{directory}/app")), &[])
+                    .await
+                    .unwrap();
             }
             scene.world.request("app", index.digest(), &["v1"]);
             scene.demand("a", Mode::Warn);

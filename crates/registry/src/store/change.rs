@@ -191,7 +191,7 @@ impl Store {
     }
 
     /// Changes the time at which a manifest was stored, in milliseconds since 1970, as Google's listing shows it. Returns whether
-    /// the repository has the manifest. A store in a folder forgets the change when it is closed.
+    /// the repository has the manifest. A store in a directory forgets the change when it is closed.
     pub fn set_uploaded(&self, repository: &RepositoryPath, digest: &Digest, milliseconds: i64) -> bool {
         let mut index = self.shared.index_mut();
         let entry = index.repository_mut(repository).and_then(|names| names.manifests.get_mut(digest));

@@ -1,18 +1,18 @@
-//! A registry in a folder.
+//! A registry in a directory.
 //!
 //! ```text
-//! FOLDER/lock                                       held by the one process that has the folder open
-//! FOLDER/uploads/…                                  incoming content; emptied when the folder is opened
-//! FOLDER/blobs/<algorithm>/<hash>                   content, of blobs and manifests alike
-//! FOLDER/repositories/<name>/_blobs/<algorithm>-<hash>      empty: the repository has this blob
-//! FOLDER/repositories/<name>/_manifests/<algorithm>-<hash>  JSON: the repository has this manifest, and what it is
-//! FOLDER/repositories/<name>/_tags/<tag>                    the digest that the tag names
+//! DIRECTORY/lock                                       held by the one process that has the directory open
+//! DIRECTORY/uploads/…                                  incoming content; emptied when the directory is opened
+//! DIRECTORY/blobs/<algorithm>/<hash>                   content, of blobs and manifests alike
+//! DIRECTORY/repositories/<name>/_blobs/<algorithm>-<hash>      empty: the repository has this blob
+//! DIRECTORY/repositories/<name>/_manifests/<algorithm>-<hash>  JSON: the repository has this manifest, and what it is
+//! DIRECTORY/repositories/<name>/_tags/<tag>                    the digest that the tag names
 //! ```
 //!
-//! Every file appears whole: it is written to a temporary file, synced and renamed, and then its folder is synced. Content is
-//! written before the names that refer to it, and removed after them. Content without a name is removed when the folder is
+//! Every file appears whole: it is written to a temporary file, synced and renamed, and then its directory is synced. Content is
+//! written before the names that refer to it, and removed after them. Content without a name is removed when the directory is
 //! opened, because only then no request can be about to name it. No component of a repository name begins with `_`, so names
-//! and folders cannot collide.
+//! and directories cannot collide.
 
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
@@ -28,12 +28,12 @@ use tempfile::{NamedTempFile, TempPath};
 use super::error::{StoreError, at};
 use super::index::{Content, Index, ManifestEntry};
 
-/// An open folder. All methods block.
+/// An open directory. All methods block.
 #[derive(Debug)]
 pub(crate) struct Disk {
     root: PathBuf,
-    folders: Folders,
-    /// Holds the lock while the folder is open.
+    directories: Directories,
+    /// Holds the lock while the directory is open.
     _lock: File,
 }
 
@@ -48,7 +48,7 @@ struct ManifestLink {
     uploaded: i64,
 }
 
-/// The three kinds of names in a repository, one folder each.
+/// The three kinds of names in a repository, one directory each.
 #[derive(Clone, Copy)]
 enum Names {
     Blobs,
@@ -57,7 +57,7 @@ enum Names {
 }
 
 impl Names {
-    const fn folder(self) -> &'static str {
+    const fn directory(self) -> &'static str {
         match self {
             Self::Blobs => "_blobs",
             Self::Manifests => "_manifests",
@@ -67,18 +67,19 @@ impl Names {
 }
 
 impl Disk {
-    /// Opens or creates a folder, removes what a crash has left, and reads all names.
+    /// Opens or creates a directory, removes what a crash has left, and reads all names.
     pub(crate) fn open(root: &Path) -> Result<(Self, Index), StoreError> {
-        let folders = Folders::default();
-        folders.make(root)?;
+        let directories = Directories::default();
+        directories.make(root)?;
         let lock = lock(root)?;
-        let disk = Self { root: root.to_owned(), folders, _lock: lock };
+        let disk = Self { root: root.to_owned(), directories, _lock: lock };
         let uploads = disk.uploads();
         if uploads.exists() {
             fs::remove_dir_all(&uploads).map_err(at("empty", &uploads))?;
         }
-        for folder in [uploads, root.join("blobs/sha256"), root.join("blobs/sha512"), disk.repositories()] {
-            disk.folders.make(&folder)?;
+        for directory in [uploads, root.join("blobs/sha256"), root.join("blobs/sha512"), disk.repositories()]
+        {
+            disk.directories.make(&directory)?;
         }
         let index = disk.read_index()?;
         disk.remove_unnamed(&index)?;
@@ -94,7 +95,7 @@ impl Disk {
     }
 
     fn names(&self, repository: &RepositoryPath, names: Names) -> PathBuf {
-        self.repositories().join(repository.as_str()).join(names.folder())
+        self.repositories().join(repository.as_str()).join(names.directory())
     }
 
     /// Returns the path of content.
@@ -119,14 +120,14 @@ impl Disk {
         if !place.exists() {
             incoming.persist(&place).map_err(|e| at("move an upload to", &place)(e.error))?;
         }
-        // Also if another request has written the content first: it may not have synced the folder yet.
-        sync_folder_of(&place)
+        // Also if another request has written the content first: it may not have synced the directory yet.
+        sync_directory_of(&place)
     }
 
     /// Writes content from memory.
     pub(crate) fn write_content(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
         let place = self.content(digest);
-        if place.exists() { sync_folder_of(&place) } else { self.write(&place, bytes) }
+        if place.exists() { sync_directory_of(&place) } else { self.write(&place, bytes) }
     }
 
     /// Reads the whole content.
@@ -136,11 +137,11 @@ impl Disk {
     }
 
     pub(crate) fn link_blob(&self, repository: &RepositoryPath, digest: &Digest) -> Result<(), StoreError> {
-        let folder = self.names(repository, Names::Blobs);
-        self.folders.make(&folder)?;
-        let place = folder.join(file_name(digest));
+        let directory = self.names(repository, Names::Blobs);
+        self.directories.make(&directory)?;
+        let place = directory.join(file_name(digest));
         File::create(&place).map_err(at("create", &place))?;
-        sync_folder_of(&place)
+        sync_directory_of(&place)
     }
 
     pub(crate) fn link_manifest(
@@ -156,9 +157,9 @@ impl Disk {
             subject: entry.subject,
             uploaded: entry.uploaded,
         };
-        let folder = self.names(repository, Names::Manifests);
-        self.folders.make(&folder)?;
-        self.write(&folder.join(file_name(digest)), serde_json::json!(link).to_string().as_bytes())
+        let directory = self.names(repository, Names::Manifests);
+        self.directories.make(&directory)?;
+        self.write(&directory.join(file_name(digest)), serde_json::json!(link).to_string().as_bytes())
     }
 
     pub(crate) fn write_tag(
@@ -167,9 +168,9 @@ impl Disk {
         tag: &Tag,
         digest: &Digest,
     ) -> Result<(), StoreError> {
-        let folder = self.names(repository, Names::Tags);
-        self.folders.make(&folder)?;
-        self.write(&folder.join(tag.as_str()), digest.to_string().as_bytes())
+        let directory = self.names(repository, Names::Tags);
+        self.directories.make(&directory)?;
+        self.write(&directory.join(tag.as_str()), digest.to_string().as_bytes())
     }
 
     pub(crate) fn remove_blob(&self, repository: &RepositoryPath, digest: &Digest) -> Result<(), StoreError> {
@@ -193,24 +194,24 @@ impl Disk {
         let written = file.write_all(bytes).and_then(|()| file.as_file().sync_all());
         written.map_err(at("write", file.path()))?;
         file.persist(place).map_err(|e| at("write", place)(e.error))?;
-        sync_folder_of(place)
+        sync_directory_of(place)
     }
 
     fn read_index(&self) -> Result<Index, StoreError> {
         let mut index = Index::default();
-        let mut folders = vec![self.repositories()];
-        while let Some(folder) = folders.pop() {
-            for (name, path) in entries(&folder)? {
+        let mut directories = vec![self.repositories()];
+        while let Some(directory) = directories.pop() {
+            for (name, path) in entries(&directory)? {
                 let names = match name.as_str() {
                     "_blobs" => Names::Blobs,
                     "_manifests" => Names::Manifests,
                     "_tags" => Names::Tags,
                     _ => {
-                        folders.push(path);
+                        directories.push(path);
                         continue;
                     }
                 };
-                let repository = self.repository_at(&folder)?;
+                let repository = self.repository_at(&directory)?;
                 for (name, path) in entries(&path)? {
                     self.read_name(&mut index, &repository, names, &name, &path)?;
                 }
@@ -260,10 +261,11 @@ impl Disk {
         Ok(())
     }
 
-    fn repository_at(&self, folder: &Path) -> Result<RepositoryPath, StoreError> {
-        let relative = folder.strip_prefix(self.repositories()).unwrap_or(folder);
-        let name = relative.to_str().ok_or_else(|| StoreError::foreign(folder, "its name is not UTF-8"))?;
-        name.parse().map_err(|e: oci::InvalidName| StoreError::foreign(folder, e.to_string()))
+    fn repository_at(&self, directory: &Path) -> Result<RepositoryPath, StoreError> {
+        let relative = directory.strip_prefix(self.repositories()).unwrap_or(directory);
+        let name =
+            relative.to_str().ok_or_else(|| StoreError::foreign(directory, "its name is not UTF-8"))?;
+        name.parse().map_err(|e: oci::InvalidName| StoreError::foreign(directory, e.to_string()))
     }
 
     fn remove_unnamed(&self, index: &Index) -> Result<(), StoreError> {
@@ -300,66 +302,68 @@ fn lock(root: &Path) -> Result<File, StoreError> {
         File::options().create(true).truncate(false).write(true).open(&path).map_err(at("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: root.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { directory: root.to_owned() }),
         Err(TryLockError::Error(error)) => Err(at("lock", &path)(error)),
     }
 }
 
-/// The folders that this process has synced.
+/// The directories that this process has synced.
 #[derive(Debug, Default)]
-struct Folders {
+struct Directories {
     known: Mutex<HashSet<PathBuf>>,
 }
 
-impl Folders {
-    /// Creates a folder and its missing parents, and syncs each of them. This includes folders that another request has just
-    /// created and may not have synced yet.
-    fn make(&self, folder: &Path) -> Result<(), StoreError> {
-        if self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(folder) {
+impl Directories {
+    /// Creates a directory and its missing parents, and syncs each of them. This includes directories that another request has
+    /// just created and may not have synced yet.
+    fn make(&self, directory: &Path) -> Result<(), StoreError> {
+        if self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(directory) {
             return Ok(());
         }
-        let mut made = fs::create_dir(folder);
+        let mut made = fs::create_dir(directory);
         if made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-            && let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty())
+            && let Some(above) = directory.parent().filter(|above| !above.as_os_str().is_empty())
         {
             self.make(above)?;
-            // Once: a file system such as that of /proc says that the folder above is missing, however often it is asked.
-            made = fs::create_dir(folder);
+            // Once: a file system such as that of /proc says that the directory above is missing, however often it is asked.
+            made = fs::create_dir(directory);
         }
         match made {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
-            made => made.map_err(at("make the directory", folder))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
+            made => made.map_err(at("make the directory", directory))?,
         }
-        sync_folder_of(folder)?;
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+        sync_directory_of(directory)?;
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(directory.to_owned());
         Ok(())
     }
 }
 
-fn sync_folder_of(place: &Path) -> Result<(), StoreError> {
-    let folder = match place.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
+fn sync_directory_of(place: &Path) -> Result<(), StoreError> {
+    let directory = match place.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
     };
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at("force to disk the directory", folder))
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(at("force to disk the directory", directory))
 }
 
 fn remove(place: &Path) -> Result<(), StoreError> {
     match fs::remove_file(place) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(at("remove", place)(error)),
-        Ok(()) => sync_folder_of(place),
+        Ok(()) => sync_directory_of(place),
     }
 }
 
-fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
+fn entries(directory: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
     let read = || -> io::Result<Vec<(String, PathBuf)>> {
-        fs::read_dir(folder)?
+        fs::read_dir(directory)?
             .map(|entry| {
                 let entry = entry?;
                 Ok((entry.file_name().to_string_lossy().into_owned(), entry.path()))
             })
             .collect()
     };
-    read().map_err(at("list", folder))
+    read().map_err(at("list", directory))
 }

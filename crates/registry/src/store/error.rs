@@ -16,13 +16,13 @@ pub enum StoreError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// Another process has the folder open.
-    #[error("the registry directory {} is in use by another process: stop that one, or choose another directory", folder.display())]
+    /// Another process has the directory open.
+    #[error("the registry directory {} is in use by another process: stop that one, or choose another directory", directory.display())]
     InUse {
-        /// The folder.
-        folder: PathBuf,
+        /// The directory.
+        directory: PathBuf,
     },
-    /// Something in the folder was not written by this registry.
+    /// Something in the directory was not written by this registry.
     #[error("{} does not belong in a registry directory: {reason}", path.display())]
     Foreign {
         /// Its path.
@@ -36,7 +36,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Returns the error for something in the folder that this registry has not written.
+    /// Returns the error for something in the directory that this registry has not written.
     pub(super) fn foreign(path: &Path, reason: impl Into<String>) -> Self {
         Self::Foreign { path: path.to_owned(), reason: reason.into() }
     }

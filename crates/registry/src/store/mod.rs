@@ -26,7 +26,7 @@ use crate::config::Storage;
 
 /// The content of one registry. Clones share it.
 ///
-/// Names have the types of [`oci`], so that no name can lead to a path outside the folder.
+/// Names have the types of [`oci`], so that no name can lead to a path outside the directory.
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -49,7 +49,7 @@ impl Shared {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the folder, if the store has one.
+    /// Returns the directory, if the store has one.
     fn disk(&self) -> Option<&Disk> {
         match &self.backend {
             Backend::Disk(disk) => Some(disk),
@@ -83,14 +83,14 @@ impl Store {
         Self::new(Index::default(), Backend::Discard)
     }
 
-    /// Opens a folder as a store. Creates the folder if it does not exist.
+    /// Opens a directory as a store. Creates the directory if it does not exist.
     ///
     /// # Errors
-    /// If another process has the folder open, if the folder has content that no registry has written, or if an operation of the
-    /// file system fails.
-    pub async fn open(folder: &Path) -> Result<Self, StoreError> {
-        let folder = folder.to_owned();
-        let (disk, index) = blocking(move || Disk::open(&folder)).await?;
+    /// If another process has the directory open, if the directory has content that no registry has written, or if an operation
+    /// of the file system fails.
+    pub async fn open(directory: &Path) -> Result<Self, StoreError> {
+        let directory = directory.to_owned();
+        let (disk, index) = blocking(move || Disk::open(&directory)).await?;
         Ok(Self::new(index, Backend::Disk(Arc::new(disk))))
     }
 
@@ -98,7 +98,7 @@ impl Store {
         match storage {
             Storage::Memory => Ok(Self::in_memory()),
             Storage::Discard => Ok(Self::discarding()),
-            Storage::Folder(folder) => Self::open(folder).await,
+            Storage::Directory(directory) => Self::open(directory).await,
         }
     }
 

@@ -1,4 +1,4 @@
-//! A registry in a folder: what was acknowledged stays, whatever happens.
+//! A registry in a directory: what was acknowledged stays, whatever happens.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,17 +12,17 @@ use registry::{Config, Server, StartError, Storage, Store, StoreError};
 
 use crate::client::{Client, World, repository};
 
-fn in_folder(folder: &Path) -> Config {
-    Config { storage: Storage::Folder(folder.to_owned()), ..Config::default() }
+fn in_directory(directory: &Path) -> Config {
+    Config { storage: Storage::Directory(directory.to_owned()), ..Config::default() }
 }
 
 #[tokio::test]
-async fn a_folder_that_is_opened_again_is_the_same_registry() {
-    let folder = tempfile::tempdir().unwrap();
+async fn a_directory_that_is_opened_again_is_the_same_registry() {
+    let directory = tempfile::tempdir().unwrap();
     let app = repository("team/app");
     let index = Recipe::default().index(2);
     let referrer = Recipe::default().referrer(index.root(), "application/vnd.example");
-    let world = World::new(in_folder(folder.path())).await;
+    let world = World::new(in_directory(directory.path())).await;
     index.put(world.server.store(), &app, &["v1".parse().unwrap(), "V1".parse().unwrap()]).await.unwrap();
     referrer.put(world.server.store(), &app, &[]).await.unwrap();
     let mut hasher = Algorithm::Sha512.hasher();
@@ -34,7 +34,7 @@ async fn a_folder_that_is_opened_again_is_the_same_registry() {
     world.client.delete("/v2/team/app/manifests/V1").await;
     world.server.stop().await;
 
-    let world = World::new(in_folder(folder.path())).await;
+    let world = World::new(in_directory(directory.path())).await;
     let store = world.server.store();
     assert_eq!(store.missing_parts().await.unwrap(), []);
     assert_eq!(store.resolve(&app, &"v1".parse().unwrap()), Some(index.digest()));
@@ -53,8 +53,8 @@ async fn a_folder_that_is_opened_again_is_the_same_registry() {
 
 #[tokio::test]
 async fn a_range_of_a_blob_on_disk_is_that_range() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = World::new(in_folder(folder.path())).await;
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::new(in_directory(directory.path())).await;
     let digest = world.blob(b"0123456789").await;
     let request =
         world.client.request(Method::GET, &format!("/v2/app/blobs/{digest}")).header("Range", "bytes=-4");
@@ -64,71 +64,71 @@ async fn a_range_of_a_blob_on_disk_is_that_range() {
 
 #[tokio::test]
 async fn leftovers_of_a_crash_are_removed_and_never_served() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let kept = {
-        let store = Store::open(folder.path()).await.unwrap();
+        let store = Store::open(directory.path()).await.unwrap();
         store.put_blob(&repository("app"), Bytes::from_static(b"kept")).await.unwrap()
     };
-    let half = folder.path().join("uploads/half");
+    let half = directory.path().join("uploads/half");
     std::fs::write(&half, b"half of someth").unwrap();
-    let unnamed = folder.path().join("blobs/sha256").join(Digest::of(b"unnamed").hex());
+    let unnamed = directory.path().join("blobs/sha256").join(Digest::of(b"unnamed").hex());
     std::fs::write(&unnamed, b"unnamed").unwrap();
 
-    let store = Store::open(folder.path()).await.unwrap();
+    let store = Store::open(directory.path()).await.unwrap();
     assert!(!half.exists() && !unnamed.exists());
     assert_eq!(store.blob(&repository("app"), &kept).await.unwrap().unwrap(), "kept");
     assert!(!store.has_blob(&repository("app"), &Digest::of(b"unnamed")));
 }
 
 #[tokio::test]
-async fn a_folder_is_open_only_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let first = Store::open(folder.path()).await.unwrap();
-    let error = Server::start(in_folder(folder.path())).await.unwrap_err();
+async fn a_directory_is_open_only_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Store::open(directory.path()).await.unwrap();
+    let error = Server::start(in_directory(directory.path())).await.unwrap_err();
     assert!(matches!(error, StartError::Store(StoreError::InUse { .. })), "{error}");
-    assert!(error.to_string().contains(&folder.path().display().to_string()));
+    assert!(error.to_string().contains(&directory.path().display().to_string()));
     drop(first);
-    Store::open(folder.path()).await.unwrap();
+    Store::open(directory.path()).await.unwrap();
 }
 
 #[tokio::test]
 async fn removed_content_is_detected_when_the_directory_is_opened() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let image = Recipe::default().image();
-    image.put(&Store::open(folder.path()).await.unwrap(), &repository("app"), &[]).await.unwrap();
-    let lost = folder.path().join("blobs/sha256").join(image.digest().hex());
+    image.put(&Store::open(directory.path()).await.unwrap(), &repository("app"), &[]).await.unwrap();
+    let lost = directory.path().join("blobs/sha256").join(image.digest().hex());
     std::fs::remove_file(&lost).unwrap();
-    let error = Store::open(folder.path()).await.unwrap_err();
+    let error = Store::open(directory.path()).await.unwrap_err();
     assert!(error.to_string().contains(&lost.display().to_string()), "{error}");
 }
 
 #[tokio::test]
-async fn a_folder_with_other_things_in_it_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(Store::open(folder.path()).await.unwrap());
-    let tags = folder.path().join("repositories/app/_tags");
+async fn a_directory_with_other_things_in_it_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Store::open(directory.path()).await.unwrap());
+    let tags = directory.path().join("repositories/app/_tags");
     std::fs::create_dir_all(&tags).unwrap();
     std::fs::write(tags.join("v1"), "not a digest").unwrap();
-    let error = Store::open(folder.path()).await.unwrap_err();
+    let error = Store::open(directory.path()).await.unwrap_err();
     assert!(matches!(error, StoreError::Foreign { .. }) && error.to_string().contains("_tags/v1"), "{error}");
 }
 
-/// The file in a folder that tells [`serve_until_killed`] to serve it.
+/// The file in a directory that tells [`serve_until_killed`] to serve it.
 const ORDER: &str = "serve-until-killed";
 
 /// Not a test of its own: the process that
-/// [`a_killed_registry_has_everything_it_acknowledged_and_nothing_half_written`] starts and kills. It serves the folder it is
+/// [`a_killed_registry_has_everything_it_acknowledged_and_nothing_half_written`] starts and kills. It serves the directory it is
 /// started in where it was told to; run by itself it has nothing to do.
 #[tokio::test]
 #[ignore = "not a test, another test starts it"]
 async fn serve_until_killed() {
-    let folder = std::env::current_dir().unwrap();
-    if !folder.join(ORDER).exists() {
+    let directory = std::env::current_dir().unwrap();
+    if !directory.join(ORDER).exists() {
         return;
     }
-    let server = Server::start(in_folder(&folder)).await.unwrap();
-    std::fs::write(folder.join("address.new"), server.host().as_str()).unwrap();
-    std::fs::rename(folder.join("address.new"), folder.join("address")).unwrap();
+    let server = Server::start(in_directory(&directory)).await.unwrap();
+    std::fs::write(directory.join("address.new"), server.host().as_str()).unwrap();
+    std::fs::rename(directory.join("address.new"), directory.join("address")).unwrap();
     std::future::pending::<()>().await;
 }
 
@@ -136,13 +136,13 @@ async fn serve_until_killed() {
 struct Process(Child);
 
 impl Process {
-    fn start(folder: &Path) -> (Self, Client) {
-        let address = folder.join("address");
+    fn start(directory: &Path) -> (Self, Client) {
+        let address = directory.join("address");
         let _ = std::fs::remove_file(&address);
-        std::fs::write(folder.join(ORDER), "").unwrap();
+        std::fs::write(directory.join(ORDER), "").unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "disk::serve_until_killed", "--ignored"])
-            .current_dir(folder)
+            .current_dir(directory)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -201,11 +201,11 @@ async fn push_until_killed(client: &Client, first_seed: u64) -> Acknowledged {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_registry_has_everything_it_acknowledged_and_nothing_half_written() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let app = repository("app");
     let mut acknowledged = Acknowledged::default();
     for round in 0..3 {
-        let (process, client) = Process::start(folder.path());
+        let (process, client) = Process::start(directory.path());
         let pushes = (0..4).map(|pusher| push_until_killed(&client, (round * 4 + pusher) * 1_000_000));
         let pushes = futures_util::future::join_all(pushes);
         let kill = async {
@@ -216,7 +216,7 @@ async fn a_killed_registry_has_everything_it_acknowledged_and_nothing_half_writt
             acknowledged.blobs.extend(pushed.blobs);
             acknowledged.tags.extend(pushed.tags);
         }
-        let store = Store::open(folder.path()).await.unwrap();
+        let store = Store::open(directory.path()).await.unwrap();
         assert_eq!(store.missing_parts().await.unwrap(), [], "nothing is incomplete");
         for (tag, digest) in &acknowledged.tags {
             assert_eq!(store.resolve(&app, tag), Some(*digest), "{tag}");

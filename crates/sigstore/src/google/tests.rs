@@ -43,11 +43,11 @@ fn has_header(request: &str, header: &str) -> bool {
 
 /// Returns credentials from a file with this content.
 fn with_file(content: &impl ToString) -> (GoogleCredentials, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("credentials.json");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("credentials.json");
     fs::write(&file, content.to_string()).unwrap();
     let places = GooglePlaces { file: Some(file), is_file_named: true, ..GooglePlaces::default() };
-    (GoogleCredentials::new(places, door()), folder)
+    (GoogleCredentials::new(places, door()), directory)
 }
 
 fn of_machine(host: &str) -> GoogleCredentials {
@@ -61,7 +61,7 @@ async fn token(google: &GoogleCredentials) -> String {
 
 /// Returns the error of credentials, and asserts that it contains no secret.
 async fn error(content: &impl ToString) -> String {
-    let (google, _folder) = with_file(content);
+    let (google, _directory) = with_file(content);
     let error = google.token().await.unwrap_err();
     assert!(!error.contains("hush") && error.contains("credentials.json"), "{error}");
     error
@@ -77,7 +77,7 @@ fn user(service: &Service) -> Value {
 #[tokio::test]
 async fn a_user_s_refresh_token_gets_one_access_token_for_all_who_ask() {
     let service = token_service().await;
-    let (google, _folder) = with_file(&user(&service));
+    let (google, _directory) = with_file(&user(&service));
     assert_eq!(tokio::join!(token(&google), token(&google)).0, "token-of-google");
     let (_, origin) = google.token().await.unwrap().unwrap();
     assert!(origin.starts_with("application default credentials in /"), "{origin}");
@@ -100,7 +100,7 @@ async fn a_service_account_signs_its_assertion() {
         STANDARD.encode(der.as_ref())
     );
     let uri = format!("http://{}/token", service.address);
-    let (google, _folder) = with_file(&json!({
+    let (google, _directory) = with_file(&json!({
         "type": "service_account", "client_email": "promoter@example.com", "private_key": pem,
         "private_key_id": "key-1", "token_uri": uri,
     }));
@@ -136,8 +136,8 @@ fn federation(service: &Service, source: &Value) -> Value {
 #[tokio::test]
 async fn a_token_in_a_file_is_exchanged_for_one_of_google_s() {
     let service = token_service().await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("subject");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("subject");
     for (content, format) in [
         (" hush-subject\n", None),
         (" hush-subject\n", Some(json!({ "type": "text" }))),
@@ -151,7 +151,7 @@ async fn a_token_in_a_file_is_exchanged_for_one_of_google_s() {
         if let Some(format) = format {
             source["format"] = format;
         }
-        let (google, _folder) = with_file(&federation(&service, &source));
+        let (google, _directory) = with_file(&federation(&service, &source));
         assert_eq!(token(&google).await, "token-of-google");
         let asked = service.asked();
         let request = asked.last().unwrap();
@@ -186,7 +186,7 @@ async fn a_token_at_a_url_is_got_with_the_headers_of_the_file() {
     content["client_id"] = json!("me");
     content["client_secret"] = json!("hush");
     content["workforce_pool_user_project"] = json!("42");
-    let (google, _folder) = with_file(&content);
+    let (google, _directory) = with_file(&content);
     assert_eq!(token(&google).await, "token-of-google");
     let asked = provider.asked();
     assert!(asked[0].starts_with("GET /token?audience=x HTTP/1.1\r\n"), "{}", asked[0]);
@@ -210,8 +210,8 @@ const ACCOUNT_PATH: &str = "/v1/projects/-/serviceAccounts/a@p.iam.gserviceaccou
 
 #[tokio::test]
 async fn an_account_is_acted_as_with_the_token_of_whoever_may() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("subject");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("subject");
     fs::write(&path, "hush-subject").unwrap();
     let service = token_service().await;
     let iam = Service::answering("200 OK", generated()).await;
@@ -233,7 +233,7 @@ async fn an_account_is_acted_as_with_the_token_of_whoever_may() {
         ),
     ];
     for (content, expected) in cases {
-        let (google, _folder) = with_file(&content);
+        let (google, _directory) = with_file(&content);
         assert_eq!(token(&google).await, "token-of-account");
         let asked = iam.asked();
         let request = asked.last().unwrap();
@@ -272,8 +272,8 @@ async fn a_program_is_never_run_and_what_is_not_supported_is_named() {
 async fn credentials_are_never_sent_to_a_host_that_only_a_file_names() {
     let evil = "https://evil.example/v1/token";
     let service = token_service().await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("subject");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("subject");
     fs::write(&path, "hush-subject").unwrap();
     let good = federation(&service, &json!({ "file": path }));
     let with = |base: &Value, name: &str| {
@@ -348,7 +348,7 @@ async fn a_token_service_that_is_out_of_order_has_failed_temporarily_and_one_tha
         [("503 Service Unavailable", true), ("500 Internal Server Error", true), ("403 Forbidden", false)]
     {
         let service = Service::answering(status, "").await;
-        let (google, _folder) = with_file(&user(&service));
+        let (google, _directory) = with_file(&user(&service));
         let error = google.try_access_token().await.unwrap_err();
         assert_eq!(error.is_temporary, is_temporary, "{status}: {error}");
         assert!(error.to_string().contains("credentials.json"), "{error}");
@@ -360,7 +360,7 @@ async fn a_token_service_that_is_out_of_order_has_failed_temporarily_and_one_tha
 #[tokio::test]
 async fn a_service_that_refuses_is_not_asked_again_for_every_request() {
     let service = Service::answering("403 Forbidden", "").await;
-    let (google, _folder) = with_file(&user(&service));
+    let (google, _directory) = with_file(&user(&service));
     for _ in 0..3 {
         assert!(google.token().await.unwrap_err().contains("403"));
     }
@@ -387,8 +387,8 @@ async fn a_token_is_kept_until_a_minute_before_it_expires_and_then_renewed() {
 
 #[tokio::test]
 async fn a_refusal_says_why_and_what_to_do_and_no_more() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("subject");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("subject");
     fs::write(&path, "hush-subject").unwrap();
     let body = json!({ "error": "invalid_grant", "error_description": "hush" });
     let service = Service::answering("400 Bad Request", &body).await;

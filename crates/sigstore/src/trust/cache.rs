@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sigstore_tuf::{FileStore, MetadataStore, Result};
 
-/// A folder, and the changes to write to it.
+/// A directory, and the changes to write to it.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     kept: FileStore,
@@ -20,7 +20,7 @@ impl Draft {
         Self { kept, new: Arc::default() }
     }
 
-    /// Writes all changes. If the folder is not writable, a warning is logged and the next run asks the repository again.
+    /// Writes all changes. If the directory is not writable, a warning is logged and the next run asks the repository again.
     pub(super) fn keep(&self) {
         let new = std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner));
         for (name, bytes) in new {
@@ -50,8 +50,8 @@ mod tests {
 
     #[test]
     fn what_is_new_is_read_at_once_and_written_when_it_is_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let kept = || FileStore::new(folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        let kept = || FileStore::new(directory.path());
         kept().store("a", b"old").unwrap();
         let draft = Draft::over(kept());
         draft.store("a", b"new").unwrap();

@@ -21,7 +21,7 @@ pub struct TrustSettings {
     /// The initial `root.json` of the TUF repository, which is trusted without further checks. It is required for any repository
     /// but the public-good instance's.
     pub initial_root: Option<Vec<u8>>,
-    /// The folder for the copy of the TUF repository.
+    /// The directory for the copy of the TUF repository.
     pub cache: Option<PathBuf>,
     /// A key to verify signatures with, instead of certificates.
     pub verification_key: Option<VerificationKey>,

@@ -97,8 +97,8 @@ async fn load_from(
     embedded: Option<Embedded>,
 ) -> Result<Material, TrustError> {
     let initial = settings.initial_root.as_deref().unwrap_or(PUBLIC_GOOD_ROOT);
-    let folder = settings.cache.as_ref().map(|cache| cache.join(folder_name(mirror)));
-    let draft = folder.as_ref().map(|folder| Draft::over(FileStore::new(folder)));
+    let directory = settings.cache.as_ref().map(|cache| cache.join(directory_name(mirror)));
+    let draft = directory.as_ref().map(|directory| Draft::over(FileStore::new(directory)));
     let now = Timestamp::now();
     let online = tokio::time::timeout(PATIENCE, update(asked, initial, draft.clone(), now));
     let silent = || Failure::Unreachable(format!("it did not answer within {} s", PATIENCE.as_secs()));
@@ -112,18 +112,18 @@ async fn load_from(
         Err(failure) => failure,
     };
     let (shown, why) = (transport::shown(mirror), failure.why());
-    if let Some(folder) = &folder
-        && let Ok(material) = kept(FileStore::new(folder), initial, now).await
+    if let Some(directory) = &directory
+        && let Ok(material) = kept(FileStore::new(directory), initial, now).await
     {
         tracing::warn!(
             "the TUF repository {shown} cannot be used ({why}): trusting the copy in {}",
-            folder.display()
+            directory.display()
         );
         return Ok(material);
     }
     match (&failure, embedded) {
         (Failure::Unreachable(_), Some(embedded)) => {
-            Ok(unreachable(&shown, why, folder.as_deref(), initial, embedded).await)
+            Ok(unreachable(&shown, why, directory.as_deref(), initial, embedded).await)
         }
         // Content that does not verify may be an attack that tries to restore keys that are no longer trusted.
         _ => Err(TrustError::Tuf { mirror: shown, why: why.to_owned() }),
@@ -136,19 +136,19 @@ async fn load_from(
 async fn unreachable(
     shown: &str,
     why: &str,
-    folder: Option<&Path>,
+    directory: Option<&Path>,
     initial: &[u8],
     embedded: Embedded,
 ) -> Material {
-    if let Some(folder) = folder
-        && let Some((material, root_version)) = expired(&FileStore::new(folder), initial).await
+    if let Some(directory) = directory
+        && let Some((material, root_version)) = expired(&FileStore::new(directory), initial).await
         && root_version >= embedded.root_version
         && material.trusted_root != embedded.material.trusted_root
     {
         tracing::warn!(
             "the TUF repository {shown} cannot be used ({why}): trusting the copy in {}, which has \
              expired, since the copy in this program may be older",
-            folder.display()
+            directory.display()
         );
         return material;
     }
@@ -156,14 +156,14 @@ async fn unreachable(
     embedded.material
 }
 
-/// Loads the copy in a folder with the same verification as for the repository. The folder is not changed.
-async fn kept(folder: FileStore, initial: &[u8], now: Timestamp) -> Result<Material, Failure> {
-    update(StoreRepository::new(folder.clone()), initial, Some(Draft::over(folder)), now).await
+/// Loads the copy in a directory with the same verification as for the repository. The directory is not changed.
+async fn kept(directory: FileStore, initial: &[u8], now: Timestamp) -> Result<Material, Failure> {
+    update(StoreRepository::new(directory.clone()), initial, Some(Draft::over(directory)), now).await
 }
 
-/// Loads the copy in a folder, verified as of the time before it expired, and the version of its root.
-async fn expired(folder: &FileStore, initial: &[u8]) -> Option<(Material, u64)> {
-    let file = |name: &str| folder.load(name).ok().flatten();
+/// Loads the copy in a directory, verified as of the time before it expired, and the version of its root.
+async fn expired(directory: &FileStore, initial: &[u8]) -> Option<(Material, u64)> {
+    let file = |name: &str| directory.load(name).ok().flatten();
     let root = file("root.json");
     let root = root.as_deref().unwrap_or(initial);
     let others = ["timestamp.json", "snapshot.json", "targets.json"].map(file);
@@ -172,7 +172,7 @@ async fn expired(folder: &FileStore, initial: &[u8]) -> Option<(Material, u64)> 
         end = end.min(expiry(&other?)?);
     }
     let before = end.saturating_sub(SignedDuration::from_secs(1)).ok()?;
-    Some((kept(folder.clone(), initial, before).await.ok()?, version(root)?))
+    Some((kept(directory.clone(), initial, before).await.ok()?, version(root)?))
 }
 
 /// Returns the expiration time in metadata.
@@ -244,8 +244,8 @@ impl Repository for Mirror {
     }
 }
 
-/// Returns the name of a mirror's folder in the cache.
-fn folder_name(mirror: &Url) -> String {
+/// Returns the name of a mirror's directory in the cache.
+fn directory_name(mirror: &Url) -> String {
     let text = format!("{}{}", mirror.authority(), mirror.path().trim_end_matches('/'));
     text.chars().map(|c| if c.is_ascii_alphanumeric() || "-.".contains(c) { c } else { '_' }).collect()
 }
@@ -401,8 +401,8 @@ mod tests {
     }
 
     #[test]
-    fn each_mirror_has_a_folder_of_its_own_within_the_cache() {
-        let name = |url: &str| folder_name(&Url::parse(url).unwrap());
+    fn each_mirror_has_a_directory_of_its_own_within_the_cache() {
+        let name = |url: &str| directory_name(&Url::parse(url).unwrap());
         assert_eq!(name("https://tuf.example:8443/a/b/"), "tuf.example_8443_a_b");
         let all = ["https://a.example", "https://a.example/b", "https://a.example:1", "https://b.example"];
         let names: std::collections::BTreeSet<_> = all.iter().map(|url| name(url)).collect();

@@ -20,8 +20,8 @@ const GITHUB: &str = "https://token.actions.githubusercontent.com";
 /// The example, which `cargo test` has built beside the tests.
 fn client() -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    let folder = own.parent().and_then(Path::parent).unwrap().join("examples");
-    let program = folder.join(format!("conformance{}", std::env::consts::EXE_SUFFIX));
+    let directory = own.parent().and_then(Path::parent).unwrap().join("examples");
+    let program = directory.join(format!("conformance{}", std::env::consts::EXE_SUFFIX));
     assert!(program.exists(), "{} is not there: run `cargo build -p sigstore --examples`", program.display());
     program
 }
@@ -57,12 +57,12 @@ impl By<'_> {
 }
 
 /// Returns the arguments for the case in a directory.
-fn case(folder: &Path, public_root: &Path) -> Vec<OsString> {
-    let file = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
+fn case(directory: &Path, public_root: &Path) -> Vec<OsString> {
+    let file = |name: &str| Some(directory.join(name)).filter(|path| path.exists());
     let text = |name: &str| file(name).map(|path| fs::read_to_string(path).unwrap().trim().to_owned());
     let mut words = vec!["verify-bundle".into()];
     words.extend(file("staging").map(|_| "--staging".into()));
-    words.extend(["--bundle".into(), folder.join("bundle.sigstore.json").into()]);
+    words.extend(["--bundle".into(), directory.join("bundle.sigstore.json").into()]);
     let (identity, issuer) = (text("identity"), text("issuer"));
     let identity = By::Identity(identity.as_deref().unwrap_or(WORKFLOW), issuer.as_deref().unwrap_or(GITHUB));
     words.extend(file("key.pub").map_or_else(|| identity.words(), |key| By::Key(&key).words()));
@@ -70,7 +70,7 @@ fn case(folder: &Path, public_root: &Path) -> Vec<OsString> {
     let root =
         file("trusted_root.json").or_else(|| file("staging").is_none().then(|| public_root.to_owned()));
     words.extend(root.into_iter().flat_map(|root| ["--trusted-root".into(), root.into()]));
-    let artifact = || file("artifact").unwrap_or_else(|| folder.with_file_name("a.txt")).into();
+    let artifact = || file("artifact").unwrap_or_else(|| directory.with_file_name("a.txt")).into();
     words.push(text("digest").map_or_else(artifact, Into::into));
     words
 }
@@ -81,13 +81,13 @@ fn third_party_bundles_are_judged_correctly() {
     let own = tempfile::tempdir().unwrap();
     let public_root = own.path().join("trusted_root.json");
     fs::write(&public_root, SIGSTORE_PRODUCTION_TRUSTED_ROOT).unwrap();
-    let folders = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
+    let directories = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
     let (mut good, mut bad) = (0, 0);
-    for folder in folders.filter(|path| path.is_dir()) {
-        let outcome = run(case(&folder, &public_root));
-        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+    for directory in directories.filter(|path| path.is_dir()) {
+        let outcome = run(case(&directory, &public_root));
+        let name = directory.file_name().unwrap().to_str().unwrap().to_owned();
         if name.ends_with("_fail") {
-            let reason = fs::read_to_string(folder.join("reason")).unwrap();
+            let reason = fs::read_to_string(directory.join("reason")).unwrap();
             let complaint = outcome.expect_err(&name);
             assert!(complaint.contains(reason.trim()), "{name}: {complaint}");
             bad += 1;

@@ -312,8 +312,8 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Returns the files in a directory, recursively.
-fn files(folder: &Path) -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+fn files(directory: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
@@ -340,8 +340,8 @@ async fn a_cache_of_another_repository_is_not_believed() {
     assert_eq!(asked(&Trust::new(door(), settings(&evil, Some(own.path()))).unwrap()).await.unwrap(), "evil");
     // Replaces the valid copy with this content, while its URL no longer answers.
     let gone = Server::start(|_| Answer::status(503, ""));
-    let folder = known.cache.path().join(gone.url().authority().replace(':', "_"));
-    copy(&own.path().join(evil.url().trim_start_matches("http://").replace(':', "_")), &folder);
+    let directory = known.cache.path().join(gone.url().authority().replace(':', "_"));
+    copy(&own.path().join(evil.url().trim_start_matches("http://").replace(':', "_")), &directory);
     let settings = TrustSettings { mirror: Some(gone.url()), ..known.settings() };
     let error = asked(&Trust::new(impatient_door(), settings).unwrap()).await.unwrap_err();
     assert!(matches!(error, TrustError::Tuf { .. }), "{error}");

@@ -21,7 +21,7 @@ const LOGS: [Rekor; 2] = [Rekor::V1, Rekor::V2];
 
 /// A directory with an artifact, and both versions of cosign.
 struct Desk {
-    folder: TempDir,
+    directory: TempDir,
     config: DockerConfig,
 }
 
@@ -34,12 +34,12 @@ enum By<'a> {
 
 impl Desk {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("artifact"), ARTIFACT).unwrap();
-        fs::write(folder.path().join("other"), b"something else").unwrap();
-        fs::write(folder.path().join("predicate"), json!({ "by": "cosign" }).to_string()).unwrap();
-        fs::write(folder.path().join("token"), sigstore().token(SIGNER)).unwrap();
-        Self { folder, config: DockerConfig::anonymous() }
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("artifact"), ARTIFACT).unwrap();
+        fs::write(directory.path().join("other"), b"something else").unwrap();
+        fs::write(directory.path().join("predicate"), json!({ "by": "cosign" }).to_string()).unwrap();
+        fs::write(directory.path().join("token"), sigstore().token(SIGNER)).unwrap();
+        Self { directory, config: DockerConfig::anonymous() }
     }
 
     fn versions(&self) -> [Cosign<'_>; 2] {
@@ -47,7 +47,7 @@ impl Desk {
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     /// Signs the artifact with cosign, and returns the bundle.

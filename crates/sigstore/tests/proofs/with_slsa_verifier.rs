@@ -25,8 +25,8 @@ fn summary(subject: &Digest) -> Statement {
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn a_summary_that_a_key_signs_here_is_accepted_and_only_as_what_it_says_and_by_that_key() {
-    let folder = tempfile::tempdir().unwrap();
-    let (envelope, key_file) = (folder.path().join("summary.json"), folder.path().join("key.pub"));
+    let directory = tempfile::tempdir().unwrap();
+    let (envelope, key_file) = (directory.path().join("summary.json"), directory.path().join("key.pub"));
     let (subject, other) = (Digest::of(b"image"), Digest::of(b"another"));
     let key = SigningKey::generate().unwrap();
     fs::write(&key_file, key.verification_key().to_pem()).unwrap();
@@ -46,7 +46,7 @@ async fn a_summary_that_a_key_signs_here_is_accepted_and_only_as_what_it_says_an
     verify_summary(&expected).unwrap();
     verify_summary(&Summary { subject: &other, ..expected }).unwrap_err();
     verify_summary(&Summary { level: "SLSA_BUILD_LEVEL_3", ..expected }).unwrap_err();
-    let strangers = folder.path().join("stranger.pub");
+    let strangers = directory.path().join("stranger.pub");
     fs::write(&strangers, SigningKey::generate().unwrap().verification_key().to_pem()).unwrap();
     verify_summary(&Summary { key: &strangers, ..expected }).unwrap_err();
 }

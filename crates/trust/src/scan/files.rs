@@ -16,10 +16,10 @@ use super::scanner::{PartScan, ScanImage, Scanner};
 use super::sourced::Sourced;
 use super::vex::VexStatement;
 
-/// Reports from a file or a folder.
+/// Reports from a file or a directory.
 #[derive(Debug)]
 pub struct ReportFiles {
-    /// The file or the folder, for messages.
+    /// The file or the directory, for messages.
     place: String,
     reports: Vec<FileReport>,
     /// The reports that name a digest.

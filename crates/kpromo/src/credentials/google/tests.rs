@@ -59,8 +59,8 @@ async fn found(google: &Google) -> (String, String) {
 #[tokio::test]
 async fn a_file_that_is_named_comes_before_the_metadata_service_and_its_token_is_shown_as_it_is() {
     let ((token_service, asked), (metadata, machine_asked)) = (service().await, service().await);
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("credentials.json");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("credentials.json");
     let content = serde_json::json!({
         "type": "authorized_user", "client_id": "me", "client_secret": "hush", "refresh_token": "again",
         "token_uri": format!("http://{token_service}/token"),
@@ -81,9 +81,12 @@ async fn a_file_that_is_named_comes_before_the_metadata_service_and_its_token_is
 #[tokio::test]
 async fn the_well_known_file_of_gcloud_need_not_be_there() {
     let (metadata, asked) = service().await;
-    let folder = tempfile::tempdir().unwrap();
-    let places =
-        Places { home: Some(folder.path().to_owned()), metadata_host: Some(metadata), ..Places::default() };
+    let directory = tempfile::tempdir().unwrap();
+    let places = Places {
+        home: Some(directory.path().to_owned()),
+        metadata_host: Some(metadata),
+        ..Places::default()
+    };
     assert_eq!(found(&google(&places)).await, ("token-of-google".into(), "the metadata server".into()));
     assert!(asked.lock().unwrap()[0].contains("metadata-flavor: Google"));
     let places = Places { google_credentials: Some("/no/such/file".into()), ..places };
@@ -95,9 +98,9 @@ async fn the_well_known_file_of_gcloud_need_not_be_there() {
 #[tokio::test]
 async fn requests_for_identities_use_the_same_access_token() {
     let (address, asked) = service().await;
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("config.json"), r#"{"auths": {"gcr.io": {"auth": "dTpw"}}}"#).unwrap();
-    let docker_config = Some(folder.path().to_owned());
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("config.json"), r#"{"auths": {"gcr.io": {"auth": "dTpw"}}}"#).unwrap();
+    let docker_config = Some(directory.path().to_owned());
     let places = Places { docker_config, metadata_host: Some(address), ..Places::default() };
     let keychain = Keychain::new(places, Door::open(transport::Settings::default()).unwrap());
     for _ in 0..2 {

@@ -7,12 +7,12 @@ use std::path::Path;
 use super::{LintResult, relative};
 
 /// Returns one annotation per finding.
-pub(crate) fn lint_github(result: &LintResult, folder: Option<&Path>) -> String {
+pub(crate) fn lint_github(result: &LintResult, directory: Option<&Path>) -> String {
     let mut text = String::new();
     for finding in &result.findings {
         let level = if finding.is_error() { "error" } else { "warning" };
         let diagnostic = &finding.diagnostic;
-        let file = property(relative(diagnostic.file(), folder));
+        let file = property(relative(diagnostic.file(), directory));
         let place = match diagnostic.position() {
             Some(position) => format!(",line={},col={}", position.line, position.column),
             None => String::new(),

@@ -28,9 +28,10 @@ pub(crate) use json::{Document as LintDocument, lint_json};
 pub(crate) use sarif::lint_sarif;
 pub(crate) use text::lint_text;
 
-/// Returns the name of a file for tools that know only the repository: relative to the current folder if the file is below it.
-fn relative<'f>(file: &'f str, folder: Option<&Path>) -> &'f str {
-    let below = folder.and_then(|folder| file.strip_prefix(&*folder.to_string_lossy())?.strip_prefix('/'));
+/// Returns the name of a file for tools that know only the repository: relative to the current directory if the file is below it.
+fn relative<'f>(file: &'f str, directory: Option<&Path>) -> &'f str {
+    let below =
+        directory.and_then(|directory| file.strip_prefix(&*directory.to_string_lossy())?.strip_prefix('/'));
     let below = below.unwrap_or(file);
     below.strip_prefix("./").unwrap_or(below)
 }
@@ -56,8 +57,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_named_relative_to_the_current_folder_if_it_is_below_it() {
-        let folder = Some(Path::new("/home/user/repo"));
+    fn a_file_is_named_relative_to_the_current_directory_if_it_is_below_it() {
+        let directory = Some(Path::new("/home/user/repo"));
         for (file, expected) in [
             ("/home/user/repo/images/a", "images/a"),
             ("./images/a", "images/a"),
@@ -65,7 +66,7 @@ mod tests {
             ("/home/user/repository/a", "/home/user/repository/a"),
             ("../a", "../a"),
         ] {
-            assert_eq!(relative(file, folder), expected);
+            assert_eq!(relative(file, directory), expected);
         }
     }
 }

@@ -126,14 +126,14 @@ struct Replacement<'a> {
     inserted_content: Message<'a>,
 }
 
-/// Returns all findings as a SARIF log. Files below `folder` are named relative to it.
-pub(crate) fn lint_sarif(result: &LintResult, folder: Option<&Path>) -> String {
+/// Returns all findings as a SARIF log. Files below `directory` are named relative to it.
+pub(crate) fn lint_sarif(result: &LintResult, directory: Option<&Path>) -> String {
     let driver = Driver {
         name: "kpromo lint",
         version: env!("CARGO_PKG_VERSION"),
         rules: Rule::ALL.into_iter().map(descriptor).collect(),
     };
-    let results = result.findings.iter().map(|finding| entry(finding, folder)).collect();
+    let results = result.findings.iter().map(|finding| entry(finding, directory)).collect();
     let run = Run { tool: Tool { driver }, column_kind: "unicodeCodePoints", results };
     let log = Log { schema: SCHEMA, version: "2.1.0", runs: [run] };
     // Strings, numbers and lists always serialize to JSON.
@@ -156,16 +156,16 @@ fn message(text: &str) -> Message<'_> {
     Message { text: text.into() }
 }
 
-fn entry<'a>(finding: &'a Finding, folder: Option<&Path>) -> Entry<'a> {
+fn entry<'a>(finding: &'a Finding, directory: Option<&Path>) -> Entry<'a> {
     let diagnostic = &finding.diagnostic;
     let text = match diagnostic.advice() {
         Some(advice) => Message { text: format!("{}\n{advice}", diagnostic.message()).into() },
         None => message(diagnostic.message()),
     };
-    let place = physical(diagnostic.file(), diagnostic.position(), folder);
+    let place = physical(diagnostic.file(), diagnostic.position(), directory);
     let related = |(at, related): (usize, &'a Related)| Location {
         id: Some(at + 1),
-        physical_location: physical(&related.file, Some(related.position), folder),
+        physical_location: physical(&related.file, Some(related.position), directory),
         message: Some(message(&related.message)),
     };
     let change = |edits: &'a [Edit]| ArtifactChange {
@@ -188,14 +188,14 @@ fn entry<'a>(finding: &'a Finding, folder: Option<&Path>) -> Entry<'a> {
 }
 
 /// Returns a place. A finding about a whole file is at its first line, because code scanning services require a line.
-fn physical(file: &str, position: Option<Position>, folder: Option<&Path>) -> Physical {
+fn physical(file: &str, position: Option<Position>, directory: Option<&Path>) -> Physical {
     let region = Region {
         start_line: position.map_or(1, |position| position.line),
         start_column: position.map(|position| position.column),
         end_line: None,
         end_column: None,
     };
-    Physical { artifact_location: Artifact { uri: uri(relative(file, folder)) }, region }
+    Physical { artifact_location: Artifact { uri: uri(relative(file, directory)) }, region }
 }
 
 fn replacement(edit: &Edit) -> Replacement<'_> {

@@ -85,12 +85,12 @@ fn of_workflow(but: &Value) -> String {
     jwt(&claims)
 }
 
-/// Writes a file with this content, and returns it with the folder that owns it.
+/// Writes a file with this content, and returns it with the directory that owns it.
 fn written(content: &str) -> (PathBuf, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("token");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
     fs::write(&file, content).unwrap();
-    (file, folder)
+    (file, directory)
 }
 
 fn head(request: &str) -> (&str, Vec<&str>) {
@@ -225,7 +225,7 @@ async fn no_source_may_sign_as_another_than_the_one_who_was_asked_for() {
     let other = "other@project.iam.gserviceaccount.com";
     let iam = Service::answering("200 OK", json!({"token": token_of(other, HOUR)})).await;
     let runner = Service::answering("200 OK", json!({"value": of_workflow(&json!({}))})).await;
-    let (file, _folder) = written(&token_of(other, HOUR));
+    let (file, _directory) = written(&token_of(other, HOUR));
     let account = || Some(SIGNER.to_owned());
     let workflow = "https://github.com/org/other/.github/workflows/x.yml@refs/heads/main";
     for (sources, parts) in [
@@ -269,7 +269,7 @@ async fn every_source_s_token_is_checked() {
         (json!({"email": "a@b.c", "email_verified": false}), "has not verified"),
     ] {
         let text = of_workflow(&but);
-        let (file, _folder) = written(&text);
+        let (file, _directory) = written(&text);
         let service =
             Service::start(vec![("200 OK", FLAVOR, json!({"value": text, "token": text}).to_string())]).await;
         let plain = Service::start(vec![("200 OK", FLAVOR, text.clone())]).await;
@@ -293,7 +293,7 @@ async fn every_source_s_token_is_checked() {
 async fn sources_are_asked_in_their_order_and_no_further_than_the_first_that_applies() {
     let runner = Service::answering("200 OK", json!({"value": of_workflow(&json!({}))})).await;
     let metadata = Service::start(vec![("200 OK", FLAVOR, token_of("machine@x.y", HOUR))]).await;
-    let (file, _folder) = written(&token_of("given@x.y", HOUR));
+    let (file, _directory) = written(&token_of("given@x.y", HOUR));
     let (projected, _other) = written(&token_of("projected@x.y", HOUR));
     let everything = |left: usize| Sources {
         given: (left > 4).then(|| Given::file(&file)),
@@ -330,7 +330,7 @@ async fn an_account_of_google_s_is_not_looked_for_at_github() {
 #[tokio::test]
 async fn a_source_that_fails_is_not_passed_over() {
     let runner = Service::answering("403 Forbidden", "").await;
-    let (projected, _folder) = written(&token_of("projected@x.y", HOUR));
+    let (projected, _directory) = written(&token_of("projected@x.y", HOUR));
     let sources = Sources { projected: Some(projected.clone()), ..github(&runner) };
     assert!(error(sources).await.contains("GitHub Actions"));
     let missing = projected.with_file_name("missing");
@@ -358,7 +358,7 @@ async fn where_nobody_is_every_source_says_why() {
 
 #[tokio::test]
 async fn other_clouds_and_proxies_are_not_google() {
-    let (projected, _folder) = written(&token_of("projected@x.y", HOUR));
+    let (projected, _directory) = written(&token_of("projected@x.y", HOUR));
     for (status, headers) in [
         ("401 Unauthorized", ""),
         ("200 OK", ""),
@@ -375,7 +375,7 @@ async fn other_clouds_and_proxies_are_not_google() {
 
 #[tokio::test]
 async fn a_file_is_read_anew_and_an_input_once() {
-    let (file, _folder) = written(&format!("{}\n", token_of("me@x.y", 600)));
+    let (file, _directory) = written(&format!("{}\n", token_of("me@x.y", 600)));
     let from_file = identity(given(Given::file(&file)));
     let first = from_file.token().await.unwrap();
     fs::write(&file, token_of("me@x.y", HOUR)).unwrap();
@@ -388,14 +388,14 @@ async fn a_file_is_read_anew_and_an_input_once() {
 
 #[tokio::test]
 async fn what_is_given_and_is_no_token_is_named_by_where_it_is() {
-    let (large, _folder) = written(&"hush".repeat(10_000));
-    let folder = large.parent().map(Path::to_owned).unwrap();
-    let empty = folder.join("empty");
+    let (large, _directory) = written(&"hush".repeat(10_000));
+    let directory = large.parent().map(Path::to_owned).unwrap();
+    let empty = directory.join("empty");
     fs::write(&empty, "").unwrap();
     for (from, parts) in [
         (Given::file(&large), ["token: larger", "bytes"]),
         (Given::file(&empty), ["empty: it is empty", ""]),
-        (Given::file(&folder), ["not a regular file", "with `-`"]),
+        (Given::file(&directory), ["not a regular file", "with `-`"]),
         (Given::input(&b""[..]), ["standard input", "empty"]),
         (Given::input(&b"\xff\xfe"[..]), ["standard input", "not text"]),
         (Given::input(tokio::io::repeat(b'h')), ["standard input", "larger"]),

@@ -14,7 +14,7 @@ use crate::identity::service::Answer;
 /// A server that never answers does not apply. A server that starts a Google answer and stops is broken.
 #[tokio::test]
 async fn a_metadata_service_that_hangs_is_not_waited_for_without_end() {
-    let (projected, _folder) = written(&token_of("projected@x.y", HOUR));
+    let (projected, _directory) = written(&token_of("projected@x.y", HOUR));
     for head in ["", "HTTP/1.1 200 OK\r\nmetadata-flavor: Google\r\ncontent-length: 9\r\n\r\n{"] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
@@ -65,7 +65,7 @@ async fn a_renewed_token_takes_the_place_of_the_one_that_expires() {
 
 #[tokio::test]
 async fn a_run_signs_as_one_and_the_same() {
-    let (file, _folder) = written(&token_of("first@x.y", HOUR));
+    let (file, _directory) = written(&token_of("first@x.y", HOUR));
     let identity = identity(given(Given::file(&file)));
     assert_eq!(identity.token().await.unwrap().identity(), "first@x.y");
     fs::write(&file, token_of("second@x.y", HOUR)).unwrap();
@@ -79,7 +79,7 @@ async fn a_run_signs_as_one_and_the_same() {
 async fn a_source_that_has_gone_is_not_replaced_by_the_next() {
     let gone = ("404 Not Found", FLAVOR, String::new());
     let service = Service::start(vec![("200 OK", FLAVOR, token_of("machine@x.y", 120)), gone]).await;
-    let (projected, _folder) = written(&token_of("machine@x.y", HOUR));
+    let (projected, _directory) = written(&token_of("machine@x.y", HOUR));
     let identity = identity(Sources { projected: Some(projected), ..machine(&service.address) });
     identity.token().await.unwrap();
     let error = identity.token().await.unwrap_err();

@@ -57,7 +57,7 @@ pub(crate) struct Authority {
 impl Authority {
     /// The authority that the tests' Sigstore trusts.
     pub(crate) fn trusted() -> Self {
-        let key = pem(&fs::read_to_string(sigstore().folder().join("ca.plain")).unwrap());
+        let key = pem(&fs::read_to_string(sigstore().directory().join("ca.plain")).unwrap());
         let key = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, &key).unwrap();
         let certificate = pem(&fs::read_to_string(sigstore().certificate_authority()).unwrap());
         Self { key, certificate }

@@ -1,4 +1,4 @@
-//! A manifest of the files in a folder.
+//! A manifest of the files in a directory.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,43 +15,44 @@ use sha2::Digest as _;
 
 use crate::yaml::Entry;
 
-/// The maximum depth of folders.
+/// The maximum depth of directories.
 const DEPTH_MAX: usize = 64;
 /// The size of a read, in bytes.
 const PIECE: usize = 256 * 1024;
 /// The number of threads that hash: a disk is faster with several reads, also on a machine with one core.
 const THREADS_MIN: usize = 2;
 
-/// The files of a folder.
+/// The files of a directory.
 #[derive(Debug)]
 pub struct Described {
-    /// The entries, depth first, the names of a folder in the order of their bytes.
+    /// The entries, depth first, the names of a directory in the order of their bytes.
     pub entries: Vec<Entry>,
     /// The number of bytes that were hashed.
     pub bytes: u64,
 }
 
-/// Something in a folder that cannot be described. All faults are listed.
+/// Something in a directory that cannot be described. All faults are listed.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
-pub struct FolderError(Vec<String>);
+pub struct DirectoryError(Vec<String>);
 
-/// Makes the entries for all files below a folder whose names begin with `prefix`. A prefix with a slash at its end means a
-/// folder. Links to files are followed.
+/// Makes the entries for all files below a directory whose names begin with `prefix`. A prefix with a slash at its end means a
+/// directory. Links to files are followed.
 ///
 /// # Errors
-/// If the folder has a link to a folder or to nothing, a name that is not text in UTF-8 or has control characters, or something
-/// that cannot be read: returns all of them.
-pub fn describe_folder(folder: &Path, prefix: &str) -> Result<Described, FolderError> {
-    let root = fs::metadata(folder).map_err(|error| FolderError(vec![cannot_read(folder, &error)]))?;
+/// If the directory has a link to a directory or to nothing, a name that is not text in UTF-8 or has control characters, or
+/// something that cannot be read: returns all of them.
+pub fn describe_directory(directory: &Path, prefix: &str) -> Result<Described, DirectoryError> {
+    let root =
+        fs::metadata(directory).map_err(|error| DirectoryError(vec![cannot_read(directory, &error)]))?;
     if !root.is_dir() {
-        return Err(FolderError(vec![format!("{}: not a folder", shown(folder))]));
+        return Err(DirectoryError(vec![format!("{}: not a directory", shown(directory))]));
     }
     let mut walk = Walk { prefix, found: Vec::new(), faults: Vec::new() };
-    walk.folder(folder, "", 0);
+    walk.directory(directory, "", 0);
     let Walk { found, faults, .. } = walk;
     if !faults.is_empty() {
-        return Err(FolderError(faults));
+        return Err(DirectoryError(faults));
     }
     hash_all(found)
 }
@@ -63,14 +64,14 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn folder(&mut self, folder: &Path, name: &str, depth: usize) {
+    fn directory(&mut self, directory: &Path, name: &str, depth: usize) {
         if depth == DEPTH_MAX {
-            return self.faults.push(format!("{}: folders are nested too deep", shown(folder)));
+            return self.faults.push(format!("{}: directories are nested too deep", shown(directory)));
         }
-        let listed = fs::read_dir(folder).and_then(io::Result::<Vec<_>>::from_iter);
+        let listed = fs::read_dir(directory).and_then(io::Result::<Vec<_>>::from_iter);
         let mut entries = match listed {
             Ok(entries) => entries,
-            Err(error) => return self.faults.push(cannot_read(folder, &error)),
+            Err(error) => return self.faults.push(cannot_read(directory, &error)),
         };
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
@@ -85,7 +86,7 @@ impl Walk<'_> {
                 continue;
             }
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() => self.folder(&path, &name, depth + 1),
+                Ok(kind) if kind.is_dir() => self.directory(&path, &name, depth + 1),
                 Ok(_) if !name.starts_with(self.prefix) => {}
                 Ok(_) => self.file(name, path),
                 Err(error) => self.faults.push(cannot_read(&path, &error)),
@@ -93,7 +94,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Returns whether a file of this name, or one below a folder of this name, may have the prefix.
+    /// Returns whether a file of this name, or one below a directory of this name, may have the prefix.
     fn may_hold(&self, name: &str) -> bool {
         name.starts_with(self.prefix)
             || self.prefix.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'))
@@ -102,7 +103,7 @@ impl Walk<'_> {
     fn file(&mut self, name: String, path: PathBuf) {
         // Links are followed here.
         let fault = match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => "a link to a folder, which is not followed".to_owned(),
+            Ok(metadata) if metadata.is_dir() => "a link to a directory, which is not followed".to_owned(),
             Ok(metadata) if !metadata.is_file() => "not a regular file".to_owned(),
             Ok(_) => match name.parse::<FileName>() {
                 Ok(_) => return self.found.push((name, path)),
@@ -116,7 +117,7 @@ impl Walk<'_> {
 }
 
 /// Hashes files on several threads.
-fn hash_all(files: Vec<(String, PathBuf)>) -> Result<Described, FolderError> {
+fn hash_all(files: Vec<(String, PathBuf)>) -> Result<Described, DirectoryError> {
     let threads = thread::available_parallelism().map_or(THREADS_MIN, |number| number.get().max(THREADS_MIN));
     let next = AtomicUsize::new(0);
     let hashed: Mutex<Vec<Option<(Sha256, u64)>>> = Mutex::new(vec![None; files.len()]);
@@ -140,7 +141,7 @@ fn hash_all(files: Vec<(String, PathBuf)>) -> Result<Described, FolderError> {
     let mut faults = faults.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     if !faults.is_empty() {
         faults.sort();
-        return Err(FolderError(faults));
+        return Err(DirectoryError(faults));
     }
     let hashed = hashed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let bytes = hashed.iter().flatten().map(|(_, size)| size).sum();
@@ -214,7 +215,7 @@ pub fn merge(existing: Vec<Entry>, new: Vec<Entry>) -> Result<Vec<Entry>, Vec<St
         .iter()
         .filter_map(|entry| match known.get(entry.name.as_str()) {
             Some(sha256) if **sha256 != entry.sha256 => Some(format!(
-                "{}: the manifest has the SHA-256 {sha256}, the folder {}",
+                "{}: the manifest has the SHA-256 {sha256}, the directory {}",
                 entry.name, entry.sha256
             )),
             _ => None,
@@ -234,7 +235,7 @@ pub fn merge(existing: Vec<Entry>, new: Vec<Entry>) -> Result<Vec<Entry>, Vec<St
     Ok(merged)
 }
 
-/// The order of a walk: the names of each folder in the order of their bytes.
+/// The order of a walk: the names of each directory in the order of their bytes.
 fn order(a: &str, b: &str) -> std::cmp::Ordering {
     a.split('/').cmp(b.split('/'))
 }
@@ -267,15 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn the_prefix_is_text_and_with_a_slash_a_folder() {
-        let folder = tempfile::tempdir().unwrap();
+    fn the_prefix_is_text_and_with_a_slash_a_directory() {
+        let directory = tempfile::tempdir().unwrap();
         for name in ["v1/tool", "v1.10/tool", "v10", "w/v1/x"] {
-            let path = folder.path().join(name);
+            let path = directory.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, name).unwrap();
         }
         let described = |prefix: &str| {
-            let described = describe_folder(folder.path(), prefix).unwrap();
+            let described = describe_directory(directory.path(), prefix).unwrap();
             described.entries.iter().map(|entry| entry.name.clone()).collect::<Vec<_>>()
         };
         assert_eq!(described("v1"), ["v1/tool", "v1.10/tool", "v10"]);
@@ -287,8 +288,8 @@ mod tests {
 
     #[test]
     fn a_file_that_changes_while_it_is_hashed_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
         File::create(&path).unwrap().set_len(64 << 20).unwrap();
         let (begun, is_over) = (std::sync::Barrier::new(2), std::sync::atomic::AtomicBool::new(false));
         let described = thread::scope(|scope| {
@@ -303,11 +304,11 @@ mod tests {
                 }
             });
             begun.wait();
-            let described = describe_folder(folder.path(), "");
+            let described = describe_directory(directory.path(), "");
             is_over.store(true, Relaxed);
             described
         });
         assert!(described.unwrap_err().to_string().contains("it changed while it was hashed"));
-        assert_eq!(describe_folder(folder.path(), "").unwrap().bytes, 64 << 20);
+        assert_eq!(describe_directory(directory.path(), "").unwrap().bytes, 64 << 20);
     }
 }

@@ -1,4 +1,4 @@
-//! Promotion between folders: what every store does, without an outside part.
+//! Promotion between directories: what every store does, without an outside part.
 
 use std::fs;
 use std::path::Path;
@@ -27,10 +27,10 @@ fn promote(flags: &[String], more: &[&str]) -> Ran {
     run(command)
 }
 
-/// Returns the names of all files below a folder.
-fn below(folder: &Path) -> Vec<String> {
+/// Returns the names of all files below a directory.
+fn below(directory: &Path) -> Vec<String> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         match path.is_dir() {
             true => names.extend(below(&path)),
@@ -65,10 +65,10 @@ fn a_dry_run_writes_nothing_and_says_what_a_confirmed_run_does() {
     assert_eq!(copies(&dry.stdout), copies(&real.stdout));
     assert_eq!(copies(&real.stdout).len(), 6);
     assert!(real.stdout.ends_with("********** FINISHED **********\n"), "{}", real.stdout);
-    for folder in ["one", "two"] {
-        assert_eq!(fs::read(desk.path(folder).join("large")).unwrap(), large);
-        assert_eq!(fs::read(desk.path(folder).join("v1/tool")).unwrap(), b"alpha");
-        assert_eq!(below(&desk.path(folder)).len(), 3, "nothing else is left");
+    for directory in ["one", "two"] {
+        assert_eq!(fs::read(desk.path(directory).join("large")).unwrap(), large);
+        assert_eq!(fs::read(desk.path(directory).join("v1/tool")).unwrap(), b"alpha");
+        assert_eq!(below(&desk.path(directory)).len(), 3, "nothing else is left");
     }
     let report = desk.json("report.json");
     schema::is_strict("files-report", &report);
@@ -229,9 +229,9 @@ fn settings_of_aws_matter_only_where_a_store_needs_them() {
 fn a_result_that_cannot_be_printed_is_no_success() {
     let (desk, flags) = scene(&[("a", b"alpha")]);
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
-    let folder = desk.path("staging").display().to_string();
+    let directory = desk.path("staging").display().to_string();
     for flags in
-        [flags, words(&["manifest", "files", "--src", &folder]), words(&["version"]), words(&["--help"])]
+        [flags, words(&["manifest", "files", "--src", &directory]), words(&["version"]), words(&["--help"])]
     {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut command = command("127.0.0.1:1", "127.0.0.1:1");
