@@ -64,7 +64,7 @@ Exit codes:
   1    the result cannot be written
   2    usage
   10   an input cannot be read, is not a report, or is of another promotion
-  30   merged, but reports of shards are missing";
+  30   merged, but shards are missing or had different manifests";
 
 /// Flags of `kpromo report merge`, as they are written.
 #[derive(Clone, Debug, Args)]

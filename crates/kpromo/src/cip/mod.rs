@@ -75,7 +75,7 @@ async fn attempt(args: &CipArgs, environment: &Environment, screen: &MultiProgre
     let Connection { client, door, settings, .. } = connection;
     let report = Arc::new(ReportBuilder::default());
     report.reject(rejected.iter().map(ToString::to_string));
-    args.shard.into_iter().for_each(|shard| report.set_shard(shard));
+    shard.iter().for_each(|shard| report.set_shard(shard));
     let stop = CancellationToken::new();
     let progress = Progress::new(screen);
     let trace = Trace::begin(&environment.collector, &settings, "kpromo cip");

@@ -7,6 +7,7 @@ use std::path::Path;
 use oci_types::text::visible;
 use promote::{Report, merge};
 
+use super::GAPS_ADVICE;
 use super::files::{is_page, write_json, write_report};
 use crate::args::MergeArgs;
 use crate::exit::Exit;
@@ -39,10 +40,13 @@ fn attempt(args: &MergeArgs) -> Result<(), Failure> {
         None => write_standard(&merged),
     };
     written.map_err(|problem| Failure::new(Exit::Failure, problem))?;
-    merged.missing_shards().map_or(Ok(()), |missing| {
-        Err(Failure::new(Exit::Partial, format!("the merged report is incomplete: {missing}"))
-            .help("name the reports of all shards; run a shard again that has written none"))
-    })
+    match &merged.gaps()[..] {
+        [] => Ok(()),
+        gaps => {
+            Err(Failure::new(Exit::Partial, format!("the merged report is incomplete: {}", gaps.join("; ")))
+                .help(GAPS_ADVICE))
+        }
+    }
 }
 
 /// Checks that the result, if it is the first of several files without a flag, is not one of the reports: its name may have been

@@ -10,3 +10,6 @@ pub(crate) use files::{check, write};
 pub(crate) use merge::merge_files;
 pub(crate) use metrics::{Metrics, RunEnd, write_metrics};
 pub(crate) use traffic::Traffic;
+
+/// How to make a merged report complete.
+const GAPS_ADVICE: &str = "merge the reports of all shards; run a shard again if it wrote none, or if its manifests or configuration differ from those of the others";

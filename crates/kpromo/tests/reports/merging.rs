@@ -119,6 +119,7 @@ async fn reports_of_other_schemas_are_refused_and_nothing_is_written() {
         (changed(&|report| report["outcome"] = json!("great")), "outcome"),
         (changed(&|report| report["exitCode"] = json!(77)), "exitCode"),
         (changed(&|report| report["shard"] = json!("4/4")), "shard"),
+        (changed(&|report| report["promotion"] = json!("sha256:12")), "promotion"),
         ("{}".to_owned(), "missing field `schema`"),
         ("<html>".to_owned(), "not a report of kpromo"),
         (String::new(), "not a report of kpromo"),
@@ -178,7 +179,7 @@ async fn missing_shards_are_named_first_and_the_result_is_no_success() {
     let ran = kpromo_with(&["report", "merge", &page, &out]);
     assert_eq!(ran.code, 30, "{}", ran.stderr);
     let page = fs::read_to_string(page).unwrap();
-    assert!(page.contains("Incomplete: reports of shards are missing"), "{page}");
+    assert!(page.contains("Incomplete: not the reports of a whole promotion"), "{page}");
     let failures = page.split("<h2>Failures</h2>").nth(1).unwrap();
     assert!(failures.trim_start().starts_with("<article") && failures.find(expected) < failures.find("<h2>"));
 
@@ -190,6 +191,36 @@ async fn missing_shards_are_named_first_and_the_result_is_no_success() {
     let single = merge(&[&one]);
     assert_eq!(single.code, 30, "{}", single.stderr);
     assert!(single.stderr.contains("shards 0/4, 2/4, 3/4"), "{}", single.stderr);
+}
+
+/// Each shard decides by its own manifests which registries it owns. If the manifests differ, a registry may have no shard.
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_with_other_manifests_make_no_complete_report() {
+    let (world, _, done) = two_runs().await;
+    let shard = |index: u32, second: u32, promotion: Option<char>| {
+        let mut report: Value =
+            serde_json::from_str(&shard_of(&done, &format!("{index}/3"), second)).unwrap();
+        if let Some(hexadecimal) = promotion {
+            report["promotion"] = json!(format!("sha256:{}", hexadecimal.to_string().repeat(64)));
+        }
+        world.desk.write(&format!("{index}-{second}.json"), &report.to_string()).display().to_string()
+    };
+    let out = world.path("out.json");
+    let merge = |inputs: &[&str]| kpromo_with(&[&["report", "merge", "--output", &out], inputs].concat());
+    let (zero, one, two) = (shard(0, 0, Some('a')), shard(1, 1, Some('b')), shard(2, 2, Some('b')));
+    let ran = merge(&[&zero, &one, &two]);
+    assert_eq!(ran.code, 30, "{}", ran.stderr);
+    let expected = "shards 1/3, 2/3 had other manifests or another canonical region than shard 0/3";
+    assert!(ran.stderr.contains(expected) && ran.stderr.contains("help: "), "{}", ran.stderr);
+    let merged = world.desk.json("out.json");
+    assert_eq!((&merged["outcome"], &merged["exitCode"]), (&"incomplete".into(), &30.into()));
+    assert!(merged["warnings"][0].as_str().unwrap().starts_with(expected), "{merged:#}");
+
+    // Run again with the manifests of the others, the shard belongs to them. Earlier versions did not say.
+    let ran = merge(&[&zero, &one, &two, &shard(0, 9, Some('b'))]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    assert_eq!(world.desk.json("out.json")["warnings"], done["warnings"]);
+    assert_eq!(merge(&[&shard(0, 5, None), &one, &two]).code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ async fn a_run_writes_a_page_and_json_of_the_same_report() {
     assert_eq!(ran.code, 30, "{}", ran.stderr);
     let report = world.desk.json("report.json");
     let page = fs::read_to_string(page).unwrap();
-    for heading in ["Failures", "By project", "By region", "By phase", "Registries", "Promoted images"] {
+    for heading in ["Failures", "By project", "By destination", "By phase", "Registries", "Promoted images"] {
         assert!(page.contains(&format!("<h2>{heading}</h2>")), "{heading}: {page}");
     }
     let failures = page.find("<h2>Failures</h2>").unwrap();

@@ -1,5 +1,6 @@
 //! What all shards do together is what one run does.
 
+use std::collections::BTreeSet;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ async fn all_shards_together_do_what_one_run_does_and_each_does_its_hosts_alone(
     let (whole, divided) = (Scene::new().await, Scene::new().await);
     succeeded(run(whole.command(&["--confirm"])));
     let mut owners = [0; REGIONS];
+    let mut promotions = BTreeSet::new();
     for index in 0..SHARDS {
         let own = divided.regions_of(index);
         let before: Vec<u64> =
@@ -37,7 +39,9 @@ async fn all_shards_together_do_what_one_run_does_and_each_does_its_hosts_alone(
             (report["shard"].as_str(), report["exitCode"].as_u64()),
             (Some(&*format!("{index}/4")), Some(0))
         );
+        promotions.insert(report["promotion"].as_str().unwrap().to_owned());
     }
+    assert_eq!(promotions.len(), 1, "all shards are of one promotion");
     assert_eq!(owners, [1; REGIONS]);
     assert_eq!(divided.contents().await, whole.contents().await);
     divided.assert_signed();

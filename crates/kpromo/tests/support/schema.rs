@@ -42,6 +42,7 @@ const OPTIONAL: &[&str] = &[
     "policy",
     "predicateType",
     "project",
+    "promotion",
     "purl",
     "reference",
     "refused",

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use jiff::Timestamp;
 
-use super::runs::{Unmergeable, check, missing, runs};
+use super::runs::{Unmergeable, check, gaps, runs};
 use super::{
     ExaminedTotals, FailedImage, HostTimeline, HostTraffic, PlanCounts, PromotedImage, Report,
     ReportTimeline, SCHEMA, ScanTotals, ShardRun, Totals,
@@ -21,15 +21,23 @@ pub(super) const EXIT_CODES: [u8; 10] = [0, 31, 30, 32, 130, 20, 10, 11, 12, 1];
 /// The outcomes of equal exit codes, from the least to the most telling.
 const SUCCESSES: [&str; 4] = ["nothing-to-do", "scanned", "dry-run", "done"];
 
-/// The outcome of a merged report without the reports of some shards, and its exit code.
+/// The outcome and the exit code of a merged report that is not known to be that of a whole promotion.
 const INCOMPLETE: (&str, u8) = ("incomplete", 30);
+
+/// Changes these counts by those of another value of the same type, with a method such as `saturating_add`.
+macro_rules! each_count {
+    ($method:ident: $sum:expr, $other:expr, [$($field:ident),+ $(,)?]) => {
+        $($sum.$field = $sum.$field.$method($other.$field);)+
+    };
+}
 
 /// Merges reports of one promotion, each with a name for the list of runs. Their order makes no difference.
 ///
 /// Numbers are added and lists are joined. What several reports say alike is there once. Outcome and exit code are those of the
 /// worst run. The merged run lasts from the first start to the last end, and each phase as long as in the run in which it took the
 /// longest. If a shard was run again, its last run says how it ended, what was planned and what failed; what was done in all of its
-/// runs is added. If shards are missing, the report says so first, and is not a success.
+/// runs is added. If shards are missing or
+/// had different manifests, the report says so first, and is not a success.
 ///
 /// # Errors
 /// If there is no report, or if the reports are not those of one promotion.
@@ -45,8 +53,8 @@ pub fn merge(reports: Vec<(String, Report)>) -> Result<Report, Unmergeable> {
     let counting = || shards.iter().filter(|run| !run.was_run_again(&shards));
     let worst = counting().rev().max_by_key(|run| severity(run)).ok_or(Unmergeable::Nothing)?;
     let (mut outcome, mut exit_code) = (worst.outcome.clone(), worst.exit_code);
-    let missing = missing(&shards);
-    if missing.is_some() && place(exit_code) < place(INCOMPLETE.1) {
+    let gaps = gaps(&shards);
+    if !gaps.is_empty() && place(exit_code) < place(INCOMPLETE.1) {
         (outcome, exit_code) = (INCOMPLETE.0.to_owned(), INCOMPLETE.1);
     }
     let all = || reports.iter().map(|(.., report)| report);
@@ -70,6 +78,7 @@ pub fn merge(reports: Vec<(String, Report)>) -> Result<Report, Unmergeable> {
         exit_code,
         confirmed: shards.iter().any(|run| run.confirmed),
         shard: None,
+        promotion: None,
         started,
         elapsed_seconds,
         phase_seconds: BTreeMap::new(),
@@ -86,7 +95,7 @@ pub fn merge(reports: Vec<(String, Report)>) -> Result<Report, Unmergeable> {
         unrecorded: Vec::new(),
         lost: Vec::new(),
         rejected: Vec::new(),
-        warnings: missing.into_iter().chain(differ).collect(),
+        warnings: gaps.into_iter().chain(differ).collect(),
         error: joined(last().filter_map(|report| report.error.as_ref()), "\n"),
         advice: joined(last().filter_map(|report| report.advice.as_ref()), "\n"),
         registries: BTreeMap::new(),
@@ -94,9 +103,9 @@ pub fn merge(reports: Vec<(String, Report)>) -> Result<Report, Unmergeable> {
         shards: Vec::new(),
     };
     for (runs, _, mut report) in reports {
-        // Shards that were missing in a merged report may be there now.
-        let missing = self::missing(&runs);
-        report.warnings.retain(|warning| Some(warning) != missing.as_ref() || report.shards.is_empty());
+        // The gaps of a merged report may be closed now.
+        let gaps = if report.shards.is_empty() { Vec::new() } else { self::gaps(&runs) };
+        report.warnings.retain(|warning| !gaps.contains(warning));
         let counts = counts(&runs);
         if counts {
             add_state(&mut merged, &mut report);
@@ -140,15 +149,9 @@ fn add_state(merged: &mut Report, report: &mut Report) {
     if let Some(plan) = report.plan.take() {
         add_plan(merged.plan.get_or_insert_default(), plan);
     }
-    let (sum, totals) = (&mut merged.totals, report.totals);
-    sum.unfinished = sum.unfinished.saturating_add(totals.unfinished);
-    sum.not_begun = sum.not_begun.saturating_add(totals.not_begun);
-    let (sum, totals) = (&mut merged.examined_totals, report.examined_totals);
-    sum.images = sum.images.saturating_add(totals.images);
-    sum.signed = sum.signed.saturating_add(totals.signed);
-    sum.unsigned = sum.unsigned.saturating_add(totals.unsigned);
-    sum.attested = sum.attested.saturating_add(totals.attested);
-    sum.blocked = sum.blocked.saturating_add(totals.blocked);
+    each_count!(saturating_add: merged.totals, report.totals, [unfinished, not_begun]);
+    let (sum, counts) = (&mut merged.examined_totals, report.examined_totals);
+    each_count!(saturating_add: sum, counts, [images, signed, unsigned, attested, blocked]);
     merged.examined.append(&mut report.examined);
     merged.scanned.append(&mut report.scanned);
     merged.failed.append(&mut report.failed);
@@ -166,13 +169,8 @@ fn add_work(merged: &mut Report, report: Report) {
         *longest = longest.max(seconds);
     }
     // The numbers of listed images are those of the lists, as soon as these have each image once.
-    let (sum, totals) = (&mut merged.totals, report.totals);
-    sum.tagged = sum.tagged.saturating_add(totals.tagged);
-    sum.signed = sum.signed.saturating_add(totals.signed);
-    sum.recorded = sum.recorded.saturating_add(totals.recorded);
-    sum.blobs_sent = sum.blobs_sent.saturating_add(totals.blobs_sent);
-    sum.blobs_there = sum.blobs_there.saturating_add(totals.blobs_there);
-    sum.bytes_sent = sum.bytes_sent.saturating_add(totals.bytes_sent);
+    let (sum, counts) = (&mut merged.totals, report.totals);
+    each_count!(saturating_add: sum, counts, [tagged, signed, recorded, blobs_sent, blobs_there, bytes_sent]);
     merged.promoted.extend(report.promoted);
     for (host, traffic) in report.registries {
         let sum: &mut HostTraffic = merged.registries.entry(host).or_default();
@@ -203,11 +201,7 @@ fn once(merged: &mut Report) {
     let counts = &mut merged.examined_totals;
     for repeated in distinct(&mut merged.examined) {
         let one = ExaminedTotals::from(&repeated);
-        counts.images = counts.images.saturating_sub(one.images);
-        counts.signed = counts.signed.saturating_sub(one.signed);
-        counts.unsigned = counts.unsigned.saturating_sub(one.unsigned);
-        counts.attested = counts.attested.saturating_sub(one.attested);
-        counts.blocked = counts.blocked.saturating_sub(one.blocked);
+        each_count!(saturating_sub: counts, one, [images, signed, unsigned, attested, blocked]);
     }
     merged.promoted = promoted(std::mem::take(&mut merged.promoted));
     merged.failed = failed(std::mem::take(&mut merged.failed));
@@ -222,15 +216,8 @@ fn once(merged: &mut Report) {
 fn scan_totals(merged: &Report) -> ScanTotals {
     let mut sum = ScanTotals::default();
     for one in merged.scanned.iter().map(ScanTotals::from) {
-        sum.images = sum.images.saturating_add(one.images);
-        sum.refused = sum.refused.saturating_add(one.refused);
-        sum.unscanned = sum.unscanned.saturating_add(one.unscanned);
-        sum.failed = sum.failed.saturating_add(one.failed);
-        sum.violations = sum.violations.saturating_add(one.violations);
-        sum.ignored = sum.ignored.saturating_add(one.ignored);
-        sum.vex = sum.vex.saturating_add(one.vex);
-        sum.unfixed = sum.unfixed.saturating_add(one.unfixed);
-        sum.below_threshold = sum.below_threshold.saturating_add(one.below_threshold);
+        each_count!(saturating_add: sum, one, [images, refused, unscanned, failed]);
+        each_count!(saturating_add: sum, one, [violations, ignored, vex, unfixed, below_threshold]);
     }
     sum
 }

@@ -19,7 +19,7 @@ pub use examined::{ExaminedAttestation, ExaminedImage, ExaminedTotals};
 pub use images::{FailedImage, PromotedImage, SkippedPhase, UnsignedImage};
 use jiff::Timestamp;
 pub use merge::merge;
-use oci::Copied;
+use oci::{Copied, Digest};
 use of_plan::{failures_of_plan, projects};
 use outcome::OUTCOMES;
 pub use parts::{HostTimeline, HostTraffic, PlanCounts, ReportTimeline, ShardRun};
@@ -34,7 +34,7 @@ use unfinished::{Course, Left};
 
 use crate::event::{Event, Phase, Promotion, ScannedImage};
 use crate::phase::Plan;
-use crate::shard::Shard;
+use crate::shard::{Shard, ShardHosts};
 
 /// The version of the schema, which `docs/reference/report.md` explains.
 const SCHEMA: u32 = 1;
@@ -53,7 +53,7 @@ pub struct ReportBuilder {
 
 #[derive(Debug, Default)]
 struct Entries {
-    shard: Option<Shard>,
+    shard: Option<(Shard, Digest)>,
     promoted: Vec<(Promotion, Copied)>,
     failed: Vec<(Promotion, Problem)>,
     examined: Vec<ExaminedImage>,
@@ -122,7 +122,8 @@ pub struct Report {
     /// The version of kpromo. A merged report has all versions of its runs.
     pub version: String,
     /// The outcome as one word. `unsigned`: all images are promoted, but not all of them are signed and recorded. `scanned`: the
-    /// run only scans, and all images pass. `incomplete`: a merged report without the reports of some shards.
+    /// run only scans, and all images pass. `incomplete`: a merged report in which shards are missing, or
+    /// had different manifests.
     #[schemars(extend("enum" = OUTCOMES))]
     pub outcome: String,
     /// The exit code of the process (`docs/reference/exit-codes.md`).
@@ -133,6 +134,11 @@ pub struct Report {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9]+/[1-9][0-9]*$"))]
     pub shard: Option<String>,
+    /// The digest of what all shards of the promotion promote together, and of what decides their division. Shards with different
+    /// digests had different manifests. Absent in a run without shards, in a merged report and in reports of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub promotion: Option<String>,
     /// When the run started.
     pub started: Timestamp,
     /// The duration of the run, in seconds.
@@ -259,8 +265,8 @@ impl ReportBuilder {
     }
 
     /// Records that the run is one shard of a promotion.
-    pub fn set_shard(&self, shard: Shard) {
-        self.entries().shard = Some(shard);
+    pub fn set_shard(&self, shard: &ShardHosts) {
+        self.entries().shard = Some((shard.shard(), *shard.promotion()));
     }
 
     /// Remembers the numbers of the plan, for a run that is abandoned later.
@@ -351,7 +357,8 @@ impl ReportBuilder {
             outcome: ending.outcome.to_owned(),
             exit_code: ending.exit_code,
             confirmed: ending.confirmed,
-            shard: entries.shard.map(|shard| shard.to_string()),
+            shard: entries.shard.map(|(shard, _)| shard.to_string()),
+            promotion: entries.shard.map(|(_, promotion)| promotion.to_string()),
             started: self.started,
             elapsed_seconds: self.elapsed().as_secs_f64(),
             phase_seconds: entries.seconds.clone(),

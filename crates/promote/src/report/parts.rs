@@ -169,6 +169,10 @@ pub struct ShardRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[0-9]+/[1-9][0-9]*$"))]
     pub shard: Option<String>,
+    /// The digest of what all shards of its promotion promote together, as in the report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub promotion: Option<String>,
     /// Its outcome as one word, as in the report.
     #[schemars(extend("enum" = OUTCOMES))]
     pub outcome: String,

@@ -1,11 +1,12 @@
 //! Reports as they are read back: from files, which are input from outside.
 
+use oci::Digest;
 use serde::Deserialize;
 use thiserror::Error;
 
 use super::merge::EXIT_CODES;
 use super::outcome::OUTCOMES;
-use super::runs::missing;
+use super::runs::gaps;
 use super::{Report, SCHEMA};
 use crate::shard::Shard;
 
@@ -29,14 +30,16 @@ struct Version {
     schema: u64,
 }
 
-/// Checks the outcome, the exit code and the shard of a report and of its runs.
+/// Checks the texts and codes of a report and of its runs that have only certain values.
 fn check_words(report: &Report) -> Result<(), InvalidReport> {
     let possible = |is: bool, field| if is { Ok(()) } else { Err(InvalidReport::NotPossible(field)) };
-    let ends = report.shards.iter().map(|run| (&run.outcome, run.exit_code, run.shard.as_ref()));
-    for (outcome, code, shard) in ends.chain([(&report.outcome, report.exit_code, report.shard.as_ref())]) {
+    let runs = report.shards.iter().map(|run| (&run.outcome, run.exit_code, &run.shard, &run.promotion));
+    let whole = (&report.outcome, report.exit_code, &report.shard, &report.promotion);
+    for (outcome, code, shard, promotion) in runs.chain([whole]) {
         possible(OUTCOMES.contains(&outcome.as_str()), "outcome")?;
         possible(EXIT_CODES.contains(&code), "exitCode")?;
-        possible(shard.is_none_or(|shard| shard.parse::<Shard>().is_ok()), "shard")?;
+        possible(shard.as_ref().is_none_or(|shard| shard.parse::<Shard>().is_ok()), "shard")?;
+        possible(promotion.as_ref().is_none_or(|digest| digest.parse::<Digest>().is_ok()), "promotion")?;
     }
     Ok(())
 }
@@ -75,8 +78,9 @@ impl Report {
         Ok(report)
     }
 
-    /// Returns which shards a merged report lacks, as a sentence. `None` if it has all, or if its runs are no shards.
-    pub fn missing_shards(&self) -> Option<String> {
-        missing(&self.shards)
+    /// Returns why a merged report is not known to be that of a whole promotion, as sentences. Empty if it has all shards, and if
+    /// its runs are not shards.
+    pub fn gaps(&self) -> Vec<String> {
+        gaps(&self.shards)
     }
 }

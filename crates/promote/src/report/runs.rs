@@ -1,4 +1,4 @@
-//! The runs of a merged report: whether they are runs of one promotion, which of them count, and which are missing.
+//! The runs of a merged report: whether they are runs of one promotion, which of them count, and whether they are all.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::{Report, ShardRun};
 use crate::shard::Shard;
 
-/// The maximum number of missing shards that are named.
+/// The maximum number of shards that are named.
 const NAMED_MAX: usize = 100;
 
 /// Why reports cannot be merged. Reports are named as their names were given.
@@ -79,6 +79,7 @@ pub(super) fn runs(name: &str, report: &Report) -> Vec<ShardRun> {
     vec![ShardRun {
         name: name.to_owned(),
         shard: report.shard.clone(),
+        promotion: report.promotion.clone(),
         outcome: report.outcome.clone(),
         exit_code: report.exit_code,
         confirmed: report.confirmed,
@@ -153,26 +154,51 @@ pub(super) fn check(reports: &[(&str, Vec<ShardRun>)]) -> Result<(), Unmergeable
     Ok(())
 }
 
-/// Returns which shards are missing among these runs, as a sentence. `None` if there are all, or if the runs are no shards.
-pub(super) fn missing(runs: &[ShardRun]) -> Option<String> {
+/// Returns why these runs are not known to be all of one promotion, as sentences: shards are missing, or had other manifests than
+/// the others. Runs that are not shards have no gaps.
+pub(super) fn gaps(runs: &[ShardRun]) -> Vec<String> {
+    missing(runs).into_iter().chain(other_promotions(runs)).collect()
+}
+
+fn missing(runs: &[ShardRun]) -> Option<String> {
     let count = runs.first()?.number()?.count().get();
     let there: BTreeSet<u32> = runs.iter().filter_map(ShardRun::number).map(Shard::index).collect();
     let number = (count as usize).saturating_sub(there.len());
-    if number == 0 {
-        return None;
-    }
-    let named: Vec<String> = (0..count)
-        .filter(|index| !there.contains(index))
-        .take(NAMED_MAX)
-        .map(|index| format!("{index}/{count}"))
-        .collect();
-    let more = match number - named.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let named = format!("{}{more}", named.join(", "));
+    let named = named((0..count).filter(|index| !there.contains(index)), number, count);
     Some(match number {
+        0 => return None,
         1 => format!("the report of shard {named} is missing: what it promoted is not known"),
         _ => format!("the reports of shards {named} are missing: what they promoted is not known"),
     })
+}
+
+/// Compares what the shards were to promote together. Of a shard that was run again, the last run counts. Earlier versions did not
+/// report it.
+fn other_promotions(runs: &[ShardRun]) -> Option<String> {
+    let count = runs.first()?.number()?.count().get();
+    let mut last = runs.iter().filter(|run| !run.was_run_again(runs) && run.promotion.is_some());
+    let first = last.next()?;
+    let others = last.filter(|run| run.promotion != first.promotion);
+    let others: BTreeSet<u32> = others.filter_map(ShardRun::number).map(Shard::index).collect();
+    let number = others.len();
+    let those = match number {
+        0 => return None,
+        1 => "shard",
+        _ => "shards",
+    };
+    let named = named(others.into_iter(), number, count);
+    let one = first.shard.as_deref().unwrap_or_default();
+    Some(format!(
+        "{those} {named} had other manifests or another canonical region than shard {one}: a registry may have had no shard"
+    ))
+}
+
+/// Returns the names of some of `number` shards. It does not visit all: a report may say that there are four billions.
+fn named(indices: impl Iterator<Item = u32>, number: usize, count: u32) -> String {
+    let named: Vec<String> = indices.take(NAMED_MAX).map(|index| format!("{index}/{count}")).collect();
+    let more = match number.saturating_sub(named.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", named.join(", "))
 }

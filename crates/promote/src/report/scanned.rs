@@ -19,13 +19,13 @@ pub struct ScanTotals {
     pub refused: usize,
     /// Images with a part without a finished scan.
     pub unscanned: usize,
-    /// Images of which a source cannot tell what it knows.
+    /// Images whose scan results could not be read from a source.
     pub failed: usize,
-    /// Findings that count.
+    /// Findings that violate the policy.
     pub violations: usize,
     /// Findings that rules ignore.
     pub ignored: usize,
-    /// Findings that VEX statements take out.
+    /// Findings that VEX statements exclude.
     pub vex: usize,
     /// Findings at or above the threshold without a fix, which do not count.
     pub unfixed: usize,
@@ -64,10 +64,10 @@ pub struct ReportedScan {
     pub image: String,
     /// Whether the image passes the vulnerability gate.
     pub passes: bool,
-    /// The threshold, by name. Absent if a source cannot tell what it knows.
+    /// The threshold, by name. Absent if the results of a source could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<String>,
-    /// Why a source cannot tell what it knows of the image. Absent if all sources can.
+    /// Why the results of a source could not be read. Absent if all were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The image manifests of the image, by platform.
@@ -114,7 +114,7 @@ pub struct ReportedFinding {
     /// The versions with a fix. Absent if there are none, or if the report does not state them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fixed: Option<String>,
-    /// Whether it counts, and if not, why.
+    /// Whether it violates the policy, and if not, why.
     #[schemars(extend("enum" = STATUSES))]
     pub status: String,
     /// The rule or the statement that decides the status. Absent unless the status is `ignored` or `vex`.

@@ -8,10 +8,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use manifest::Manifest;
-use oci::Host;
+use oci::{Digest, Host};
 use trust::Production;
 
 use crate::shard::number::Shard;
+use crate::shard::promotion::identity;
 
 /// The work of copying an image to a host, in requests: an index of four platforms with two layers each, as most images of
 /// Kubernetes are.
@@ -27,6 +28,7 @@ pub struct ShardHosts {
     shard: Shard,
     hosts: BTreeSet<Host>,
     all: usize,
+    promotion: Digest,
 }
 
 impl ShardHosts {
@@ -40,7 +42,7 @@ impl ShardHosts {
         let index = usize::try_from(shard.index()).unwrap_or(usize::MAX);
         // There are no parts for the shards beyond the number of hosts.
         let hosts = if index < parts.len() { parts.swap_remove(index) } else { BTreeSet::new() };
-        Self { shard, hosts, all }
+        Self { shard, hosts, all, promotion: identity(manifests, production) }
     }
 
     /// Returns the shard.
@@ -51,6 +53,12 @@ impl ShardHosts {
     /// Returns the hosts of the shard.
     pub fn hosts(&self) -> &BTreeSet<Host> {
         &self.hosts
+    }
+
+    /// Returns the digest that all shards of a promotion share. Shards with another digest had other manifests or another
+    /// canonical region, and may disagree on the owner of a host.
+    pub fn promotion(&self) -> &Digest {
+        &self.promotion
     }
 
     /// Returns the number of hosts of all shards together.
@@ -112,7 +120,6 @@ fn divide(work: BTreeMap<Host, u64>, parts: usize) -> Vec<BTreeSet<Host>> {
 #[cfg(test)]
 mod tests {
     use manifest::{Destination, DigestTags, Image, Position};
-    use oci::Digest;
     use proptest::prelude::*;
 
     use super::*;
@@ -241,6 +248,22 @@ mod tests {
                 manifest.name = "renamed".into();
             }
             prop_assert_eq!(all(&manifests, count), all(&other, count));
+            prop_assert_eq!(identity(&manifests, &production()), identity(&other, &production()));
+        }
+
+        /// Any other image, tag or registry, and another canonical region, make another promotion.
+        #[test]
+        fn another_promotion_has_another_identity(manifests in worlds(), change in 0..5_usize) {
+            let (mut changed, mut region) = (manifests.clone(), production());
+            let first = changed.iter_mut().find(|manifest| !manifest.images[0].digests.is_empty());
+            match (change, first) {
+                (0, Some(manifest)) => drop(manifest.images[0].digests.pop()),
+                (1, Some(manifest)) => drop(manifest.images[0].digests[0].tags.pop()),
+                (2, Some(manifest)) => manifest.source = "other.io/staging".parse().unwrap(),
+                (3, Some(manifest)) => drop(manifest.destinations.pop()),
+                _ => region.canonical_host = "a.io".parse().unwrap(),
+            }
+            prop_assert_ne!(identity(&manifests, &production()), identity(&changed, &region));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod hosts;
 mod number;
+mod promotion;
 
 pub use hosts::ShardHosts;
 pub use number::{InvalidShard, Shard};

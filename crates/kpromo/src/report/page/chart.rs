@@ -37,7 +37,7 @@ pub(super) fn timeline(html: &mut Html, timeline: &ReportTimeline) {
     );
     let width = timeline.bucket_milliseconds as f64 / 1000.0;
     html.text(&format!(
-        "A bar is {}. Each lane has its own scale, by the square root.",
+        "Each bar covers {}. Each row of bars has its own scale; heights grow with the square root.",
         if width < 60.0 { format!("{width} s") } else { seconds(width) }
     ));
     html.markup("</p>\n");

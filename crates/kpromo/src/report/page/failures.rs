@@ -7,6 +7,7 @@ use promote::{Report, ReportedScan};
 use super::markup::{Html, image, note};
 use super::overview::capitalized;
 use crate::render::{count, counted, not_done};
+use crate::report::GAPS_ADVICE;
 
 /// The maximum number of reasons.
 const REASONS_MAX: usize = 500;
@@ -27,10 +28,15 @@ struct Failed {
 /// Adds all failures, or a note that there are none.
 pub(super) fn failures(html: &mut Html, report: &Report) {
     let mut section = Html::default();
-    if let Some(missing) = report.missing_shards() {
-        section.markup("<article class=\"reason\" data-group data-row><h3>Reports are missing</h3>");
-        let advice = "Merge the reports of all shards. Run a shard again that has written none.";
-        reason(&mut section, &missing, Some(advice));
+    let gaps = report.gaps();
+    if !gaps.is_empty() {
+        section.markup("<article class=\"reason\" data-group data-row><h3>The report is incomplete</h3>");
+        gaps.iter().for_each(|gap| reason(&mut section, &capitalized(gap), None));
+        section.element(
+            "<p class=\"advice\"><strong>What to do:</strong> ",
+            &capitalized(GAPS_ADVICE),
+            "</p>",
+        );
         section.markup("</article>\n");
     }
     if let Some(error) = &report.error {

@@ -33,7 +33,7 @@ fn outcome(word: &str) -> (&'static str, &'static str) {
         "unavailable" => ("bad", "unavailable, nothing was promoted"),
         "refused" => ("bad", "refused"),
         "failed" => ("bad", "failed"),
-        "incomplete" => ("bad", "incomplete: reports of shards are missing"),
+        "incomplete" => ("bad", "incomplete: not the reports of a whole promotion"),
         _ => ("bad", "ended in a way that this version of kpromo does not know"),
     }
 }

@@ -94,7 +94,7 @@ const COLUMNS: [&str; 11] = [
     "to tag",
     "lost",
     "conflicts",
-    "unreadable",
+    "not read",
     "late",
     "promoted images",
     "failed images",
@@ -121,7 +121,7 @@ pub(super) fn hosts(html: &mut Html, report: &Report) {
     if counts.is_empty() && done.is_empty() {
         return;
     }
-    html.markup("<section data-group><h2>By region</h2>\n");
+    html.markup("<section data-group><h2>By destination</h2>\n");
     by_key(html, "Edges and images by destination host", "host", &counts, &done);
     html.markup("</section>\n");
 }
@@ -166,7 +166,7 @@ fn result(report: &Report, phase: &str) -> String {
             parts.iter().filter(|(number, _)| *number > 0).map(|(_, text)| text.as_str()).collect();
         if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
     };
-    // Of a noun, in the number that agrees, and of what there is a number.
+    // Grammar agrees in number: a noun is counted, and a state has the same form for any number.
     let noun = |number: usize, one: &str, rest: &str| (number, format!("{}{rest}", counted(number, one)));
     let state = |number: usize, what: &str| (number, format!("{} {what}", count(number as u64)));
     match (phase, &report.plan) {
@@ -183,7 +183,7 @@ fn result(report: &Report, phase: &str) -> String {
                 state(total.done, "done before"),
                 state(total.lost, "lost"),
                 noun(total.conflicts, "conflict", ""),
-                state(total.failed, "unreadable"),
+                state(total.failed, "not read"),
                 state(total.late, "late"),
             ])
         }
@@ -195,15 +195,13 @@ fn result(report: &Report, phase: &str) -> String {
         ("scan", _) => list(&[
             noun(scans.images, "image", " scanned"),
             state(scans.refused, "refused"),
-            match scans.violations {
-                1 => (1, "1 vulnerability that counts".to_owned()),
-                number => state(number, "vulnerabilities that count"),
-            },
-            state(scans.failed, "without an answer"),
+            noun(scans.violations, "violation", ""),
+            state(scans.failed, "not scanned because of an error"),
         ]),
-        ("validate", _) => {
-            list(&[state(examined.signed, "signed in staging"), state(examined.unsigned, "not signed there")])
-        }
+        ("validate", _) => list(&[
+            state(examined.signed, "signed in staging"),
+            state(examined.unsigned, "not signed in staging"),
+        ]),
         ("promote", _) => list(&[
             noun(totals.promoted, "image", " promoted"),
             noun(totals.tagged, "tag", " written"),
@@ -346,11 +344,11 @@ pub(super) fn scanned(html: &mut Html, report: &Report) {
             "image",
             "result",
             "threshold",
-            "that count",
+            "violations",
             "ignored",
             "by VEX",
             "without a fix",
-            "below",
+            "below threshold",
         ],
     };
     let mut scans: Vec<&ReportedScan> = report.scanned.iter().collect();
