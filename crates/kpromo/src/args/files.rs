@@ -181,7 +181,8 @@ const VALIDATE: &str = "\
 One path is a directory of projects:
   DIR/filestores/PROJECT/filepromoter-manifest.yaml
   DIR/manifests/PROJECT/*.yaml
-With more paths, the first is a file with `filestores`. The others are files with `files`, or directories of such files.
+With more paths, the first is a file with `filestores`. The others are files
+with `files`, or directories of such files.
 
 All errors of all files are reported at once.
 

@@ -1,5 +1,7 @@
 //! The files that a run of `kpromo cip` writes: checked and opened before the first request.
 
+use std::path::PathBuf;
+
 use promote::{Cache, CacheError};
 
 use crate::args::{CacheArgs, CipArgs};
@@ -15,11 +17,23 @@ pub(super) fn check_outputs(args: &CipArgs) -> Result<(), String> {
     spool.map_or(Ok(()), |directory| check_directory(directory, "blobs that wait for registries"))
 }
 
-/// Checks that no output replaces a file that the configuration names. Those that the command line names are checked before.
+/// Checks that no output replaces a file that the configuration names.
 pub(super) fn check_config(args: &CipArgs, config: &Config) -> Result<(), InvalidConfig> {
+    let files = config.files().into_iter();
+    check_inputs(
+        args,
+        files.map(|(field, file)| (format!("`{field}` of the configuration"), file, Content::Nothing)),
+    )
+}
+
+/// Checks that no output replaces an input that a file names. Inputs that the command line names are checked before.
+pub(super) fn check_inputs(
+    args: &CipArgs,
+    inputs: impl IntoIterator<Item = (String, PathBuf, Content)>,
+) -> Result<(), InvalidConfig> {
     let mut files = NamedFiles::default();
-    for (field, file) in config.files() {
-        files.reads(format!("`{field}` of the configuration"), &file, Content::Nothing);
+    for (name, path, content) in inputs {
+        files.reads(name, &path, content);
     }
     args.output_plan.iter().for_each(|path| files.writes("--output-plan", path));
     args.report.reports.iter().for_each(|path| files.writes("--report", path));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use end::{Circumstances, End, finish};
-use files::{check_config, check_outputs, open_cache};
+use files::{check_config, check_inputs, check_outputs, open_cache};
 use indicatif::MultiProgress;
 use load::{Loaded, load_to_complete, parse_only};
 pub(crate) use load::{invalid_entries, load};
@@ -132,6 +132,7 @@ fn configure(
     };
     let mut trust_config = trust_config(args, &config, &signed, environment, &connection)?;
     let scans = scans(&args.vulnerabilities, &trust_config.verification, &connection)?;
+    check_inputs(args, scans.iter().flat_map(Scans::inputs))?;
     // A run that only scans has no gate.
     if args.vulnerabilities.only_scan.is_none() {
         trust_config.verification.scans = scans.as_ref().map(|scans| scans.gate.clone());

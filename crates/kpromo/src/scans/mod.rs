@@ -20,6 +20,7 @@ use trust::scan::{
 use crate::args::VulnArgs;
 use crate::config::InvalidConfig;
 use crate::connect::Connection;
+use crate::named_files::Content;
 
 /// The vulnerability gate of a run.
 pub(crate) struct Scans {
@@ -27,11 +28,19 @@ pub(crate) struct Scans {
     pub(crate) gate: ScanGate,
     /// The report files, to list at the end those that matched no image.
     files: Vec<Arc<ReportFiles>>,
+    /// The files and directories that are read because the policy file names them, each with its field.
+    named: Vec<(&'static str, PathBuf)>,
     /// Whether all images of the manifests are scanned, and not only those that lack something.
     is_all: bool,
 }
 
 impl Scans {
+    /// Returns the files and directories that are read because the policy file names them, with the names of its fields.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = (String, PathBuf, Content)> {
+        let named = self.named.iter();
+        named.map(|(field, path)| (format!("`{field}` of --vuln-policy"), path.clone(), Content::ScanReports))
+    }
+
     /// Logs the reports that matched none of the scanned images.
     pub(crate) fn tell_unused(&self) {
         let unused: Vec<&str> = self.files.iter().flat_map(|files| files.unused()).collect();
@@ -65,6 +74,14 @@ impl Source {
             path => Self::Path(directory.join(path)),
         }
     }
+
+    /// Returns the file or directory of the source, if it is one.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Google | Self::Attestations | Self::Service(_) => None,
+        }
+    }
 }
 
 /// Returns the vulnerability gate, if there is one.
@@ -83,12 +100,14 @@ pub(crate) fn scans(
         (None, None) => return Ok(None),
     };
     let mut policy = ScanPolicy::new(threshold);
-    let mut sources = Vec::new();
+    let (mut sources, mut named) = (Vec::new(), Vec::new());
     if let (Some(file), Some(path)) = (file, args.policy.as_deref()) {
         let directory = path.parent().unwrap_or(Path::new("."));
         sources = file.sources().iter().map(|text| Source::of(text, directory)).collect();
         for name in file.vex() {
-            policy.vex.extend(statements(&directory.join(name))?);
+            let path = directory.join(name);
+            policy.vex.extend(statements(&path)?);
+            named.push(("vex", path));
         }
         policy = file.into_policy(policy);
         for rule in policy.expired(Timestamp::now()) {
@@ -101,7 +120,9 @@ pub(crate) fn scans(
     }
     policy.counts_unfixed |= args.counts_unfixed;
     policy.allows_unscanned |= args.allows_unscanned;
-    if !args.sources.is_empty() {
+    if args.sources.is_empty() {
+        named.extend(sources.iter().filter_map(Source::path).map(|path| ("sources", path.to_owned())));
+    } else {
         sources = args.sources.iter().map(|text| Source::of(text, Path::new(""))).collect();
     }
     let mut made = Made { policy, verification, connection, sources: Vec::new(), files: Vec::new() };
@@ -111,7 +132,7 @@ pub(crate) fn scans(
     }
     sources.iter().try_for_each(|source| made.add(source, ScannedHosts::All))?;
     let (gate, is_all) = (ScanGate::new(made.policy, made.sources), args.only_scan.is_some());
-    Ok(Some(Scans { gate, files: made.files, is_all }))
+    Ok(Some(Scans { gate, files: made.files, named, is_all }))
 }
 
 /// The scanners.

@@ -118,6 +118,31 @@ async fn vex_by_file_takes_out_what_does_not_affect_this_image() {
     assert!(ran.stdout.contains("VEX not_affected by"), "{}", ran.stdout);
 }
 
+/// The policy names files too, and an output must not replace those either.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_never_replaces_a_file_that_the_policy_names() {
+    let world = World::new().await;
+    write_all(&world, &[]);
+    let vex = json!({ "@context": "https://openvex.dev/ns/v0.2.0", "statements": [] }).to_string();
+    let vex = world.desk.write("vex.json", &vex).display().to_string();
+    let report = world.desk.path("reports/0.json").display().to_string();
+    let policy = world.policy("threshold: high\nsources: [reports]\nvex: [vex.json]\n");
+    for (flag, output, expected) in
+        [("--report", &vex, "`vex` of --vuln-policy"), ("--metrics", &report, "`sources` of --vuln-policy")]
+    {
+        let before = std::fs::read(output).unwrap();
+        let ran = world.cip(&["--vuln-policy", &policy, flag, output]);
+        assert_eq!(ran.code, 10, "{flag}: {}", ran.stderr);
+        assert!(
+            ran.stderr.contains("would replace") && ran.stderr.contains(expected),
+            "{flag}: {}",
+            ran.stderr
+        );
+        assert!(before == std::fs::read(output).unwrap(), "{flag}");
+    }
+    assert_eq!(world.staging.tally().snapshot().total(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_may_be_too_old_and_all_sources_are_read() {
     let world = World::new().await;

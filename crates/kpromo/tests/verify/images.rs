@@ -166,6 +166,30 @@ async fn an_unsigned_platform_decides_even_if_another_one_cannot_be_examined() {
     assert_eq!(scene.json(&[image]).0, 20);
 }
 
+/// A platform is proven to be unsigned, and the attachments of the index itself cannot be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unsigned_platform_decides_even_if_its_index_cannot_be_examined() {
+    let scene = Scene::new().await;
+    let Scene { hand, repository, sample, image, .. } = &scene;
+    let children = sample.root().parse().unwrap().children;
+    let reset = Fault::new(Effect::Reset).on(Kind::Referrers).path(sample.digest().to_string());
+    scene.server.faults().add(reset);
+    let (code, found) = scene.json(&[image]);
+    let index = &found["images"][0];
+    assert_eq!(
+        (code, &index["outcome"], &index["signed"]),
+        (12, &json!("refused"), &json!(false)),
+        "{found:#}"
+    );
+    assert!(index["unexamined"].is_string() && index["objections"] == json!([]), "{found:#}");
+    assert_eq!(index["platforms"].as_array().map(Vec::len), Some(children.len()));
+
+    for child in &children {
+        hand.sign(repository, child.digest, &repository.to_string()).await;
+    }
+    assert_eq!(scene.json(&[image]).0, 20, "signed platforms prove nothing about the index");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn platforms_of_an_index_within_an_index_have_to_be_signed_too() {
     let scene = Scene::new().await;

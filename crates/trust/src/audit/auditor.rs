@@ -9,7 +9,7 @@ use sigstore::TrustError;
 
 use super::finding::Audited;
 use super::image::ImageName;
-use super::judge::{Judge, unexamined};
+use super::judge::{ImageFindings, Judge, unexamined};
 use crate::config::Verification;
 use crate::entries::ImageManifests;
 use crate::evidence::{
@@ -68,7 +68,8 @@ impl AuditError {
 /// canonical region, which holds the signatures and records of all regions.
 ///
 /// # Errors
-/// If a registry does not answer, unless a part of the image is proven to be unsigned, or if the trusted root is not available. An invalid attachment is a finding, not an error.
+/// If the trusted root is not available, or if a registry does not answer and no part of the image is proven to be unsigned. An
+/// invalid attachment is a finding, not an error.
 pub async fn audit(
     reader: &Reader,
     verification: &Verification,
@@ -83,7 +84,11 @@ pub async fn audit(
         canonical: canonical(production, &image.repository),
     };
     let tree = auditor.tree(image).await?;
-    auditor.look(&judge, tree).await
+    match auditor.look(&judge, tree).await {
+        // An image that is proven to be unsigned stays refused, whatever could not be read besides.
+        (audited, Some(error)) if !audited.is_refused() => Err(error),
+        (audited, _) => Ok(audited),
+    }
 }
 
 /// Returns the canonical repository of a production repository in another region.
@@ -139,47 +144,52 @@ impl Auditor<'_> {
         Ok((index, covered.map(|(entry, _)| entry).collect()))
     }
 
-    /// Audits an image and the images that its index lists.
-    fn look<'a>(&'a self, judge: &'a Judge<'a>, tree: Tree) -> BoxFuture<'a, Result<Audited, AuditError>> {
+    /// Audits an image and the images that its index lists. Returns also the first error: what it concerns is not examined, and
+    /// the rest is.
+    fn look<'a>(&'a self, judge: &'a Judge<'a>, tree: Tree) -> BoxFuture<'a, (Audited, Option<AuditError>)> {
         async move {
-            let mut draft = judge.image(tree.digest, tree.platform.as_deref());
-            for repository in std::iter::once(self.repository).chain(&self.canonical) {
-                let (listed_tags, wanted) = (ListedTags::default(), EvidenceKinds::All);
-                let evidence = fetch(self.client, repository, tree.digest, listed_tags, wanted).await?;
-                for FoundSignature { signatory, reference, signed_at, location } in evidence.signatures {
-                    draft.signature(&signatory, reference.as_deref(), signed_at, &location.to_string());
-                }
-                for FoundAttestation { signatory, statement, location, .. } in evidence.attestations {
-                    draft.statement(&signatory, &statement, &location.to_string());
-                }
-                for Rejected { claim, reason, place } in evidence.rejected.iter().chain(&evidence.others) {
-                    draft.refused(claim, reason, place);
-                }
-                for Absent { claim, place } in &evidence.absent {
-                    draft.refused(claim, ABSENT, place);
-                }
-            }
-            let each = tree.children.into_iter().map(async |child| {
-                let (digest, platform) = (child.digest, child.platform.clone());
-                let found = self.look(judge, child).await;
-                found.map_err(|error| (unexamined(digest, platform.as_deref(), &error.to_string()), error))
-            });
+            let Tree { digest, platform, children } = tree;
+            let own = self.attachments(judge, digest, platform.as_deref()).await;
+            let each = children.into_iter().map(|child| self.look(judge, child));
             let each: Vec<_> = stream::iter(each).buffered(AT_ONCE).collect().await;
-            let mut first_error = None;
-            let platforms = each.into_iter().map(|found| {
-                found.unwrap_or_else(|(unexamined, error)| {
-                    first_error.get_or_insert(error);
-                    unexamined
-                })
-            });
-            let audited = draft.finish(platforms.collect());
-            // An image that is proven to be unsigned stays refused, whatever could not be read besides.
-            match first_error {
-                Some(error) if !audited.is_refused() => Err(error),
-                _ => Ok(audited),
+            let (platforms, errors): (Vec<Audited>, Vec<Option<AuditError>>) = each.into_iter().unzip();
+            let error_below = errors.into_iter().flatten().next();
+            match own {
+                Ok(findings) => (findings.finish(platforms), error_below),
+                Err(error) => {
+                    let audited = unexamined(digest, platform.as_deref(), &error.to_string());
+                    (Audited { platforms, ..audited }, Some(error.into()))
+                }
             }
         }
         .boxed()
+    }
+
+    /// Reads what is attached to an image itself.
+    async fn attachments<'a>(
+        &self,
+        judge: &'a Judge<'a>,
+        digest: Digest,
+        platform: Option<&str>,
+    ) -> Result<ImageFindings<'a>, EvidenceError> {
+        let mut findings = judge.image(digest, platform);
+        for repository in std::iter::once(self.repository).chain(&self.canonical) {
+            let (listed_tags, wanted) = (ListedTags::default(), EvidenceKinds::All);
+            let evidence = fetch(self.client, repository, digest, listed_tags, wanted).await?;
+            for FoundSignature { signatory, reference, signed_at, location } in evidence.signatures {
+                findings.signature(&signatory, reference.as_deref(), signed_at, &location.to_string());
+            }
+            for FoundAttestation { signatory, statement, location, .. } in evidence.attestations {
+                findings.statement(&signatory, &statement, &location.to_string());
+            }
+            for Rejected { claim, reason, place } in evidence.rejected.iter().chain(&evidence.others) {
+                findings.refused(claim, reason, place);
+            }
+            for Absent { claim, place } in &evidence.absent {
+                findings.refused(claim, ABSENT, place);
+            }
+        }
+        Ok(findings)
     }
 }
 

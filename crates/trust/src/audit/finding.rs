@@ -22,8 +22,8 @@ pub struct Audited {
     pub signed: bool,
     /// The reasons why the image is not signed.
     pub objections: Vec<String>,
-    /// Why the image could not be examined, if it is a platform of an index that is refused without it. Then it is not known to be
-    /// signed, and `signed` is `false`.
+    /// Why what is attached to the image could not be read. Then it is not known whether the image is signed, and `signed` is
+    /// `false`. Absent unless another part of the same index is refused: otherwise the result is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unexamined: Option<String>,
     /// The signatures that verify, by any signer.
