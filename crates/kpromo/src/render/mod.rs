@@ -1,6 +1,7 @@
 //! The output of a run for a person: progress, the plan and the summary.
 
 mod audit;
+mod document;
 mod human;
 mod lint;
 mod plan;

@@ -9,11 +9,9 @@ use serde::Serialize;
 use trust::Problem;
 use trust::audit::{RecordVerdict, SignatureVerdict};
 
+use super::document::{Head, to_json};
 use super::human::{count, counted};
 use crate::exit::Exit;
-
-/// The version of the JSON schema.
-const SCHEMA: u32 = 1;
 
 /// The results of a check.
 #[derive(Clone, Debug, Default)]
@@ -30,13 +28,8 @@ pub(crate) struct Results {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Document<'a> {
-    /// The version of this schema.
-    #[schemars(extend("const" = SCHEMA))]
-    schema: u32,
-    /// The version of kpromo.
-    version: &'static str,
-    /// The exit code of the process (`docs/reference/exit-codes.md`).
-    exit_code: u8,
+    #[serde(flatten)]
+    head: Head<1>,
     /// Whether `--confirm` was given.
     confirmed: bool,
     /// The signer whose signatures count.
@@ -112,16 +105,13 @@ pub(crate) fn sigcheck_json(results: &Results, signer: &str, exit: Exit) -> Stri
     });
     let unread = results.unread.iter().map(|(name, problem)| Unread { name, problem });
     let document = Document {
-        schema: SCHEMA,
-        version: env!("CARGO_PKG_VERSION"),
-        exit_code: exit.code(),
+        head: Head::new(exit.code()),
         confirmed: results.confirmed,
         signer,
         images: images.collect(),
         unread: unread.collect(),
     };
-    // Strings, numbers and lists always serialize to JSON.
-    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+    to_json(&document)
 }
 
 /// Returns the results as text: the images that lack something or were repaired, and the totals.

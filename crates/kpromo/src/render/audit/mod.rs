@@ -10,23 +10,16 @@ use serde_json::{Value, json};
 pub(crate) use text::{AuditShape, audit_text};
 use trust::audit::Audited;
 
+use super::document::{Head, to_json};
 use crate::exit::Exit;
 use crate::image_audit::{ImageAudit, Outcome, WrongTag};
-
-/// The version of the JSON schema.
-const SCHEMA: u32 = 1;
 
 /// The results of `kpromo verify --output json`.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Document<'a> {
-    /// The version of this schema.
-    #[schemars(extend("const" = SCHEMA))]
-    schema: u32,
-    /// The version of kpromo.
-    version: &'static str,
-    /// The exit code of the process (`docs/reference/exit-codes.md`).
-    exit_code: u8,
+    #[serde(flatten)]
+    head: Head<1>,
     /// The required signer, in human-readable form.
     signer: &'a str,
     /// The images of the command line, of the manifests and of the repositories, in this order.
@@ -93,15 +86,8 @@ pub(crate) fn audit_json(audits: &[ImageAudit], signer: &str, exit: Exit) -> Str
         found: audit.found.as_ref().ok(),
     });
     let images = images.collect();
-    let document = Document {
-        schema: SCHEMA,
-        version: env!("CARGO_PKG_VERSION"),
-        exit_code: exit.code(),
-        signer,
-        images,
-    };
-    // Strings, numbers and lists always serialize to JSON.
-    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+    let document = Document { head: Head::new(exit.code()), signer, images };
+    to_json(&document)
 }
 
 fn wrong(tags: &[WrongTag]) -> Vec<Wrong<'_>> {

@@ -6,21 +6,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::LintResult;
-
-/// The version of the JSON schema.
-const SCHEMA: u32 = 1;
+use crate::render::document::{Head, to_json};
 
 /// The results of `kpromo lint --output json`.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Document<'a> {
-    /// The version of this schema.
-    #[schemars(extend("const" = SCHEMA))]
-    schema: u32,
-    /// The version of kpromo.
-    version: &'static str,
-    /// The exit code of the process (`docs/reference/exit-codes.md`).
-    exit_code: u8,
+    #[serde(flatten)]
+    head: Head<1>,
     /// The commits that the manifests were compared with.
     bases: &'a [String],
     /// The counts of files and findings.
@@ -131,9 +124,7 @@ impl From<Position> for Point {
 pub(crate) fn lint_json(result: &LintResult) -> String {
     let fixable = result.findings.iter().filter(|finding| !finding.fix.is_empty()).count();
     let document = Document {
-        schema: SCHEMA,
-        version: env!("CARGO_PKG_VERSION"),
-        exit_code: result.exit_code,
+        head: Head::new(result.exit_code),
         bases: &result.bases,
         summary: Summary { files: result.files, errors: result.errors, warnings: result.warnings, fixable },
         findings: result.findings.iter().map(entry).collect(),
@@ -143,8 +134,7 @@ pub(crate) fn lint_json(result: &LintResult) -> String {
             .map(|(file, corrections)| FixedEntry { file, corrections: *corrections })
             .collect(),
     };
-    // Strings, numbers and lists always serialize to JSON.
-    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+    to_json(&document)
 }
 
 fn entry(finding: &Finding) -> Entry<'_> {
