@@ -344,6 +344,19 @@ impl Interrupts {
         futures_util::future::select_all(each).await;
     }
 
+    /// Completes at the next interrupt, or when the timeout has passed.
+    pub(crate) async fn next_or_timeout(&mut self, timeout: Option<Duration>) -> Stopped {
+        let interrupted = self.next();
+        let Some(timeout) = timeout else {
+            interrupted.await;
+            return Stopped::Interrupted;
+        };
+        match tokio::time::timeout(timeout, interrupted).await {
+            Ok(()) => Stopped::Interrupted,
+            Err(_) => Stopped::TimedOut(timeout),
+        }
+    }
+
     /// Waits for an interrupt or the run's timeout, and completes when running operations must be abandoned: at once if writing
     /// has not started, otherwise when [`GRACE`] is over or at a second interrupt. Cancels `stop` at the first. `finishing` says what
     /// the run still does in between.
@@ -354,19 +367,7 @@ impl Interrupts {
         has_writing_begun: impl Fn() -> bool,
         finishing: &str,
     ) {
-        let time_is_over = async {
-            match timeout {
-                Some(timeout) => {
-                    tokio::time::sleep(timeout).await;
-                    Stopped::TimedOut(timeout)
-                }
-                None => std::future::pending().await,
-            }
-        };
-        let why = tokio::select! {
-            () = self.next() => Stopped::Interrupted,
-            why = time_is_over => why,
-        };
+        let why = self.next_or_timeout(timeout).await;
         // This is the only place that sets it.
         let _ = self.why.0.set(why);
         remember_stop(why);

@@ -25,7 +25,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::faults::print_faults;
 use crate::render::{Lines, Progress, counted};
-use crate::terminal::{ErrorLine, Interrupts, Stopped, print_error, remember_stop};
+use crate::terminal::{ErrorLine, Interrupts, print_error, remember_stop};
 use crate::watchdog;
 
 /// Prints a snapshot. Nothing is printed unless it is complete.
@@ -153,19 +153,9 @@ async fn bounded(
     work: impl Future<Output = Exit>,
 ) -> Exit {
     let mut interrupts = Interrupts::new();
-    let time_is_over = async {
-        match timeout {
-            Some(timeout) => {
-                tokio::time::sleep(timeout).await;
-                Stopped::TimedOut(timeout)
-            }
-            None => std::future::pending().await,
-        }
-    };
     let why = tokio::select! {
         exit = work => return exit,
-        () = interrupts.next() => Stopped::Interrupted,
-        why = time_is_over => why,
+        why = interrupts.next_or_timeout(timeout) => why,
         never = watchdog::watch(door) => match never {},
         never = progress.show(door) => match never {},
     };
