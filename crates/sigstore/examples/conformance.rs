@@ -7,9 +7,9 @@
 //!       (--certificate-identity IDENTITY --certificate-oidc-issuer URL | --key FILE) [--trusted-root FILE] FILE_OR_DIGEST
 //! ```
 //!
-//! It says nothing when all is well; else it says what is wrong and ends with 1.
+//! It prints nothing on success. On failure, it prints the error and exits with status 1.
 
-#![expect(clippy::print_stderr, reason = "it is for a terminal")]
+#![expect(clippy::print_stderr, reason = "a command-line program reports errors on standard error")]
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -39,26 +39,26 @@ const OPTIONS: [&str; 7] = [
     "--trusted-root",
 ];
 
-/// What stands behind the subcommand.
-struct Words {
+/// The arguments after the subcommand.
+struct Arguments {
     options: HashMap<String, String>,
     artifact: String,
 }
 
-impl Words {
-    fn parse(words: impl IntoIterator<Item = String>) -> Outcome<Self> {
+impl Arguments {
+    fn parse(arguments: impl IntoIterator<Item = String>) -> Outcome<Self> {
         let (mut options, mut artifacts) = (HashMap::new(), Vec::new());
-        let mut words = words.into_iter();
-        while let Some(word) = words.next() {
-            if FLAGS.contains(&word.as_str()) {
-                options.insert(word, String::new());
-            } else if OPTIONS.contains(&word.as_str()) {
-                let value = words.next().ok_or_else(|| format!("{word} wants a value"))?;
-                options.insert(word, value);
-            } else if word.starts_with("--") {
-                return Err(format!("{word} is not known").into());
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            if FLAGS.contains(&argument.as_str()) {
+                options.insert(argument, String::new());
+            } else if OPTIONS.contains(&argument.as_str()) {
+                let value = arguments.next().ok_or_else(|| format!("{argument} wants a value"))?;
+                options.insert(argument, value);
+            } else if argument.starts_with("--") {
+                return Err(format!("{argument} is not known").into());
             } else {
-                artifacts.push(word);
+                artifacts.push(argument);
             }
         }
         let number = artifacts.len();
@@ -76,12 +76,13 @@ impl Words {
         self.options.get(option).map(String::as_str).ok_or_else(|| format!("{option} is missing").into())
     }
 
-    /// The content of the file that an option names.
+    /// Reads the file that an option names.
     fn file(&self, option: &str) -> Outcome<Option<Vec<u8>>> {
         self.options.get(option).map(|path| read(path)).transpose()
     }
 
-    /// Whom to trust: the files that are named, else the staging instance as this program knows it, else the public one.
+    /// Returns the source of trust: the named files, or else the embedded files of the staging instance if requested, or else the
+    /// public instance.
     fn trust(&self, door: Door) -> Outcome<Trust> {
         let staging = |text: &str| self.has("--staging").then(|| text.as_bytes().to_vec());
         let settings = TrustSettings {
@@ -110,69 +111,69 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(mut words: impl Iterator<Item = String>) -> Outcome<()> {
-    let subcommand = words.next().unwrap_or_default();
-    let words = Words::parse(words)?;
+async fn run(mut arguments: impl Iterator<Item = String>) -> Outcome<()> {
+    let subcommand = arguments.next().unwrap_or_default();
+    let arguments = Arguments::parse(arguments)?;
     match subcommand.as_str() {
-        "sign-bundle" => sign(&words).await,
-        "verify-bundle" => verify(&words).await,
+        "sign-bundle" => sign(&arguments).await,
+        "verify-bundle" => verify(&arguments).await,
         other => Err(format!("`{other}` is neither sign-bundle nor verify-bundle").into()),
     }
 }
 
-async fn sign(words: &Words) -> Outcome<()> {
+async fn sign(arguments: &Arguments) -> Outcome<()> {
     let door = Door::open(Settings::default())?;
-    let trust = words.trust(door.clone())?;
-    let token = Secret::new(words.value("--identity-token")?);
+    let trust = arguments.trust(door.clone())?;
+    let token = Secret::new(arguments.value("--identity-token")?);
     let identity = Identity::new(Sources { value: Some(token), ..Sources::default() }, door.clone());
     let services = trust.services(Form::Bundle).await?;
     let signer = Signer::with_identity(door, identity, services, trust.verifier().await?);
-    let artifact = read(&words.artifact)?;
-    let signed = if words.has("--in-toto") {
+    let artifact = read(&arguments.artifact)?;
+    let signed = if arguments.has("--in-toto") {
         let statement = Statement::parse(&artifact)?;
         let about = statement.subject.iter().find_map(|subject| subject.digest.get("sha256"));
         signer.statement_bytes(&artifact, about.ok_or("no subject has a SHA-256 digest")?).await?
     } else {
         signer.message(&artifact).await?
     };
-    Ok(fs::write(words.value("--bundle")?, signed.bundle())?)
+    Ok(fs::write(arguments.value("--bundle")?, signed.bundle())?)
 }
 
-async fn verify(words: &Words) -> Outcome<()> {
-    let bundle = read(words.value("--bundle")?)?;
-    let expected = match words.file("--key")? {
+async fn verify(arguments: &Arguments) -> Outcome<()> {
+    let bundle = read(arguments.value("--bundle")?)?;
+    let expected = match arguments.file("--key")? {
         Some(_) => None,
         None => Some(SignerPattern {
-            issuer: Pattern::exact(words.value("--certificate-oidc-issuer")?)?,
-            subject: Pattern::exact(words.value("--certificate-identity")?)?,
+            issuer: Pattern::exact(arguments.value("--certificate-oidc-issuer")?)?,
+            subject: Pattern::exact(arguments.value("--certificate-identity")?)?,
         }),
     };
-    let verifier = match words.file("--key")? {
+    let verifier = match arguments.file("--key")? {
         Some(key) => {
-            let root = words.file("--trusted-root")?;
+            let root = arguments.file("--trusted-root")?;
             let root = root.as_deref().unwrap_or(SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes());
             std::sync::Arc::new(Verifier::with_key(VerificationKey::from_pem(&key)?, Some(root))?)
         }
-        None => words.trust(Door::open(Settings::default())?)?.verifier().await?,
+        None => arguments.trust(Door::open(Settings::default())?)?.verifier().await?,
     };
-    let verified = match digest(&words.artifact) {
+    let verified = match digest(&arguments.artifact) {
         Some(sha256) => verifier.artifact(&bundle, sha256)?,
-        None => verifier.message(&bundle, &read(&words.artifact)?)?,
+        None => verifier.message(&bundle, &read(&arguments.artifact)?)?,
     };
     match expected {
-        Some(expected) if !is_met(&expected, &verified.signatory) => {
+        Some(expected) if !is_match(&expected, &verified.signatory) => {
             Err(format!("signed by {}, not by {expected}", verified.signatory).into())
         }
         _ => Ok(()),
     }
 }
 
-/// Whether a pattern means the holder of the certificate that has signed.
-fn is_met(pattern: &SignerPattern, signatory: &Signatory) -> bool {
+/// Returns whether a pattern matches the holder of the signing certificate.
+fn is_match(pattern: &SignerPattern, signatory: &Signatory) -> bool {
     signatory.identity().is_some_and(|(issuer, subject)| pattern.matches(issuer, subject))
 }
 
-/// The digest that an artifact is given by, unless it is a file.
+/// Returns the digest if the artifact is given as `sha256:DIGEST` and no file has this name.
 fn digest(artifact: &str) -> Option<&str> {
     let sha256 = artifact.strip_prefix("sha256:")?;
     let is_digest = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_again_whatever_its_length() {
+    fn encoded_values_of_any_length_are_decoded() {
         for length in [0, 1, 127, 128, 255, 256, 65_535, 65_536] {
             let content = vec![7; length];
             let der = sequence(&[&value(0x04, &[&content]), &identifier(&[0x2a])]);
@@ -93,12 +93,12 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_der_are_nothing() {
+    fn bytes_that_are_not_der_are_rejected() {
         let good = sequence(&[&value(0x04, &[&[1; 200]])]);
         for end in 0..good.len() {
             assert_eq!(Value::only(&good[..end]), None, "{end}");
         }
-        assert_eq!(Value::only(&[good.as_slice(), &[0]].concat()), None, "something follows");
+        assert_eq!(Value::only(&[good.as_slice(), &[0]].concat()), None, "trailing byte");
         for bad in [&[0x30, 0x80, 0, 0][..], &[0x30, 0x85, 0, 0, 0, 0, 1, 0], &[0x1f, 1, 0], &[0x30, 0xff]] {
             assert_eq!(Value::only(bad), None, "{bad:x?}");
         }

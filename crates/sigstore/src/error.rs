@@ -30,7 +30,7 @@ pub enum Rejection {
     /// A proof or a signature is present and does not verify.
     #[error("forged or broken: {0}")]
     Invalid(String),
-    /// It verifies and is about another artifact.
+    /// It verifies but is about another artifact.
     #[error("about something else: {0}")]
     OtherArtifact(String),
     /// Its verified times are too far ahead of the local clock: one of the clocks is wrong.
@@ -195,7 +195,7 @@ pub enum SignError {
 }
 
 impl SignError {
-    /// Returns whether a retry may succeed a little later: a service was unreachable, out of order or overloaded.
+    /// Returns whether a retry may succeed a little later: a service was unreachable, failing or overloaded.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Identity(error) => error.is_temporary(),

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_refused() {
+    fn bytes_that_are_not_json_are_rejected() {
         for bad in ["", "{", "{} {}", "nul", &"[".repeat(100_000)] {
             assert!(names_are_unique(bad.as_bytes()).is_err(), "{bad:.20}");
         }

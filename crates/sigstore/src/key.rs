@@ -192,7 +192,7 @@ impl SigningKey {
     }
 }
 
-/// Says what a private key is that is not accepted.
+/// Describes a private key that is not accepted.
 fn kind(pkcs8: &[u8]) -> &'static str {
     let is_ecdsa = |curve| EcdsaKeyPair::from_pkcs8(curve, pkcs8).is_ok();
     if RsaKeyPair::from_pkcs8(pkcs8).is_ok() {
@@ -231,7 +231,7 @@ fn unwrap_pem(text: &str) -> Result<(String, Vec<u8>), TrustError> {
 
 /// Decrypts a cosign key: scrypt (RFC 7914) and NaCl's secretbox.
 fn decrypt(content: &[u8], password: &Secret) -> Result<Vec<u8>, TrustError> {
-    /// Limits the cost of scrypt. No tool writes a higher value.
+    /// Limits the cost of scrypt. The parameters that cosign writes are far below this limit.
     const WORK_MAX: u64 = 1 << 25;
     let bad = || unusable("it is not an encrypted key of cosign");
     let Encrypted { kdf, cipher, ciphertext } = serde_json::from_slice(content).map_err(|_| bad())?;
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_key_of_another_kind_is_named_and_the_kind_that_signs_is_too() {
+    fn the_error_for_an_unsupported_private_key_names_its_kind_and_the_supported_one() {
         let rsa = RsaPair::generate(KeySize::Rsa2048).unwrap();
         let rsa = AsDer::<Pkcs8V1Der<'_>>::as_der(&rsa).unwrap();
         let ed25519 = Ed25519KeyPair::generate().unwrap().to_pkcs8().unwrap();
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_to_verify_with_that_is_none_says_which_are_accepted() {
+    fn the_error_for_an_invalid_verification_key_names_the_accepted_kinds() {
         let error = |pem: &str| VerificationKey::from_pem(pem.as_bytes()).unwrap_err().to_string();
         assert!(error(&pem("PRIVATE KEY", b"x")).contains("the public one"));
         for wrong in ["nothing", &pem("PUBLIC KEY", b"nonsense")] {

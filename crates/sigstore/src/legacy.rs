@@ -101,8 +101,8 @@ impl SimpleSigning {
 
     /// Returns the payload as JSON to sign: the same bytes for the same content.
     pub fn to_json(&self) -> Vec<u8> {
-        #[expect(clippy::expect_used, reason = "strings have JSON")]
-        serde_json::to_vec(self).expect("a payload has JSON")
+        #[expect(clippy::expect_used, reason = "strings always serialize")]
+        serde_json::to_vec(self).expect("a payload serializes to JSON")
     }
 
     /// Returns the image's reference.
@@ -199,8 +199,8 @@ impl CosignLayer<'_> {
     }
 }
 
-/// Returns the annotations of a `.sig` layer for a bundle. Of the log's proofs the format holds only the promise, so cosign does
-/// not accept the annotations of a bundle without one.
+/// Returns the annotations of a `.sig` layer for a bundle. The promise is the only proof of the log that the format can
+/// contain, so cosign rejects the annotations of a bundle without a promise.
 pub(crate) fn annotations(bundle: &Bundle, chain: &[DerCertificate]) -> BTreeMap<String, String> {
     let mut annotations = BTreeMap::new();
     if let SignatureContent::MessageSignature(message) = &bundle.content {
@@ -300,8 +300,8 @@ mod tests {
 
     #[test]
     fn a_payload_has_the_form_that_cosign_signs() {
-        let said = BTreeMap::from([("org.kubernetes.kpromo.version".to_owned(), "kpromo-1".to_owned())]);
-        let payload = SimpleSigning::new("registry.k8s.io/pause", "sha256:ab", said);
+        let optional = BTreeMap::from([("org.kubernetes.kpromo.version".to_owned(), "kpromo-1".to_owned())]);
+        let payload = SimpleSigning::new("registry.k8s.io/pause", "sha256:ab", optional);
         assert_eq!(
             String::from_utf8(payload.to_json()).unwrap(),
             r#"{"critical":{"identity":{"docker-reference":"registry.k8s.io/pause"},"image":{"docker-manifest-digest":"sha256:ab"},"type":"cosign container image signature"},"optional":{"org.kubernetes.kpromo.version":"kpromo-1"}}"#
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_of_another_kind_is_not_one() {
+    fn a_payload_of_another_kind_is_rejected() {
         let other = br#"{"critical":{"identity":{"docker-reference":"a"},"image":{"docker-manifest-digest":"b"},"type":"atomic container signature"},"optional":null}"#;
         assert!(matches!(SimpleSigning::parse(other), Err(Rejection::Malformed(_))));
     }
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_annotations_hold_is_bounded() {
+    fn annotations_are_bounded() {
         let annotations = BTreeMap::from([(SIGNATURE.to_owned(), "A".repeat(ANNOTATION_MAX + 1))]);
         let layer = CosignLayer { payload: b"", annotations: &annotations };
         assert!(matches!(layer.signature(), Err(Rejection::TooLarge { .. })));

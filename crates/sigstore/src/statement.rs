@@ -87,8 +87,8 @@ impl Statement {
 
     /// Returns the statement as JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        #[expect(clippy::expect_used, reason = "strings and JSON values have JSON")]
-        serde_json::to_vec(self).expect("a statement has JSON")
+        #[expect(clippy::expect_used, reason = "strings and JSON values always serialize")]
+        serde_json::to_vec(self).expect("a statement serializes to JSON")
     }
 
     /// Returns whether one of the subjects has this SHA-256 digest, in hexadecimal. Digests by other algorithms are ignored
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_is_what_it_was_written_as() {
+    fn a_statement_round_trips_through_json() {
         let statement =
             Statement::about("registry.example/app", "ab", "https://example.com/p", json!({"a": 1}));
         assert_eq!(Statement::parse(&statement.to_json()).unwrap(), statement);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_about_anything_is_no_statement() {
+    fn json_without_a_known_type_a_subject_and_a_predicate_type_is_not_a_statement() {
         let kind = TYPES[1];
         for bad in [
             json!({"_type": kind, "predicateType": "p"}),

@@ -26,7 +26,7 @@ pub struct TrustConfig {
 pub struct Verification {
     /// The trusted root or key.
     pub trust: Trust,
-    /// The signer of staging images. If trust is in a key, the holder of the key is the signer instead.
+    /// The signer of staging images. If a key is trusted, the holder of the key is the signer instead.
     pub staging: SignerPattern,
     /// The memory budget for attachments of images.
     pub budget: Budget,

@@ -15,10 +15,10 @@ use super::token::Token;
 use crate::identity::answer::Failure;
 use crate::identity::{AccessError, AccessTokens};
 
-/// The lifetime of the tokens, in seconds: the longest that needs no permission of its own.
+/// The requested lifetime of the tokens, in seconds: the longest that needs no additional permission.
 const LIFE: u32 = 3_600;
 
-/// Access tokens of a service account, by the caller's own tokens (IAM Service Account Credentials API v1,
+/// Access tokens of a service account, obtained with the caller's own tokens (IAM Service Account Credentials API v1,
 /// *generateAccessToken*). A token is kept while it is valid.
 pub struct AccountTokens {
     door: Door,
@@ -36,7 +36,7 @@ impl fmt::Debug for AccountTokens {
 }
 
 impl AccountTokens {
-    /// Creates it. Nothing is asked yet.
+    /// Creates a source of tokens without sending a request yet.
     pub fn new(door: Door, caller: Arc<dyn AccessTokens>, iam_credentials: String, account: String) -> Self {
         Self { door, caller, iam_credentials, account, kept: Mutex::default() }
     }
@@ -54,7 +54,7 @@ impl AccountTokens {
         let mut url: Url =
             self.iam_credentials.parse().map_err(|_| format!("{} is not a URL", self.iam_credentials))?;
         let resource = format!("{}:generateAccessToken", self.account);
-        // The account is one segment of the path, whatever is in it.
+        // The account is encoded as one segment of the path, whatever characters it contains.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(["v1", "projects", "-", "serviceAccounts", &resource]);
         }
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_of_the_account_is_asked_for_with_the_caller_s_and_kept() {
+    async fn a_token_of_the_account_is_requested_with_the_callers_token_and_kept() {
         let expires = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)).to_string();
         let answer = json!({"accessToken": "of-the-account", "expireTime": expires}).to_string();
         let service = Service::start(vec![("200 OK", "", answer)]).await;
@@ -113,7 +113,7 @@ mod tests {
         let requests = service.asked();
         assert_eq!(requests.len(), 1);
         let first = "POST /v1/projects/-/serviceAccounts/p%2F..%2Fx@y.iam:generateAccessToken HTTP/1.1";
-        assert!(requests[0].starts_with(first), "the account is one segment: {}", requests[0]);
+        assert!(requests[0].starts_with(first), "the account is one path segment: {}", requests[0]);
         assert!(requests[0].contains("authorization: Bearer of-the-caller"), "{}", requests[0]);
     }
 
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_caller_nothing_is_asked() {
+    async fn without_credentials_of_the_caller_no_request_is_sent() {
         let service = Service::start(Vec::new()).await;
         assert!(tokens(&service, None).access_token().await.unwrap().is_none());
         assert!(service.asked().is_empty());

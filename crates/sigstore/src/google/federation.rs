@@ -121,7 +121,8 @@ impl Federation {
     fn client(&self) -> Result<Option<HeaderValue>, String> {
         let (Some(id), Some(secret)) = (&self.client_id, &self.client_secret) else { return Ok(None) };
         let proof = STANDARD.encode(format!("{id}:{secret}"));
-        let mut value = HeaderValue::try_from(format!("Basic {proof}")).map_err(|_| "`client_id` is none")?;
+        let mut value = HeaderValue::try_from(format!("Basic {proof}"))
+            .map_err(|_| "`client_id` cannot be sent in a header")?;
         value.set_sensitive(true);
         Ok(Some(value))
     }

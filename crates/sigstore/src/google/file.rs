@@ -94,8 +94,8 @@ impl File {
             Self::ServiceAccount(account) => account.token(door).await,
             Self::ExternalAccount(federation) => federation.token(door).await,
             Self::ImpersonatedServiceAccount(_) => {
-                Err("`source_credentials` are themselves of an account that is acted as, which is not supported; name the \
-                     accounts between in `delegates`"
+                Err("`source_credentials` are of type impersonated_service_account too, which is not supported; list the \
+                     accounts in between in `delegates`"
                     .into())
             }
             Self::Other => Err("the type of these credentials is not supported; supported types are \

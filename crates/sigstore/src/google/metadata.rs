@@ -191,8 +191,8 @@ mod tests {
         Metadata::new(door, "metadata.test".to_owned(), is_expected)
     }
 
-    /// Runs attempts that end as listed, with the last end repeated. Returns the result, the number of attempts and the seconds
-    /// they took.
+    /// Runs attempts with these outcomes, of which the last one repeats. Returns the result, the number of attempts and their
+    /// duration in seconds.
     async fn outcome(is_expected: bool, ends: Vec<End>) -> (Result<MetadataAnswer, Failure>, usize, u64) {
         let (began, limits) = (Instant::now(), RefCell::new(Vec::new()));
         let answer = metadata(is_expected)
@@ -221,7 +221,7 @@ mod tests {
     const FAULT: End = || Attempt::Fault(Failure { why: "503".to_owned(), is_temporary: true });
 
     #[tokio::test(start_paused = true)]
-    async fn first_answers_that_are_slow_or_missing_cost_time_and_no_identity() {
+    async fn slow_and_missing_first_answers_are_retried() {
         for ends in [
             vec![SILENT, BODY],
             vec![SILENT, SILENT, BODY],
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_service_that_never_answers_is_waited_for_no_longer_than_the_budget() {
+    async fn requests_to_a_service_that_never_answers_end_within_the_budget() {
         let (answer, number, seconds) = outcome(false, vec![SILENT]).await;
         assert!(matches!(answer, Ok(MetadataAnswer::NoService(_))) && number > 2, "{answer:?} {number}");
         assert!((20..=30).contains(&seconds), "{seconds}");
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_nothing_listens_the_budget_is_for_those_who_are_known_to_be_at_google() {
+    async fn without_a_listener_the_full_budget_applies_only_on_google_cloud() {
         let (answer, number, seconds) = outcome(false, vec![NOT_LISTENING]).await;
         assert!(
             matches!(answer, Ok(MetadataAnswer::NoService(_))) && number > 1 && seconds < 3,
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_conclusive_ends_the_asking() {
+    async fn a_conclusive_answer_ends_the_attempts() {
         const ABSENT: End = || Attempt::Done(Ok(MetadataAnswer::Absent));
         const REFUSED: End = || Attempt::Done(Err(Failure { why: String::new(), is_temporary: false }));
         for end in [ABSENT, REFUSED] {

@@ -49,7 +49,7 @@ pub struct GooglePlaces {
     pub is_at_google: bool,
 }
 
-/// Access tokens by Google's Application Default Credentials: from a file, or else of the machine's service account. The first
+/// Access tokens by Google's Application Default Credentials: from a file, or else from the metadata server. The first
 /// request for a token obtains it, and it is kept while it is valid.
 #[derive(Debug)]
 pub struct GoogleCredentials {
@@ -73,6 +73,13 @@ enum State {
     },
     /// There are credentials, and they cannot be used.
     Failed { failure: Failure, retry_at: Instant },
+}
+
+impl State {
+    fn failed(failure: &Failure) -> Self {
+        let life = if failure.is_temporary { TEMPORARY_FAILURE_LIFE } else { FAILURE_LIFE };
+        Self::Failed { failure: failure.clone(), retry_at: Instant::now() + life }
+    }
 }
 
 /// Returns the name of the first source of credentials, for error messages.
@@ -119,6 +126,16 @@ impl GoogleCredentials {
         }
         // Boxed because it is rare: callers' futures should not grow by its size.
         match Box::pin(self.new_token()).await {
+            // There were credentials, so this is a fault: anonymous requests would be answered with less than the truth.
+            Ok(None) if !matches!(*state, State::Unknown) => {
+                let why = format!(
+                    "there were credentials before, and there are no longer any in {}",
+                    self.looked_in()
+                );
+                let failure = Failure { why, is_temporary: true };
+                *state = State::failed(&failure);
+                Err(failure)
+            }
             Ok(None) => {
                 *state = State::Absent;
                 Ok(None)
@@ -129,8 +146,7 @@ impl GoogleCredentials {
                 Ok(Some((secret, origin)))
             }
             Err(failure) => {
-                let life = if failure.is_temporary { TEMPORARY_FAILURE_LIFE } else { FAILURE_LIFE };
-                *state = State::Failed { failure: failure.clone(), retry_at: Instant::now() + life };
+                *state = State::failed(&failure);
                 Err(failure)
             }
         }

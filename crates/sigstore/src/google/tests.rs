@@ -75,7 +75,7 @@ fn user(service: &Service) -> Value {
 }
 
 #[tokio::test]
-async fn a_user_s_refresh_token_gets_one_access_token_for_all_who_ask() {
+async fn concurrent_callers_share_one_access_token_of_a_user() {
     let service = token_service().await;
     let (google, _directory) = with_file(&user(&service));
     assert_eq!(tokio::join!(token(&google), token(&google)).0, "token-of-google");
@@ -134,7 +134,7 @@ fn federation(service: &Service, source: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_token_in_a_file_is_exchanged_for_one_of_google_s() {
+async fn a_subject_token_in_a_file_is_exchanged_for_a_google_token() {
     let service = token_service().await;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("subject");
@@ -172,7 +172,7 @@ async fn a_token_in_a_file_is_exchanged_for_one_of_google_s() {
 }
 
 #[tokio::test]
-async fn a_token_at_a_url_is_got_with_the_headers_of_the_file() {
+async fn a_subject_token_at_a_url_is_requested_with_the_headers_of_the_file() {
     let provider = Service::answering("200 OK", json!({ "value": "hush-subject" })).await;
     let service = token_service().await;
     let mut content = federation(
@@ -209,7 +209,7 @@ fn generated() -> String {
 const ACCOUNT_PATH: &str = "/v1/projects/-/serviceAccounts/a@p.iam.gserviceaccount.com:generateAccessToken";
 
 #[tokio::test]
-async fn an_account_is_acted_as_with_the_token_of_whoever_may() {
+async fn a_service_account_is_impersonated_with_the_source_credentials() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("subject");
     fs::write(&path, "hush-subject").unwrap();
@@ -250,7 +250,7 @@ async fn an_account_is_acted_as_with_the_token_of_whoever_may() {
 }
 
 #[tokio::test]
-async fn a_program_is_never_run_and_what_is_not_supported_is_named() {
+async fn programs_are_not_run_and_unsupported_sources_are_named() {
     let service = token_service().await;
     for (source, part) in [
         (json!({ "executable": { "command": "touch /tmp/hush" } }), "which kpromo does not run"),
@@ -269,7 +269,7 @@ async fn a_program_is_never_run_and_what_is_not_supported_is_named() {
 }
 
 #[tokio::test]
-async fn credentials_are_never_sent_to_a_host_that_only_a_file_names() {
+async fn credentials_are_never_sent_to_an_arbitrary_host_in_a_file() {
     let evil = "https://evil.example/v1/token";
     let service = token_service().await;
     let directory = tempfile::tempdir().unwrap();
@@ -299,11 +299,11 @@ async fn credentials_are_never_sent_to_a_host_that_only_a_file_names() {
         let error = error(&content).await;
         assert!(error.contains("evil.example") && error.contains("hosts of googleapis.com"), "{error}");
     }
-    assert_eq!(service.asked(), [""; 0], "nothing is sent where one of the places will not do");
+    assert_eq!(service.asked(), [""; 0], "nothing is sent if one of the URLs is not acceptable");
 }
 
 #[tokio::test]
-async fn the_metadata_service_is_asked_where_there_is_no_file() {
+async fn without_a_file_the_token_is_from_the_metadata_service() {
     let service = token_service().await;
     let google = of_machine(&service.address);
     assert_eq!(google.token().await.unwrap().unwrap().1, "the metadata server");
@@ -314,17 +314,17 @@ async fn the_metadata_service_is_asked_where_there_is_no_file() {
 }
 
 #[tokio::test]
-async fn without_credentials_and_a_metadata_service_nothing_is_asked_a_second_time() {
-    let nobody = Service::nobody().await;
-    let google = of_machine(&nobody);
+async fn the_absence_of_credentials_is_remembered() {
+    let unused = Service::unused_address().await;
+    let google = of_machine(&unused);
     assert!(google.token().await.unwrap().is_none());
-    let asked = google.door.tally()[&nobody].total();
+    let asked = google.door.tally()[&unused].total();
     assert!(google.token().await.unwrap().is_none());
-    assert_eq!(google.door.tally()[&nobody].total(), asked);
+    assert_eq!(google.door.tally()[&unused].total(), asked);
 }
 
 #[tokio::test]
-async fn what_another_cloud_or_a_proxy_answers_at_that_address_is_no_credential_and_no_error() {
+async fn answers_of_other_clouds_and_proxies_are_ignored() {
     for status in ["401 Unauthorized", "400 Bad Request", "200 OK"] {
         let service = Service::answering(status, answer()).await;
         assert!(of_machine(&service.address).token().await.unwrap().is_none(), "{status}");
@@ -333,7 +333,7 @@ async fn what_another_cloud_or_a_proxy_answers_at_that_address_is_no_credential_
 }
 
 #[tokio::test]
-async fn a_metadata_service_that_is_out_of_order_for_a_moment_costs_time() {
+async fn temporary_errors_of_the_metadata_service_are_retried() {
     let away = ("503 Service Unavailable", FLAVOR, String::new());
     let service = Service::start(vec![away.clone(), away, ("200 OK", FLAVOR, answer())]).await;
     let mut google = of_machine(&service.address);
@@ -343,7 +343,7 @@ async fn a_metadata_service_that_is_out_of_order_for_a_moment_costs_time() {
 }
 
 #[tokio::test]
-async fn a_token_service_that_is_out_of_order_has_failed_temporarily_and_one_that_refuses_has_not() {
+async fn server_errors_of_a_token_service_are_temporary_and_refusals_are_permanent() {
     for (status, is_temporary) in
         [("503 Service Unavailable", true), ("500 Internal Server Error", true), ("403 Forbidden", false)]
     {
@@ -352,13 +352,15 @@ async fn a_token_service_that_is_out_of_order_has_failed_temporarily_and_one_tha
         let error = google.try_access_token().await.unwrap_err();
         assert_eq!(error.is_temporary, is_temporary, "{status}: {error}");
         assert!(error.to_string().contains("credentials.json"), "{error}");
-        let State::Failed { retry_at, .. } = &*google.state.lock().await else { panic!("it has failed") };
+        let State::Failed { retry_at, .. } = &*google.state.lock().await else {
+            panic!("no failure is remembered")
+        };
         assert_eq!(*retry_at - Instant::now() > TEMPORARY_FAILURE_LIFE, !is_temporary, "{status}");
     }
 }
 
 #[tokio::test]
-async fn a_service_that_refuses_is_not_asked_again_for_every_request() {
+async fn a_refusal_is_remembered() {
     let service = Service::answering("403 Forbidden", "").await;
     let (google, _directory) = with_file(&user(&service));
     for _ in 0..3 {
@@ -385,8 +387,26 @@ async fn a_token_is_kept_until_a_minute_before_it_expires_and_then_renewed() {
     assert_eq!(service.asked().len(), 2);
 }
 
+/// A machine that had a token does not lose its credentials because its metadata service is away for a moment.
 #[tokio::test]
-async fn a_refusal_says_why_and_what_to_do_and_no_more() {
+async fn credentials_that_were_there_are_not_absent_later() {
+    let (there, foreign) = (("200 OK", FLAVOR, answer()), ("200 OK", "", answer()));
+    let service = Service::start(vec![there.clone(), foreign, there]).await;
+    let google = of_machine(&service.address);
+    assert_eq!(token(&google).await, "token-of-google");
+    let State::Token { renew_at, .. } = &mut *google.state.lock().await else { panic!("no token is kept") };
+    *renew_at = Instant::now();
+    let error = google.try_access_token().await.unwrap_err();
+    assert!(error.is_temporary && error.to_string().contains("no longer"), "{error}");
+    let State::Failed { retry_at, .. } = &mut *google.state.lock().await else {
+        panic!("no failure is kept")
+    };
+    *retry_at = Instant::now();
+    assert_eq!(token(&google).await, "token-of-google");
+}
+
+#[tokio::test]
+async fn a_refusal_contains_its_code_and_advice_and_no_secret() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("subject");
     fs::write(&path, "hush-subject").unwrap();
@@ -431,10 +451,7 @@ async fn unusable_credentials_are_reported_without_their_secrets() {
             GooglePlaces { file: Some("/no/such/file".into()), is_file_named, ..GooglePlaces::default() };
         GoogleCredentials::new(places, door())
     };
-    assert!(
-        named(true).token().await.unwrap_err().contains("/no/such/file"),
-        "what is asked for must be there"
-    );
+    assert!(named(true).token().await.unwrap_err().contains("/no/such/file"), "a named file must exist");
     assert!(named(false).token().await.unwrap().is_none());
     assert_eq!(named(true).looked_in(), "application default credentials in /no/such/file (does not exist)");
 }

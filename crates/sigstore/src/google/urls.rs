@@ -19,7 +19,7 @@ pub(super) fn google_url(name: &str, text: &str) -> Result<Url, String> {
 }
 
 /// Reads a URL of a credential file that another provider's token is requested from, with secrets of the file: a URL of this
-/// machine, of Google, or of GitHub Actions, whose own action writes such files.
+/// machine, of Google, or of GitHub Actions, because the action `google-github-actions/auth` writes files with such URLs.
 ///
 /// # Errors
 /// The same as [`google_url`].
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_sent_to_google_and_to_this_machine_and_nowhere_else() {
+    fn credentials_are_sent_only_to_google_and_this_machine() {
         for good in [
             "https://sts.googleapis.com/v1/token",
             "https://oauth2.googleapis.com/token",

@@ -80,7 +80,7 @@ impl Claims {
         let Some(value) = self.0.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "it saturates, and jiff refuses what is too large"
+            reason = "the cast saturates, and jiff rejects values out of its range"
         )]
         let whole = |seconds: f64| seconds.floor() as i64;
         let seconds = value.as_i64().or_else(|| value.as_f64().map(whole));

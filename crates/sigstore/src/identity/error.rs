@@ -29,7 +29,7 @@ impl TokenSource {
 
     /// Returns whether a token of this source is kept while it is valid. Tokens of local sources are read again each time, so
     /// that a renewed token takes effect.
-    pub(super) fn is_far(self) -> bool {
+    pub(super) fn is_remote(self) -> bool {
         matches!(self, Self::GitHub | Self::GoogleAccount | Self::GoogleMachine)
     }
 }
@@ -64,8 +64,7 @@ pub enum IdentityError {
         /// What was tried, what came back and what to do.
         why: String,
     },
-    /// A source that applies returned no token but may return one a little later: it was unreachable, out of order or
-    /// overloaded.
+    /// A source that applies returned no token but may return one a little later: it was unreachable, failing or overloaded.
     #[error("temporarily no identity token from {from}: {why}")]
     TemporarilyUnavailable {
         /// The source.
@@ -102,8 +101,8 @@ impl IdentityError {
         matches!(self, Self::TemporarilyUnavailable { .. })
     }
 
-    /// Returns the sources that were tried and what to do, if no source applies: the message without its first sentence, for an
-    /// error that says the same.
+    /// Returns the sources that were tried and what to do, if no source applies: the message without its first sentence, for
+    /// another error that already contains that sentence.
     pub fn tried(&self) -> Option<String> {
         match self {
             Self::NoSource { asked } => Some(tried(asked)),

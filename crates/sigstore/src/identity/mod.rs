@@ -199,7 +199,7 @@ impl Identity {
                 state.signer = Some(signer);
             }
         }
-        state.kept = from.is_far().then(|| token.clone());
+        state.kept = from.is_remote().then(|| token.clone());
         Ok(token)
     }
 

@@ -32,7 +32,7 @@ impl Service {
                 while !is_whole(&request) {
                     let mut piece = [0; 4096];
                     let read = stream.read(&mut piece).await.unwrap();
-                    assert!(read > 0, "a request that ends early");
+                    assert!(read > 0, "the request ended early");
                     request.extend_from_slice(&piece[..read]);
                 }
                 log.lock().unwrap().push(String::from_utf8(request).unwrap());
@@ -46,7 +46,7 @@ impl Service {
         Self { address, asked }
     }
 
-    /// Starts a service that answers every request like this.
+    /// Starts a service that answers every request with this status and body.
     pub(crate) async fn answering(status: &'static str, body: impl ToString) -> Self {
         Self::start(vec![(status, "", body.to_string())]).await
     }
@@ -57,7 +57,7 @@ impl Service {
     }
 
     /// Returns an address at which nothing listens.
-    pub(crate) async fn nobody() -> String {
+    pub(crate) async fn unused_address() -> String {
         TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
     }
 }
@@ -72,7 +72,7 @@ fn is_whole(request: &[u8]) -> bool {
 /// Returns a token with these claims.
 pub(crate) fn jwt(claims: &Value) -> String {
     let head = json!({"alg": "RS256", "typ": "JWT"});
-    let parts = [head.to_string(), claims.to_string(), "nobody's signature".to_owned()];
+    let parts = [head.to_string(), claims.to_string(), "not a signature".to_owned()];
     parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
 }
 

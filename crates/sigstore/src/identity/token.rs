@@ -1,4 +1,4 @@
-//! ID tokens (OpenID Connect Core 1.0, *ID Token*; RFC 7519), to the extent that a client that passes them on reads them.
+//! ID tokens (OpenID Connect Core 1.0, *ID Token*; RFC 7519): the parts that a client reads before it passes a token on.
 
 use jiff::{SignedDuration, Timestamp};
 use oci_types::text::printable;
@@ -161,23 +161,23 @@ mod tests {
     }
 
     /// Returns a valid token for an e-mail address, with these claims replaced. `null` removes a claim.
-    fn token(but: &Value) -> Result<IdentityToken, InvalidToken> {
+    fn token(overrides: &Value) -> Result<IdentityToken, InvalidToken> {
         let mut claims = json!({
             "iss": "https://accounts.google.com", "sub": "1234", "aud": "sigstore", "exp": NOW + 3600,
             "email": "signer@example.com", "email_verified": true,
         });
-        for (name, value) in but.as_object().unwrap() {
+        for (name, value) in overrides.as_object().unwrap() {
             claims[name] = value.clone();
         }
         IdentityToken::parse(&jwt(&claims))
     }
 
-    fn checked(but: &Value) -> Result<(), InvalidToken> {
-        token(but).unwrap().check("sigstore", now())
+    fn checked(overrides: &Value) -> Result<(), InvalidToken> {
+        token(overrides).unwrap().check("sigstore", now())
     }
 
     #[test]
-    fn a_token_says_whose_it_is_and_never_shows_itself() {
+    fn a_token_exposes_its_claims_and_its_debug_output_hides_it() {
         let token = token(&json!({})).unwrap();
         assert_eq!(token.identity(), "signer@example.com");
         assert_eq!(token.proof_subject(), "signer@example.com");
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_certificate_s_name_depends_on_the_issuer_and_the_proof_does_not() {
+    fn the_certificate_identity_depends_on_the_issuer_and_the_proof_subject_does_not() {
         let github = "https://token.actions.githubusercontent.com";
         let workflow = "org/repo/.github/workflows/promote.yml@refs/heads/main";
         let cluster = json!({"namespace": "ci", "serviceaccount": {"name": "promoter", "uid": "1"}});
@@ -207,7 +207,7 @@ mod tests {
                 "https://kubernetes.io/namespaces/ci/serviceaccounts/promoter".to_owned(),
             ),
             (json!({"iss": "https://spire.example"}), "spiffe://example/sa".to_owned()),
-            // Resembles GitHub's issuer, and is another one.
+            // Resembles GitHub's issuer, but is another one.
             (json!({"iss": format!("{github}.evil.example")}), "spiffe://example/sa".to_owned()),
         ] {
             let mut claims = claims;
@@ -218,7 +218,7 @@ mod tests {
             assert_eq!(token.proof_subject(), "spiffe://example/sa");
         }
         let lacking = token(&json!({"iss": github})).unwrap_err();
-        assert_eq!(lacking, InvalidToken::Claim("job_workflow_ref"), "Fulcio would refuse it later");
+        assert_eq!(lacking, InvalidToken::Claim("job_workflow_ref"), "Fulcio would reject the token");
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
                 assert!(error.contains("issued at 2027-01-15T07:00:00Z"), "{error}");
             }
         }
-        #[expect(clippy::cast_precision_loss, reason = "it has 52 bits")]
+        #[expect(clippy::cast_precision_loss, reason = "the value fits in the 52 bits of the mantissa")]
         let fraction = NOW as f64 + 60.5;
         checked(&json!({"exp": fraction})).unwrap();
     }
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_nobody_has_verified_is_refused() {
+    fn an_unverified_email_address_is_rejected() {
         for verified in [json!(false), json!("false"), json!(1), Value::Null] {
             let error = checked(&json!({"email_verified": verified})).unwrap_err().to_string();
             assert!(error.contains("signer@example.com") && error.contains("accounts.google.com"), "{error}");
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_one_who_was_asked_for_will_do() {
+    fn a_token_of_another_account_is_rejected() {
         let token = token(&json!({})).unwrap();
         token.expect("signer@example.com").unwrap();
         for other in ["signer@example.co", "Signer@example.com", "1234", ""] {
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_that_are_missing_or_odd_are_named() {
+    fn missing_and_malformed_claims_are_named() {
         for (name, odd) in [
             ("iss", json!(1)),
             ("iss", json!("")),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused_and_not_quoted() {
+    fn malformed_tokens_are_rejected_and_not_quoted() {
         let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
         let good = token(&json!({})).unwrap().raw().reveal().to_owned();
         for bad in [
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_token_says_cannot_write_on_the_terminal() {
+    fn claims_in_errors_are_short_and_without_control_characters() {
         let token = token(&json!({"email": format!("\u{1b}[2J{}", "x".repeat(1000))})).unwrap();
         let error = token.expect("a@b.c").unwrap_err().to_string();
         assert!(!error.contains('\u{1b}') && error.len() < 500, "{error}");

@@ -4,8 +4,8 @@
 //! The answers of Fulcio, Rekor and the timestamp authority are not trusted: a bundle is returned only after it has been
 //! verified like any other bundle and its signatory is the expected one.
 //!
-//! A service that fails temporarily costs time but no signatures: a signer asks it again beyond the retries of the door
-//! ([`waiting`]). The caller limits the number of waiting signatures by the number of concurrent calls.
+//! A temporary failure of a service delays signatures, and fails them only if it lasts: a signer continues to retry after the
+//! retries of the door ([`waiting`]). The caller limits the number of waiting signatures by the number of concurrent calls.
 
 mod content;
 mod fulcio;
@@ -101,8 +101,8 @@ pub struct Signed {
 impl Signed {
     /// Returns the bundle (v0.3) as JSON.
     pub fn bundle(&self) -> Vec<u8> {
-        #[expect(clippy::expect_used, reason = "bundles have JSON")]
-        self.bundle.to_json().expect("a bundle has JSON").into_bytes()
+        #[expect(clippy::expect_used, reason = "bundles always serialize")]
+        self.bundle.to_json().expect("a bundle serializes to JSON").into_bytes()
     }
 
     /// Returns the annotations of a `.sig` layer whose content is the signed message.
@@ -162,7 +162,7 @@ impl Signer {
         Ok(self.credential().await?.signatory())
     }
 
-    /// Returns the verifier for signatures of this signer and of everyone that it trusts.
+    /// Returns the verifier for signatures of this signer and of all other trusted signers.
     pub fn verifier(&self) -> &Arc<Verifier> {
         &self.verifier
     }
@@ -209,7 +209,7 @@ impl Signer {
         };
         match signed {
             // The certificate expired before the signature was logged: services can be slow.
-            Some(Err(SignError::Unverified(_))) if with.is_over() => {}
+            Some(Err(SignError::Unverified(_))) if with.is_expired() => {}
             Some(result) => return Ok(result?),
             None => {}
         }
@@ -323,7 +323,7 @@ impl Credential<'_> {
     }
 
     /// Returns whether the certificate has expired.
-    fn is_over(&self) -> bool {
+    fn is_expired(&self) -> bool {
         match self {
             Self::Key(_) => false,
             Self::Certificate(certificate) => !certificate.is_good_for(SignedDuration::ZERO),

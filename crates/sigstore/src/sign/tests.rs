@@ -24,7 +24,7 @@ fn door() -> Door {
     Door::open(Settings { retry, ..Settings::default() }).unwrap()
 }
 
-fn soon() -> Pauses {
+fn short_pauses() -> Pauses {
     let millis = Duration::from_millis;
     Pauses { first: millis(2), longest: millis(20), rest: millis(600_000), at_first: 3 }
 }
@@ -74,7 +74,7 @@ impl World {
         Self { authority, clock, fulcio: fulcio.await, stamps: stamps.await }
     }
 
-    /// Creates services that work at once.
+    /// Creates services that work immediately.
     async fn working(good: Vec<Good>, ahead: i64) -> Self {
         Self::new(|_| None, good, |_| None, ahead).await
     }
@@ -87,12 +87,13 @@ impl World {
     }
 
     fn signer(&self) -> Signer {
-        self.signer_with(soon())
+        self.signer_with(short_pauses())
     }
 
-    /// Returns a signer that gives up on services without a success within half a second, long before the door does.
+    /// Returns a signer that gives up half a second after the first failure of a service that has not answered yet, long before
+    /// the patience of the door ends.
     fn hasty_signer(&self) -> Signer {
-        self.signer_with(Pauses { at_first: 360, ..soon() })
+        self.signer_with(Pauses { at_first: 360, ..short_pauses() })
     }
 
     fn signer_with(&self, pauses: Pauses) -> Signer {
@@ -120,40 +121,40 @@ async fn sign(signer: &Signer, number: usize) -> Vec<Result<Signed, SignError>> 
     stream::iter(0..number).map(one).buffer_unordered(AT_ONCE).collect().await
 }
 
-fn away(status: u16, times: usize) -> impl Fn(usize) -> Option<Answer> + Send + Sync {
+fn failing(status: u16, times: usize) -> impl Fn(usize) -> Option<Answer> + Send + Sync {
     move |number| (number < times).then(|| Some((status, Vec::new())))
 }
 
 #[tokio::test]
-async fn a_moment_without_fulcio_costs_none_of_three_hundred_signatures() {
-    let world = World::new(away(503, 6), vec![TEN_MINUTES], |_| None, 0).await;
+async fn a_short_outage_of_fulcio_fails_none_of_three_hundred_signatures() {
+    let world = World::new(failing(503, 6), vec![TEN_MINUTES], |_| None, 0).await;
     let signed = sign(&world.signer(), 300).await;
     assert_eq!(signed.iter().filter(|signed| signed.is_ok()).count(), 300);
-    assert_eq!(world.fulcio.count(), 7, "one asks, and the others wait for what it gets");
+    assert_eq!(world.fulcio.count(), 7, "one task requests the certificate and the others wait for it");
 }
 
 #[tokio::test]
-async fn a_moment_without_a_timestamp_authority_costs_none_of_three_hundred_signatures() {
+async fn a_short_outage_of_a_timestamp_authority_fails_none_of_three_hundred_signatures() {
     for status in [503, 429] {
         let began = std::time::Instant::now();
-        let away = move |_| (began.elapsed().as_millis() < 700).then(|| Some((status, Vec::new())));
-        let world = World::new(|_| None, vec![TEN_MINUTES], away, 0).await;
+        let failing = move |_| (began.elapsed().as_millis() < 700).then(|| Some((status, Vec::new())));
+        let world = World::new(|_| None, vec![TEN_MINUTES], failing, 0).await;
         let signed = sign(&world.signer(), 300).await;
         assert_eq!(signed.iter().filter(|signed| signed.is_ok()).count(), 300, "{status}");
         assert_eq!(world.fulcio.count(), 1);
-        assert!(world.stamps.count() > 300, "it was away");
+        assert!(world.stamps.count() > 300, "some requests failed");
     }
 }
 
 #[tokio::test]
-async fn when_patience_has_ended_nobody_asks_until_a_second_round_and_that_asks_anew() {
+async fn after_patience_has_ended_fulcio_is_asked_again_only_in_a_second_round() {
     let is_back = Arc::new(std::sync::atomic::AtomicBool::default());
     let switch = Arc::clone(&is_back);
-    let away = move |_| {
+    let failing = move |_| {
         let is_back = switch.load(std::sync::atomic::Ordering::SeqCst);
         (!is_back).then(|| Some((503, Vec::new())))
     };
-    let world = World::new(away, vec![TEN_MINUTES], |_| None, 0).await;
+    let world = World::new(failing, vec![TEN_MINUTES], |_| None, 0).await;
     let signer = world.hasty_signer();
     let errors: Vec<_> = sign(&signer, 300).await.into_iter().map(Result::unwrap_err).collect();
     assert!(
@@ -162,24 +163,24 @@ async fn when_patience_has_ended_nobody_asks_until_a_second_round_and_that_asks_
         errors[0]
     );
     let asked = world.fulcio.count();
-    assert!((2..100).contains(&asked), "one asks: {asked}");
+    assert!((2..100).contains(&asked), "only one task requests the certificate: {asked}");
     is_back.store(true, std::sync::atomic::Ordering::SeqCst);
     signer.message(b"message").await.unwrap_err();
-    assert_eq!(world.fulcio.count(), asked, "it was given up");
+    assert_eq!(world.fulcio.count(), asked, "no request is sent after patience has ended");
     signer.try_again();
     assert!(sign(&signer, 10).await.iter().all(Result::is_ok));
     assert_eq!(world.fulcio.count(), asked + 1);
 }
 
 #[tokio::test]
-async fn a_logging_service_that_was_given_up_is_asked_again_in_a_second_round() {
+async fn a_timestamp_authority_that_was_given_up_is_asked_again_in_a_second_round() {
     let is_back = Arc::new(std::sync::atomic::AtomicBool::default());
     let switch = Arc::clone(&is_back);
-    let away = move |_| {
+    let failing = move |_| {
         let is_back = switch.load(std::sync::atomic::Ordering::SeqCst);
         (!is_back).then(|| Some((503, Vec::new())))
     };
-    let world = World::new(|_| None, vec![TEN_MINUTES], away, 0).await;
+    let world = World::new(|_| None, vec![TEN_MINUTES], failing, 0).await;
     let signer = world.hasty_signer();
     assert!(sign(&signer, 4).await.iter().all(Result::is_err));
     let asked = world.stamps.count();
@@ -191,9 +192,9 @@ async fn a_logging_service_that_was_given_up_is_asked_again_in_a_second_round() 
 }
 
 #[tokio::test]
-async fn what_fulcio_refuses_for_good_is_asked_for_once_and_not_waited_for() {
+async fn a_permanent_refusal_by_fulcio_is_not_retried() {
     for status in [400, 401, 403] {
-        let world = World::new(away(status, usize::MAX), vec![TEN_MINUTES], |_| None, 0).await;
+        let world = World::new(failing(status, usize::MAX), vec![TEN_MINUTES], |_| None, 0).await;
         let signer = world.signer();
         let errors: Vec<_> = sign(&signer, 300).await.into_iter().map(Result::unwrap_err).collect();
         assert!(
@@ -204,7 +205,7 @@ async fn what_fulcio_refuses_for_good_is_asked_for_once_and_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_replaced_before_its_end() {
+async fn a_certificate_is_replaced_before_it_expires() {
     let world = World::working(vec![(-511, 89), TEN_MINUTES], 0).await;
     let signer = world.signer();
     for certificates in [1, 2, 2, 2] {
@@ -214,7 +215,7 @@ async fn a_certificate_is_replaced_before_its_end() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_ends_while_a_service_hangs_is_replaced_and_the_signature_made_again() {
+async fn a_signature_is_made_again_if_its_certificate_expires_while_a_service_hangs() {
     let hangs = |number| (number == 0).then_some(None);
     let world = World::new(|_| None, vec![(-597, 3), TEN_MINUTES], hangs, 0).await;
     world.signer().message(b"message").await.unwrap();
@@ -222,7 +223,7 @@ async fn a_certificate_that_ends_while_a_service_hangs_is_replaced_and_the_signa
 }
 
 #[tokio::test]
-async fn services_whose_clock_is_less_than_a_minute_ahead_sign_and_those_further_ahead_are_told_so() {
+async fn services_at_most_a_minute_ahead_are_used_and_others_are_reported() {
     for ahead in [-50, 2, 50] {
         let world = World::working(vec![(ahead - 1, ahead + 599)], ahead).await;
         let signed = world.signer().message(b"message").await.unwrap();
@@ -234,14 +235,18 @@ async fn services_whose_clock_is_less_than_a_minute_ahead_sign_and_those_further
         error.contains("Fulcio") && error.contains("the clocks differ") && error.contains("s ahead"),
         "{error}"
     );
-    assert_eq!(world.stamps.count(), 0, "nothing is made that would not be accepted here");
+    assert_eq!(
+        world.stamps.count(),
+        0,
+        "no timestamp is requested for a signature that would not verify here"
+    );
     let world = World::working(vec![(-1, 599)], 90).await;
     let error = world.signer().message(b"message").await.unwrap_err().to_string();
     assert!(error.contains("timestamp authority") && error.contains("the clocks differ"), "{error}");
 }
 
 #[tokio::test]
-async fn a_certificate_of_another_authority_than_the_trusted_one_is_not_used() {
+async fn a_certificate_of_an_untrusted_authority_is_not_used() {
     let (world, stranger) =
         (World::working(vec![TEN_MINUTES], 0).await, World::working(vec![TEN_MINUTES], 0).await);
     let mut signer = world.signer();

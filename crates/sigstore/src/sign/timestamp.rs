@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lengths_in_a_request_are_those_of_its_parts() {
+    fn the_lengths_in_a_request_match_its_parts() {
         let der = request(b"signature", nonce().unwrap());
         assert_eq!(usize::from(der[1]), der.len() - 2);
         assert_eq!(usize::from(der[6]), HEAD.len() - 7 + 32);

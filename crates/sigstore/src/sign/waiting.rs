@@ -1,5 +1,6 @@
-//! Retries beyond those of the door: a signer asks services that fail temporarily again, with growing pauses, until its patience
-//! ends. For a while after that all signatures fail at once, so that thousands of them do not wait for the same outage in turn.
+//! Retries beyond those of the door: a signer retries services that fail temporarily, with growing pauses, until its patience
+//! ends. For a while after that, all signatures fail immediately, so that thousands of them do not wait for the same outage in
+//! turn.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +20,7 @@ pub(super) struct Pauses {
     pub(super) longest: Duration,
     /// How long the services are not asked after patience has ended.
     pub(super) rest: Duration,
-    /// The divisor of the patience with services that have not answered yet in this run, because they may not exist.
+    /// Patience is divided by this number for services that have not answered yet in this run, because they may not exist.
     pub(super) at_first: u32,
 }
 
@@ -34,7 +35,7 @@ impl Default for Pauses {
 pub(super) enum Failed {
     /// The next attempt may succeed.
     Temporary(SignError),
-    /// No further attempt helps, or another wait has already ended.
+    /// A further attempt would not help: the failure is permanent, or an inner retry has already given up.
     Permanent(SignError),
 }
 
@@ -56,7 +57,7 @@ struct State {
     /// Whether an attempt has succeeded in this run.
     has_worked: bool,
     /// The start of the first attempt that failed since the last success.
-    away_since: Option<Instant>,
+    failing_since: Option<Instant>,
     /// The error that ended patience, and until when it is returned.
     given_up: Option<(SignError, Instant)>,
 }
@@ -100,7 +101,7 @@ impl Waiting {
     /// Forgets all failures: the next attempt asks the services again, with full patience.
     pub(super) fn try_again(&self) {
         let mut state = self.state();
-        (state.given_up, state.away_since) = (None, None);
+        (state.given_up, state.failing_since) = (None, None);
     }
 
     /// Fails with the error that ended patience while that error is in effect.
@@ -109,7 +110,7 @@ impl Waiting {
         match &state.given_up {
             Some((error, until)) if Instant::now() < *until => Err(error.clone()),
             Some(_) => {
-                (state.given_up, state.away_since) = (None, None);
+                (state.given_up, state.failing_since) = (None, None);
                 Ok(())
             }
             None => Ok(()),
@@ -124,10 +125,10 @@ impl Waiting {
     fn may_wait(&self, error: &SignError, began: Instant, pause: Duration, patience: Duration) -> bool {
         let mut state = self.state();
         let patience = if state.has_worked { patience } else { patience / self.pauses.at_first };
-        if state.away_since.is_none() && pause <= patience {
+        if state.failing_since.is_none() && pause <= patience {
             tracing::warn!("{error}; signatures wait for up to {} s", patience.as_secs());
         }
-        let since = *state.away_since.get_or_insert(began);
+        let since = *state.failing_since.get_or_insert(began);
         let may_wait = since.elapsed() + pause <= patience;
         if !may_wait {
             let until = Instant::now() + self.pauses.rest;
@@ -165,13 +166,13 @@ mod tests {
     }
 
     /// A service that fails this many times, with a count of the requests.
-    struct Away {
+    struct Failing {
         asked: Cell<u32>,
         failures: u32,
         status: u16,
     }
 
-    impl Away {
+    impl Failing {
         fn for_times(failures: u32) -> Self {
             Self { asked: Cell::new(0), failures, status: 503 }
         }
@@ -186,8 +187,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_service_that_is_away_for_a_moment_costs_time_and_no_signature() {
-        let (waiting, service) = (Waiting::default(), Away::for_times(5));
+    async fn a_short_outage_is_retried_with_growing_pauses() {
+        let (waiting, service) = (Waiting::default(), Failing::for_times(5));
         let began = Instant::now();
         assert_eq!(waiting.retry(PATIENCE, || service.ask()).await.unwrap(), 6);
         // The pauses are 1, 2, 4, 8 and 15 seconds.
@@ -195,8 +196,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_has_never_worked_is_waited_for_a_third_of_the_time() {
-        let (waiting, service) = (Waiting::default(), Away::for_times(u32::MAX));
+    async fn a_service_that_has_never_worked_gets_a_third_of_the_patience() {
+        let (waiting, service) = (Waiting::default(), Failing::for_times(u32::MAX));
         let began = Instant::now();
         waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
         assert!((45..=60).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
@@ -208,8 +209,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn when_patience_has_ended_nobody_asks_until_the_rest_is_over_or_somebody_tries_again() {
-        let (waiting, service) = (Waiting::default(), Away::for_times(u32::MAX));
+    async fn after_patience_has_ended_services_are_asked_only_after_the_rest_or_try_again() {
+        let (waiting, service) = (Waiting::default(), Failing::for_times(u32::MAX));
         waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
         let (asked, began) = (service.asked.get(), Instant::now());
         for _ in 0..300 {
@@ -218,7 +219,7 @@ mod tests {
         assert_eq!((service.asked.get(), began.elapsed()), (asked, Duration::ZERO));
         waiting.try_again();
         waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
-        assert!(service.asked.get() > asked + 1, "with all patience");
+        assert!(service.asked.get() > asked + 1, "retried with full patience");
         let asked = service.asked.get();
         sleep(Duration::from_secs(61)).await;
         waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
@@ -226,8 +227,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn those_who_wait_have_the_same_patience_and_get_the_same_answer() {
-        let (waiting, service) = (Waiting::default(), Away::for_times(u32::MAX));
+    async fn concurrent_waiters_share_the_patience_and_the_error() {
+        let (waiting, service) = (Waiting::default(), Failing::for_times(u32::MAX));
         let began = Instant::now();
         let late = async {
             sleep(Duration::from_secs(40)).await;
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_will_not_pass_is_final_at_once() {
+    async fn permanent_errors_are_not_retried() {
         for (status, is_final) in [
             (400, true),
             (401, true),
@@ -251,7 +252,7 @@ mod tests {
             (500, false),
             (502, false),
         ] {
-            let service = Away { status, ..Away::for_times(1) };
+            let service = Failing { status, ..Failing::for_times(1) };
             let outcome = Waiting::default().retry(PATIENCE, || service.ask()).await;
             assert_eq!(outcome.is_err(), is_final, "{status}");
             assert_eq!(service.asked.get(), if is_final { 1 } else { 2 }, "{status}");

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_new_is_read_at_once_and_written_when_it_is_whole() {
+    fn changes_are_readable_immediately_and_written_only_when_kept() {
         let directory = tempfile::tempdir().unwrap();
         let kept = || FileStore::new(directory.path());
         kept().store("a", b"old").unwrap();

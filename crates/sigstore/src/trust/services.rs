@@ -60,8 +60,8 @@ impl Services {
             ));
         }
         let authorities = config.eligible_tsa_urls();
-        let wants_time = has(RekorVersion::V2) && !has(RekorVersion::V1);
-        let timestamp_authorities = if authorities.is_empty() && !wants_time {
+        let needs_timestamps = has(RekorVersion::V2) && !has(RekorVersion::V1);
+        let timestamp_authorities = if authorities.is_empty() && !needs_timestamps {
             Vec::new()
         } else {
             let chosen = choose("timestamp authority", &config.tsa_config, &authorities)?;
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_take_the_first_version_of_rekor_and_bundles_the_newest() {
+    fn tags_use_rekor_v1_and_bundles_the_newest_version() {
         let both = [service("https://one.example", 1, "a"), service("https://two.example", 2, "a")];
         let authority = [service("https://tsa.example", 1, "a")];
         let config = config(&both, &json!({ "selector": "ANY" }), &authority);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_rekor_needs_a_clock_and_makes_no_tags() {
+    fn rekor_v2_needs_a_timestamp_authority_and_is_not_used_for_tags() {
         let second = [service("https://two.example", 2, "a")];
         let authority = [service("https://tsa.example", 1, "a")];
         let any = json!({ "selector": "ANY" });
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_without_fulcio_is_one_for_keys() {
+    fn an_instance_without_fulcio_is_usable_with_keys() {
         let json = json!({
             "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
             "rekorTlogUrls": [service("https://one.example", 1, "a")], "rekorTlogConfig": { "selector": "ANY" },
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_operators_are_asked_as_are_wanted() {
+    fn the_requested_number_of_operators_is_chosen() {
         let two = [service("https://a.example", 1, "a"), service("https://b.example", 1, "b")];
         let same = [service("https://a.example", 1, "a"), service("https://b.example", 1, "a")];
         let exactly = |count| json!({ "selector": "EXACT", "count": count });

@@ -18,7 +18,7 @@ use super::cache::Draft;
 use super::settings::{PUBLIC_GOOD, TrustSettings};
 use crate::error::{TrustError, bounded};
 
-/// The initial root of the public-good instance's repository. TUF leads from it to the latest root.
+/// The initial root of the public-good instance's repository. An update verifies the latest root from it.
 const PUBLIC_GOOD_ROOT: &[u8] = include_bytes!("public_good_root.json");
 const TRUSTED_ROOT: &str = "trusted_root.json";
 const SIGNING_CONFIG: &str = "signing_config.v0.2.json";
@@ -54,7 +54,7 @@ impl Embedded {
 /// Why a repository provided nothing.
 #[derive(Debug)]
 enum Failure {
-    /// The repository is unreachable or empty. This is no sign of an attack.
+    /// The repository is unreachable or empty. This is not a sign of an attack.
     Unreachable(String),
     /// The content does not verify: it is forged, rolled back, expired or broken.
     Unverified(String),
@@ -244,10 +244,14 @@ impl Repository for Mirror {
     }
 }
 
-/// Returns the name of a mirror's directory in the cache.
+/// Returns the name of a mirror's directory in the cache. It differs for all mirrors: each other byte is two hexadecimal digits.
 fn directory_name(mirror: &Url) -> String {
     let text = format!("{}{}", mirror.authority(), mirror.path().trim_end_matches('/'));
-    text.chars().map(|c| if c.is_ascii_alphanumeric() || "-.".contains(c) { c } else { '_' }).collect()
+    let each = text.bytes().map(|byte| match byte {
+        b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(byte).to_string(),
+        other => format!("_{other:02x}"),
+    });
+    each.collect()
 }
 
 /// Returns a URL that paths can be joined to.
@@ -279,7 +283,7 @@ mod tests {
     use crate::verify::Verifier;
 
     #[test]
-    fn the_copy_in_this_binary_says_whom_to_trust_and_where_to_sign() {
+    fn the_embedded_copy_contains_a_trusted_root_and_services() {
         let Material { trusted_root, signing_config } = Embedded::public_good().material;
         Verifier::with_root(&trusted_root).unwrap();
         let config = services::parse(&signing_config.unwrap()).unwrap();
@@ -290,7 +294,7 @@ mod tests {
         }
     }
 
-    /// A repository that fails at once, never answers, or answers with unsigned content.
+    /// A repository that fails immediately, never answers, has no files, or answers with unsigned content.
     #[derive(Clone, Copy)]
     enum Bad {
         Fails,
@@ -319,8 +323,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_cannot_reach_the_public_instance_trusts_the_copy_in_this_binary_and_no_other_repository_has_one()
-     {
+    async fn the_embedded_copy_replaces_an_unreachable_repository() {
         let mirror = public_good();
         for (bad, why) in [
             (Bad::Fails, "out of order"),
@@ -336,7 +339,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_repository_that_answers_what_does_not_verify_is_not_replaced_by_the_copy_in_this_binary() {
+    async fn the_embedded_copy_does_not_replace_a_repository_that_does_not_verify() {
         let public = TrustSettings::default();
         let embedded = Some(Embedded::public_good());
         let error = load_from(Bad::Forges, &public_good(), &public, embedded).await.unwrap_err();
@@ -344,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_public_instance_s_own_repository_and_root_have_a_copy_in_this_binary() {
+    fn the_embedded_copy_has_the_version_of_the_initial_root() {
         assert_eq!(Embedded::public_good().root_version, version(PUBLIC_GOOD_ROOT).unwrap());
         assert!(Embedded::public_good().root_version > 1);
     }
@@ -376,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_copy_that_has_expired_gives_way_to_a_newer_one_in_this_binary_and_never_to_an_older_one() {
+    async fn an_expired_copy_is_replaced_only_by_a_newer_embedded_copy() {
         assert_eq!(with_expired_copy(Bad::Fails, 3).await.unwrap(), b"embedded");
         for root_version in [1, 2] {
             assert_eq!(with_expired_copy(Bad::Fails, root_version).await.unwrap(), b"kept", "{root_version}");
@@ -384,7 +387,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_copy_that_has_expired_gives_way_to_nothing_where_the_repository_does_not_verify() {
+    async fn an_expired_copy_is_not_used_if_the_repository_does_not_verify() {
         for root_version in [1, 3] {
             let error = with_expired_copy(Bad::Forges, root_version).await.unwrap_err();
             assert!(matches!(error, TrustError::Tuf { .. }), "{error}");
@@ -392,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_root_is_one_that_a_client_can_begin_with() {
+    fn the_initial_root_is_valid() {
         let mirror = Mirror {
             door: Door::open(transport::Settings::default()).unwrap(),
             base: Url::parse(PUBLIC_GOOD).unwrap(),
@@ -401,10 +404,16 @@ mod tests {
     }
 
     #[test]
-    fn each_mirror_has_a_directory_of_its_own_within_the_cache() {
+    fn each_mirror_has_its_own_directory_in_the_cache() {
         let name = |url: &str| directory_name(&Url::parse(url).unwrap());
-        assert_eq!(name("https://tuf.example:8443/a/b/"), "tuf.example_8443_a_b");
-        let all = ["https://a.example", "https://a.example/b", "https://a.example:1", "https://b.example"];
+        assert_eq!(name("https://tuf.example:8443/a/b/"), "tuf.example_3a8443_2fa_2fb");
+        let all = [
+            "https://a.example",
+            "https://a.example/b/c",
+            "https://a.example/b_c",
+            "https://a.example:1",
+            "https://b.example",
+        ];
         let names: std::collections::BTreeSet<_> = all.iter().map(|url| name(url)).collect();
         assert_eq!(names.len(), all.len());
         assert!(!name("https://a.example/../../etc").contains('/'));

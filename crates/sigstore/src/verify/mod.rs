@@ -33,6 +33,7 @@ use crate::statement::{STATEMENT_TYPE, Statement};
 
 /// The maximum size of a bundle or an envelope, in bytes.
 pub const BUNDLE_MAX: u64 = 20 * 1024 * 1024;
+
 /// The proven facts of a valid signature.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified<T> {

@@ -155,7 +155,7 @@ fn judged(verifier: &Verifier, bundle: &Bundle, now: Timestamp) -> Result<Option
 }
 
 #[test]
-fn a_log_or_an_authority_whose_clock_is_a_minute_ahead_of_ours_is_believed_and_one_further_ahead_is_not() {
+fn times_at_most_a_minute_ahead_of_the_local_clock_are_accepted() {
     let (world, now) = (World::new(), now());
     let (logs, stamps) = (world.verifier(), world.verifier_without_logs());
     for ahead in [-3600, -60, -1, 0, 1, 59, 60, 61, 3600] {
@@ -181,7 +181,7 @@ fn a_log_or_an_authority_whose_clock_is_a_minute_ahead_of_ours_is_believed_and_o
 }
 
 #[test]
-fn a_second_less_than_a_minute_s_border_is_counted_in_parts_of_seconds_too() {
+fn the_tolerance_for_clocks_is_compared_with_fractions_of_a_second() {
     let (world, now) = (World::new(), now());
     let bundle = world.bundle(&Wanted { good: (50, 600), logged: Some(61), stamps: vec![] }, now);
     judged(&world.verifier(), &bundle, now + SignedDuration::from_millis(999)).unwrap_err();
@@ -189,7 +189,7 @@ fn a_second_less_than_a_minute_s_border_is_counted_in_parts_of_seconds_too() {
 }
 
 #[test]
-fn one_proven_time_within_the_certificate_s_will_do_and_none_will_not() {
+fn one_proven_time_within_the_validity_of_the_certificate_is_required() {
     let (world, now) = (World::new(), now());
     let verifier = world.verifier();
     for (logged, stamp, signed_at) in [
@@ -200,7 +200,7 @@ fn one_proven_time_within_the_certificate_s_will_do_and_none_will_not() {
         (-400, -40, Some(-40)),
         (-10, -5, None),
         (-400, -5, None),
-        // An impossible time does not invalidate a possible one.
+        // A time that is too far ahead does not invalidate another one.
         (-40, 4000, Some(-40)),
     ] {
         let wanted = Wanted { good: (-120, -15), logged: Some(logged), stamps: vec![Stamp::At(stamp)] };
@@ -213,7 +213,7 @@ fn one_proven_time_within_the_certificate_s_will_do_and_none_will_not() {
 }
 
 #[test]
-fn a_timestamp_of_an_authority_that_the_root_does_not_know_is_ignored_and_one_of_a_known_has_to_hold() {
+fn timestamps_of_unknown_authorities_are_ignored_and_others_must_verify() {
     let (world, now) = (World::new(), now());
     let verifier = world.verifier();
     let with = |stamps| judged(&verifier, &world.bundle(&Wanted { stamps, ..Wanted::default() }, now), now);
@@ -241,7 +241,7 @@ fn a_timestamp_of_an_authority_that_the_root_does_not_know_is_ignored_and_one_of
 }
 
 #[test]
-fn a_promise_that_the_log_has_not_made_is_refused_whatever_the_clock_says() {
+fn a_promise_that_does_not_match_the_log_entry_is_rejected() {
     let (world, now) = (World::new(), now());
     let good = world.bundle_by(&world.authority, &Wanted::default(), now);
     let with = |change: &dyn Fn(&mut Value)| {
@@ -260,7 +260,7 @@ fn a_promise_that_the_log_has_not_made_is_refused_whatever_the_clock_says() {
 }
 
 #[test]
-fn a_certificate_of_an_authority_that_the_root_does_not_know_is_someone_else_s_and_anything_else_is_not() {
+fn only_certificates_of_unknown_authorities_are_someone_elses() {
     let (world, now) = (World::new(), now());
     let verifier = world.verifier();
     let by = |issuer: &Authority| world.bundle_by(issuer, &Wanted::default(), now);
@@ -311,7 +311,7 @@ fn keyed(key: &SigningKey, hint: Option<&str>) -> Value {
 }
 
 #[test]
-fn what_a_key_has_signed_is_someone_else_s_unless_it_is_by_the_key_that_is_trusted_or_says_so() {
+fn a_signature_that_is_not_by_the_trusted_key_and_does_not_name_it_is_someone_elses() {
     let (world, key, stranger) =
         (World::new(), SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
     let own_hint = sigstore_crypto::sha256(key.public().as_bytes()).to_base64();
@@ -348,7 +348,7 @@ fn what_a_key_has_signed_is_someone_else_s_unless_it_is_by_the_key_that_is_trust
 }
 
 #[test]
-fn an_attestation_by_somebody_s_key_is_someone_else_s_where_certificates_are_trusted() {
+fn an_attestation_by_a_key_is_someone_elses_if_certificates_are_trusted() {
     let (world, key) = (World::new(), SigningKey::generate().unwrap());
     let about = sigstore_crypto::sha256(MESSAGE).to_hex();
     let payload = Statement::about("image", &about, "https://example.com/p", json!({})).to_json();

@@ -21,7 +21,7 @@ fn signer(key: SigningKey) -> Signer {
 #[test]
 fn a_bundle_of_a_hundred_megabytes_is_refused_before_it_is_parsed() {
     let verifier = Verifier::with_key(key().1, None).unwrap();
-    // Not JSON: the parser reports it.
+    // Not JSON: if it were parsed, the rejection would be `Malformed`.
     let large = vec![b'x'; 100 << 20];
     let annotations = [].into();
     let layer = CosignLayer { payload: &large, annotations: &annotations };
@@ -110,7 +110,7 @@ async fn a_signature_by_a_key_is_refused_for_other_content() {
         *digest = crate::support::bundle::flipped(digest, 0);
     });
     assert!(matches!(misnamed.judged_by(&verifier), Err(Rejection::OtherArtifact(_))));
-    // The statement is also found by the bytes of its subject, and only in an envelope with the type of statements.
+    // A statement also verifies against the bytes of its subject, but only in an envelope with the payload type of statements.
     let json = stated.bundle.to_string();
     assert!(verifier.message(json.as_bytes(), b"image").is_ok());
     assert!(matches!(verifier.message(json.as_bytes(), b"another"), Err(Rejection::OtherArtifact(_))));

@@ -17,22 +17,26 @@ const WORKFLOW: &str = "https://github.com/sigstore-conformance/extremely-danger
                         extremely-dangerous-oidc-beacon.yml@refs/heads/main";
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 
-/// The example, which `cargo test` has built beside the tests.
+/// Returns the path of the example, which `cargo test` builds next to the tests.
 fn client() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let directory = own.parent().and_then(Path::parent).unwrap().join("examples");
     let program = directory.join(format!("conformance{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.exists(), "{} is not there: run `cargo build -p sigstore --examples`", program.display());
+    assert!(
+        program.exists(),
+        "{} does not exist: run `cargo build -p sigstore --examples`",
+        program.display()
+    );
     program
 }
 
 /// Runs the example. Returns its error output if it fails.
-fn run(words: impl IntoIterator<Item = OsString>) -> Result<(), String> {
-    let output = Command::new(client()).args(words).output().unwrap();
+fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+    let output = Command::new(client()).args(arguments).output().unwrap();
     if output.status.success() {
         return Ok(());
     }
-    assert_eq!(output.status.code(), Some(1), "a refusal and no crash");
+    assert_eq!(output.status.code(), Some(1), "the example reports an error and does not crash");
     Err(String::from_utf8(output.stderr).unwrap())
 }
 
@@ -44,7 +48,7 @@ enum By<'a> {
 }
 
 impl By<'_> {
-    fn words(self) -> Vec<OsString> {
+    fn arguments(self) -> Vec<OsString> {
         match self {
             Self::Identity(identity, issuer) => {
                 ["--certificate-identity", identity, "--certificate-oidc-issuer", issuer]
@@ -60,19 +64,19 @@ impl By<'_> {
 fn case(directory: &Path, public_root: &Path) -> Vec<OsString> {
     let file = |name: &str| Some(directory.join(name)).filter(|path| path.exists());
     let text = |name: &str| file(name).map(|path| fs::read_to_string(path).unwrap().trim().to_owned());
-    let mut words = vec!["verify-bundle".into()];
-    words.extend(file("staging").map(|_| "--staging".into()));
-    words.extend(["--bundle".into(), directory.join("bundle.sigstore.json").into()]);
+    let mut arguments = vec!["verify-bundle".into()];
+    arguments.extend(file("staging").map(|_| "--staging".into()));
+    arguments.extend(["--bundle".into(), directory.join("bundle.sigstore.json").into()]);
     let (identity, issuer) = (text("identity"), text("issuer"));
     let identity = By::Identity(identity.as_deref().unwrap_or(WORKFLOW), issuer.as_deref().unwrap_or(GITHUB));
-    words.extend(file("key.pub").map_or_else(|| identity.words(), |key| By::Key(&key).words()));
+    arguments.extend(file("key.pub").map_or_else(|| identity.arguments(), |key| By::Key(&key).arguments()));
     // The built-in root of the public instance, because tests send no requests to the internet.
     let root =
         file("trusted_root.json").or_else(|| file("staging").is_none().then(|| public_root.to_owned()));
-    words.extend(root.into_iter().flat_map(|root| ["--trusted-root".into(), root.into()]));
+    arguments.extend(root.into_iter().flat_map(|root| ["--trusted-root".into(), root.into()]));
     let artifact = || file("artifact").unwrap_or_else(|| directory.with_file_name("a.txt")).into();
-    words.push(text("digest").map_or_else(artifact, Into::into));
-    words
+    arguments.push(text("digest").map_or_else(artifact, Into::into));
+    arguments
 }
 
 #[test]
@@ -105,40 +109,40 @@ fn a_bundle_by_another_signer_or_over_other_content_is_refused() {
     let own = tempfile::tempdir().unwrap();
     let root = own.path().join("trusted_root.json");
     fs::write(&root, SIGSTORE_PRODUCTION_TRUSTED_ROOT).unwrap();
-    let words = |identity: &str, issuer: &str, artifact: OsString| {
-        let mut words: Vec<OsString> = vec!["verify-bundle".into(), "--bundle".into()];
-        words.push(data.join("happy-path/bundle.sigstore.json").into());
-        words.extend(By::Identity(identity, issuer).words());
-        words.extend(["--trusted-root".into(), root.clone().into(), artifact]);
-        words
+    let arguments = |identity: &str, issuer: &str, artifact: OsString| {
+        let mut arguments: Vec<OsString> = vec!["verify-bundle".into(), "--bundle".into()];
+        arguments.push(data.join("happy-path/bundle.sigstore.json").into());
+        arguments.extend(By::Identity(identity, issuer).arguments());
+        arguments.extend(["--trusted-root".into(), root.clone().into(), artifact]);
+        arguments
     };
     let artifact = || data.join("a.txt").into_os_string();
     let digest = |bytes: &[u8]| OsString::from(format!("sha256:{}", sha256(bytes)));
-    run(words(WORKFLOW, GITHUB, artifact())).unwrap();
-    run(words(WORKFLOW, GITHUB, digest(&fs::read(artifact()).unwrap()))).unwrap();
-    for (words, reason) in [
-        (words("somebody", GITHUB, artifact()), "signed by"),
-        (words(WORKFLOW, "https://example.com", artifact()), "signed by"),
-        (words(WORKFLOW, GITHUB, data.join("README.md").into()), "about something else"),
-        (words(WORKFLOW, GITHUB, digest(b"another")), "about something else"),
-        (words(WORKFLOW, GITHUB, "sha256:abc".into()), "No such file"),
-        (words("", GITHUB, artifact()), "must not be empty"),
+    run(arguments(WORKFLOW, GITHUB, artifact())).unwrap();
+    run(arguments(WORKFLOW, GITHUB, digest(&fs::read(artifact()).unwrap()))).unwrap();
+    for (arguments, reason) in [
+        (arguments("somebody", GITHUB, artifact()), "signed by"),
+        (arguments(WORKFLOW, "https://example.com", artifact()), "signed by"),
+        (arguments(WORKFLOW, GITHUB, data.join("README.md").into()), "about something else"),
+        (arguments(WORKFLOW, GITHUB, digest(b"another")), "about something else"),
+        (arguments(WORKFLOW, GITHUB, "sha256:abc".into()), "No such file"),
+        (arguments("", GITHUB, artifact()), "must not be empty"),
     ] {
-        let complaint = run(words).unwrap_err();
+        let complaint = run(arguments).unwrap_err();
         assert!(complaint.contains(reason), "{complaint}");
     }
 }
 
 /// The working directory of the client.
-struct Desk(TempDir);
+struct Workspace(TempDir);
 
-impl Desk {
+impl Workspace {
     fn new() -> Self {
-        let desk = Self(tempfile::tempdir().unwrap());
-        desk.write("artifact", b"the artifact");
-        desk.write("other", b"something else");
-        desk.write("statement", &statement(b"the artifact").to_json());
-        desk
+        let workspace = Self(tempfile::tempdir().unwrap());
+        workspace.write("artifact", b"the artifact");
+        workspace.write("other", b"something else");
+        workspace.write("statement", &statement(b"the artifact").to_json());
+        workspace
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -150,72 +154,79 @@ impl Desk {
     }
 
     fn sign(&self, rekor: Rekor, flags: &[&str], artifact: &str) -> Result<(), String> {
-        let mut words: Vec<OsString> = vec!["sign-bundle".into()];
-        words.extend(flags.iter().map(Into::into));
-        words.extend(["--identity-token".into(), sigstore().token(SIGNER).into()]);
-        words.extend(["--bundle".into(), self.file("bundle").into()]);
-        words.extend(["--trusted-root".into(), sigstore().trusted_root().into()]);
-        words.extend(["--signing-config".into(), sigstore().signing_config(rekor).into()]);
-        words.push(self.file(artifact).into());
-        run(words)
+        let mut arguments: Vec<OsString> = vec!["sign-bundle".into()];
+        arguments.extend(flags.iter().map(Into::into));
+        arguments.extend(["--identity-token".into(), sigstore().token(SIGNER).into()]);
+        arguments.extend(["--bundle".into(), self.file("bundle").into()]);
+        arguments.extend(["--trusted-root".into(), sigstore().trusted_root().into()]);
+        arguments.extend(["--signing-config".into(), sigstore().signing_config(rekor).into()]);
+        arguments.push(self.file(artifact).into());
+        run(arguments)
     }
 
     fn verify(&self, by: By<'_>, artifact: impl Into<OsString>) -> Result<(), String> {
-        let mut words: Vec<OsString> =
+        let mut arguments: Vec<OsString> =
             vec!["verify-bundle".into(), "--bundle".into(), self.file("bundle").into()];
-        words.extend(by.words());
-        words.extend(["--trusted-root".into(), sigstore().trusted_root().into(), artifact.into()]);
-        run(words)
+        arguments.extend(by.arguments());
+        arguments.extend(["--trusted-root".into(), sigstore().trusted_root().into(), artifact.into()]);
+        run(arguments)
     }
 }
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 fn the_client_verifies_its_signatures_and_refuses_altered_ones() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let by = By::Identity(SIGNER, issuer());
     let digest = format!("sha256:{}", sha256(b"the artifact"));
     for rekor in [Rekor::V1, Rekor::V2] {
         for (flags, artifact) in [(&[][..], "artifact"), (&["--in-toto"][..], "statement")] {
-            desk.sign(rekor, flags, artifact).unwrap();
-            desk.verify(by, desk.file("artifact")).unwrap();
-            desk.verify(by, &digest).unwrap();
-            desk.verify(by, desk.file("other")).unwrap_err();
-            desk.verify(By::Identity("somebody@example.com", issuer()), desk.file("artifact")).unwrap_err();
-            let mut bundle: Value = serde_json::from_slice(&fs::read(desk.file("bundle")).unwrap()).unwrap();
+            workspace.sign(rekor, flags, artifact).unwrap();
+            workspace.verify(by, workspace.file("artifact")).unwrap();
+            workspace.verify(by, &digest).unwrap();
+            workspace.verify(by, workspace.file("other")).unwrap_err();
+            workspace
+                .verify(By::Identity("somebody@example.com", issuer()), workspace.file("artifact"))
+                .unwrap_err();
+            let mut bundle: Value =
+                serde_json::from_slice(&fs::read(workspace.file("bundle")).unwrap()).unwrap();
             let certificate = &mut bundle["verificationMaterial"]["certificate"]["rawBytes"];
             *certificate = flipped(certificate, 0);
-            desk.write("bundle", bundle.to_string().as_bytes());
-            desk.verify(by, desk.file("artifact")).unwrap_err();
+            workspace.write("bundle", bundle.to_string().as_bytes());
+            workspace.verify(by, workspace.file("artifact")).unwrap_err();
         }
     }
-    desk.write("bundle", json!({}).to_string().as_bytes());
-    desk.verify(by, desk.file("artifact")).unwrap_err();
+    workspace.write("bundle", json!({}).to_string().as_bytes());
+    workspace.verify(by, workspace.file("artifact")).unwrap_err();
 }
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn the_client_verifies_signatures_by_a_key() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let (signer, key) = key_signer(Rekor::V2);
     let good = Good::of(&signer.message(b"the artifact").await.unwrap().bundle(), b"the artifact");
-    desk.write("bundle", good.bundle.to_string().as_bytes());
-    desk.write("key.pub", key.to_pem().as_bytes());
-    desk.write("stranger.pub", key_signer(Rekor::V2).1.to_pem().as_bytes());
-    desk.verify(By::Key(&desk.file("key.pub")), desk.file("artifact")).unwrap();
-    desk.verify(By::Key(&desk.file("stranger.pub")), desk.file("artifact")).unwrap_err();
-    desk.verify(By::Identity(SIGNER, issuer()), desk.file("artifact")).unwrap_err();
+    workspace.write("bundle", good.bundle.to_string().as_bytes());
+    workspace.write("key.pub", key.to_pem().as_bytes());
+    workspace.write("stranger.pub", key_signer(Rekor::V2).1.to_pem().as_bytes());
+    workspace.verify(By::Key(&workspace.file("key.pub")), workspace.file("artifact")).unwrap();
+    workspace.verify(By::Key(&workspace.file("stranger.pub")), workspace.file("artifact")).unwrap_err();
+    workspace.verify(By::Identity(SIGNER, issuer()), workspace.file("artifact")).unwrap_err();
 }
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn a_token_that_will_not_do_signs_nothing() {
-    let desk = Desk::new();
-    let mut words: Vec<OsString> =
+fn an_invalid_token_signs_nothing() {
+    let workspace = Workspace::new();
+    let mut arguments: Vec<OsString> =
         ["sign-bundle", "--identity-token", "garbage", "--bundle"].map(Into::into).into();
-    words.extend([desk.file("bundle").into(), "--trusted-root".into(), sigstore().trusted_root().into()]);
-    words.extend(["--signing-config".into(), sigstore().signing_config(Rekor::V1).into()]);
-    words.push(desk.file("artifact").into());
-    run(words).unwrap_err();
-    assert!(!desk.file("bundle").exists());
+    arguments.extend([
+        workspace.file("bundle").into(),
+        "--trusted-root".into(),
+        sigstore().trusted_root().into(),
+    ]);
+    arguments.extend(["--signing-config".into(), sigstore().signing_config(Rekor::V1).into()]);
+    arguments.push(workspace.file("artifact").into());
+    run(arguments).unwrap_err();
+    assert!(!workspace.file("bundle").exists());
 }

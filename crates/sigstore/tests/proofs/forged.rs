@@ -14,28 +14,28 @@ use crate::support::stack::{
     sigstore, usual_signatory, verifier, verifier_with,
 };
 
-/// Checks that a bundle is rejected in this way, for a reason with these words.
+/// Checks that a bundle is rejected with this kind of rejection and a reason that contains these words.
 #[track_caller]
 pub(crate) fn refused(good: &Good, verifier: &Verifier, kind: fn(String) -> Rejection, words: &str) {
-    let rejection = good.judged_by(verifier).expect_err("this has to be refused");
+    let rejection = good.judged_by(verifier).expect_err("the bundle must be rejected");
     let text = rejection.to_string();
     assert_eq!(std::mem::discriminant(&rejection), std::mem::discriminant(&kind(String::new())), "{text}");
     assert!(text.contains(words), "{text}");
 }
 
 /// Returns whether a pattern matches the holder of the certificate.
-fn is_met(pattern: &SignerPattern, signatory: &Signatory) -> bool {
+fn is_match(pattern: &SignerPattern, signatory: &Signatory) -> bool {
     signatory.identity().is_some_and(|(issuer, subject)| pattern.matches(issuer, subject))
 }
 
 #[track_caller]
 pub(crate) fn accepted(good: &Good, verifier: &Verifier) {
-    assert_eq!(good.judged_by(verifier).expect("nothing is wrong with this"), usual_signatory());
+    assert_eq!(good.judged_by(verifier).expect("the bundle must be accepted"), usual_signatory());
 }
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_signature_over_something_else_is_refused_even_where_the_bundle_names_the_right_digest() {
+async fn a_signature_over_other_content_is_rejected_even_if_the_bundle_names_the_right_digest() {
     let good = Good::message(Rekor::V1, b"the artifact").await;
     accepted(&good, &verifier());
     let mut other = good.clone();
@@ -69,7 +69,7 @@ async fn a_statement_about_another_image_is_refused() {
 /// Verification returns the signer; the pattern decides whether it is accepted.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_valid_signature_by_another_identity_or_another_issuer_is_not_the_signer_s() {
+async fn a_valid_signature_by_another_identity_or_issuer_does_not_match_the_pattern() {
     let other_issuer = sigstore().issuer(Issuer::Other);
     let wanted = pattern(issuer(), SIGNER);
     for (request, is_wanted) in [
@@ -81,35 +81,35 @@ async fn a_valid_signature_by_another_identity_or_another_issuer_is_not_the_sign
         let signer = sigstore::Signer::with_identity(door(), identity, services(Rekor::V1), verifier());
         let signed = signer.message(b"message").await.unwrap();
         let signatory = verifier().message(&signed.bundle(), b"message").unwrap().signatory;
-        assert_eq!(is_met(&wanted, &signatory), is_wanted, "{signatory}");
+        assert_eq!(is_match(&wanted, &signatory), is_wanted, "{signatory}");
     }
     assert_ne!(other_issuer, issuer());
 }
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn an_expression_that_matches_a_part_of_the_identity_does_not_match_it() {
+async fn an_expression_that_matches_only_part_of_the_identity_does_not_match() {
     let good = Good::message(Rekor::V1, b"message").await;
     let signatory = good.judged_by(&verifier()).unwrap();
     let by = |subject: &str| SignerPattern {
         issuer: Pattern::exact(issuer()).unwrap(),
         subject: Pattern::regex(subject).unwrap(),
     };
-    assert!(is_met(&by(r"promoter@example\.com"), &signatory));
-    assert!(is_met(&by(r"[a-z]+@example\.(com|org)"), &signatory));
+    assert!(is_match(&by(r"promoter@example\.com"), &signatory));
+    assert!(is_match(&by(r"[a-z]+@example\.(com|org)"), &signatory));
     for partial in [r"promoter@example", r"example\.com", r"promoter|somebody", r"^promoter", ""] {
-        let is_met = Pattern::regex(partial).is_ok_and(|_| is_met(&by(partial), &signatory));
-        assert!(!is_met, "{partial}");
+        let is_match = Pattern::regex(partial).is_ok_and(|_| is_match(&by(partial), &signatory));
+        assert!(!is_match, "{partial}");
     }
 }
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn a_certificate_holds_at_a_proven_time_and_at_no_other() {
+fn a_certificate_must_be_valid_at_a_proven_time() {
     let (authority, minutes) = (Authority::trusted(), SignedDuration::from_mins);
     let verifier = verifier_with(without_logs);
     accepted(&handmade::message(&authority, &Wanted::default(), true), &verifier);
-    // Nothing proves the time of signing. A certificate that is valid now does not help, because the signature is older.
+    // Nothing proves the time of signing. A certificate that is valid now does not help, because the signature may be older.
     let expired = Wanted::good_for(minutes(-1));
     for wanted in [Wanted::default(), expired.clone()] {
         refused(
@@ -126,7 +126,7 @@ fn a_certificate_holds_at_a_proven_time_and_at_no_other() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_timestamp_counts_only_over_this_signature_by_a_trusted_authority_in_its_time() {
+async fn a_timestamp_must_be_over_the_signature_and_by_a_trusted_authority_in_its_validity() {
     let good = Good::message(Rekor::V2, b"message").await;
     accepted(&good, &verifier());
     let other = Good::message(Rekor::V2, b"message").await.bundle;
@@ -137,7 +137,7 @@ async fn a_timestamp_counts_only_over_this_signature_by_a_trusted_authority_in_i
         *stamp = flipped(stamp, 0);
     });
     refused(&broken, &verifier(), Rejection::Invalid, "timestamp");
-    // Rekor's second version states no time.
+    // Rekor v2 states no time.
     let without = good.with(|bundle| *timestamps(bundle) = json!([]));
     refused(&without, &verifier(), Rejection::Invalid, "timestamp");
     let early = verifier_with(|root| {
@@ -151,7 +151,7 @@ async fn a_timestamp_counts_only_over_this_signature_by_a_trusted_authority_in_i
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_certificate_that_no_certificate_log_has_seen_is_refused_where_the_root_has_one() {
+async fn an_unlogged_certificate_is_rejected_if_the_root_has_a_certificate_log() {
     let fulcio = Authority::trusted().serve(vec![Wanted::default()]);
     let no_certificate_log = verifier_with(|root| root["ctlogs"] = json!([]));
     let services = sigstore::Services { fulcio: Some(fulcio.url()), ..services(Rekor::V1) };
@@ -178,7 +178,7 @@ async fn a_certificate_of_another_certificate_log_is_refused() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_certificate_of_another_authority_is_refused_whatever_it_calls_itself() {
+async fn a_certificate_of_another_authority_with_the_same_name_is_rejected() {
     let good = handmade::message(&Authority::trusted(), &Wanted::default(), true);
     let verifier = verifier_with(without_logs);
     accepted(&good, &verifier);

@@ -13,7 +13,7 @@ use crate::support::stack::{log_of, root, verifier, verifier_with};
 
 const BOTH: [Rekor; 2] = [Rekor::V1, Rekor::V2];
 
-/// A valid bundle in which the part of its log entry at this path is replaced.
+/// Returns the bundle with the part of its log entry at this path replaced.
 fn with(good: &Good, path: &str, change: impl FnOnce(&Value) -> Value) -> Good {
     good.with(|bundle| {
         let part = entry(bundle).pointer_mut(path).expect("the entry has this part");
@@ -21,7 +21,7 @@ fn with(good: &Good, path: &str, change: impl FnOnce(&Value) -> Value) -> Good {
     })
 }
 
-/// A checkpoint whose signature has a bit changed.
+/// Returns the checkpoint with one bit of its signature flipped.
 fn missigned(checkpoint: &Value) -> Value {
     let text = checkpoint.as_str().unwrap().trim_end();
     let (before, signature) = text.rsplit_once(' ').unwrap();
@@ -31,7 +31,7 @@ fn missigned(checkpoint: &Value) -> Value {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_signature_that_no_log_has_taken_up_is_refused_where_the_root_has_logs() {
+async fn an_unlogged_signature_is_rejected_if_the_root_has_logs() {
     for rekor in BOTH {
         let good = Good::message(rekor, b"message").await;
         accepted(&good, &verifier());
@@ -48,7 +48,7 @@ async fn a_signature_that_no_log_has_taken_up_is_refused_where_the_root_has_logs
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_promise_alone_will_do_in_the_form_that_has_no_proofs_and_in_no_other() {
+async fn a_promise_without_an_inclusion_proof_is_accepted_only_in_version_0_1() {
     let good = Good::message(Rekor::V1, b"message").await;
     let promised = good.with(|bundle| {
         entry(bundle).as_object_mut().unwrap().remove("inclusionProof").unwrap();
@@ -75,7 +75,7 @@ async fn an_entry_about_another_signature_is_refused() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_proof_that_leads_elsewhere_is_refused() {
+async fn an_altered_inclusion_proof_is_rejected() {
     for rekor in BOTH {
         // The first entry of a log has no hashes in its proof.
         let (_, good) = (Good::message(rekor, b"first").await, Good::message(rekor, b"message").await);
@@ -90,7 +90,7 @@ async fn a_proof_that_leads_elsewhere_is_refused() {
         refused(&elsewhere, &verifier(), Rejection::Invalid, "");
         let shorter = with(&good, "/inclusionProof/hashes", |_| json!([]));
         refused(&shorter, &verifier(), Rejection::Invalid, "");
-        // Rekor v2 states this twice. The signed value counts, which is here the one in the entry.
+        // Rekor v2 states the index twice. The value in the entry is the one that is verified.
         let moved = match rekor {
             Rekor::V1 => with(&good, "/inclusionProof/logIndex", |_| json!("0")),
             Rekor::V2 => with(&good, "/logIndex", |_| json!("0")),
@@ -111,9 +111,9 @@ async fn a_proof_or_a_checkpoint_of_another_log_is_refused() {
         for path in ["/inclusionProof", "/inclusionProof/checkpoint"] {
             let theirs = entry(&mut other.bundle.clone()).pointer(path).unwrap().clone();
             let rejection = with(good, path, |_| theirs).judged_by(&verifier()).unwrap_err();
-            let is_for_that = matches!(rejection, Rejection::Invalid(_))
+            let is_expected = matches!(rejection, Rejection::Invalid(_))
                 || rejection.to_string().contains("does not match checkpoint");
-            assert!(is_for_that, "{path}: {rejection}");
+            assert!(is_expected, "{path}: {rejection}");
         }
     }
 }
@@ -148,7 +148,7 @@ async fn a_promise_that_the_log_has_not_made_is_refused() {
     refused(&broken, &verifier(), Rejection::Invalid, "promise");
     let by_another_key = with(&good, path, |_| STANDARD.encode(Key::new().sign(b"promise")).into());
     refused(&by_another_key, &verifier(), Rejection::Invalid, "promise");
-    // It covers its own time.
+    // The promise also covers the time.
     let earlier = with(&good, "/integratedTime", |time| {
         (time.as_str().unwrap().parse::<i64>().unwrap() - 1).to_string().into()
     });
@@ -157,7 +157,7 @@ async fn a_promise_that_the_log_has_not_made_is_refused() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_log_that_the_root_does_not_know_or_knows_by_another_key_proves_nothing() {
+async fn entries_of_unknown_and_retired_logs_are_rejected() {
     for (rekor, the_other) in [(Rekor::V1, Rekor::V2), (Rekor::V2, Rekor::V1)] {
         let good = Good::message(rekor, b"message").await;
         accepted(&good, &verifier());
@@ -188,7 +188,7 @@ async fn a_log_that_the_root_does_not_know_or_knows_by_another_key_proves_nothin
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn too_many_entries_are_refused_before_they_are_parsed() {
+async fn a_bundle_with_too_many_entries_is_rejected() {
     let good = Good::message(Rekor::V1, b"message").await;
     let crowded = good.with(|bundle| {
         let one = entry(bundle).clone();
@@ -200,7 +200,7 @@ async fn too_many_entries_are_refused_before_they_are_parsed() {
 /// The returned time of signing is proven, and is the earliest proven time.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn the_time_of_signing_is_the_earliest_that_is_proven() {
+async fn the_signing_time_is_the_earliest_proven_time() {
     let second = |time: &Value| time.as_str().unwrap().parse::<i64>().unwrap();
     for rekor in BOTH {
         let before = jiff::Timestamp::now().as_second();

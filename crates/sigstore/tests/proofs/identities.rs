@@ -20,7 +20,7 @@ fn signer(request: &TokenRequest, account: Option<&str>, fulcio: &Server) -> Sig
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_token_that_is_about_to_expire_or_is_for_others_or_of_another_never_reaches_fulcio() {
+async fn an_unusable_token_is_never_sent_to_fulcio() {
     let fulcio = Server::before(sigstore().fulcio(), |_, answer| answer);
     let request = || TokenRequest::email(SIGNER);
     type Reason = fn(&InvalidToken) -> bool;
@@ -39,12 +39,12 @@ async fn a_token_that_is_about_to_expire_or_is_for_others_or_of_another_never_re
     for (request, account, is_expected) in cases {
         let signer = signer(&request, account, &fulcio);
         for error in [signer.signatory().await.unwrap_err(), signer.message(b"message").await.unwrap_err()] {
-            let is_for_that = matches!(&error, SignError::Identity(IdentityError::Unusable { why, .. }) if is_expected(why));
-            assert!(is_for_that && !error.to_string().contains("eyJ"), "{error}");
+            let has_reason = matches!(&error, SignError::Identity(IdentityError::Unusable { why, .. }) if is_expected(why));
+            assert!(has_reason && !error.to_string().contains("eyJ"), "{error}");
         }
     }
     assert_eq!(fulcio.count(), 0);
     let signer = signer(&request().expires_in(120), Some(SIGNER), &fulcio);
     signer.message(b"message").await.unwrap();
-    assert_eq!(fulcio.count(), 1, "a good one does");
+    assert_eq!(fulcio.count(), 1, "a valid token is sent");
 }

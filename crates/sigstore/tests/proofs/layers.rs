@@ -47,14 +47,14 @@ impl Layer {
 
     fn without(&self, name: &str) -> Self {
         let mut annotations = self.annotations.clone();
-        annotations.remove(name).expect("the layer has it");
+        annotations.remove(name).expect("the layer has this annotation");
         Self { payload: self.payload.clone(), annotations }
     }
 }
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_layer_holds_with_all_its_annotations_and_names_its_image() {
+async fn a_layer_verifies_and_names_its_image() {
     let layer = Layer::signed().await;
     let payload = layer.judged().unwrap();
     assert_eq!((payload.reference(), payload.digest()), ("registry.example/app", "sha256:ab"));
@@ -73,9 +73,15 @@ async fn a_layer_without_signature_certificate_or_log_entry_is_refused() {
     let layer = Layer::signed().await;
     assert!(matches!(layer.without(SIGNATURE).judged(), Err(Rejection::Malformed(_))));
     let uncertified = layer.without(CERTIFICATE).judged().unwrap_err();
-    assert!(uncertified.is_someone_elses(), "as far as can be told, by a key: {uncertified}");
+    assert!(
+        uncertified.is_someone_elses(),
+        "without a certificate, the signer counts as a key: {uncertified}"
+    );
     let unlogged = layer.without(BUNDLE).judged().unwrap_err();
-    assert!(matches!(unlogged, Rejection::Unproven(_)), "a timestamp is no log: {unlogged}");
+    assert!(
+        matches!(unlogged, Rejection::Unproven(_)),
+        "a timestamp does not replace a log entry: {unlogged}"
+    );
 }
 
 #[tokio::test]
@@ -94,7 +100,7 @@ async fn garbage_in_any_annotation_is_refused() {
                 continue;
             }
             let rejection = layer.with(name, text).judged().expect_err(name);
-            assert!(rejection.to_string().len() < 600, "a short reason: {rejection}");
+            assert!(rejection.to_string().len() < 600, "the reason is too long: {rejection}");
         }
     }
 }
@@ -115,7 +121,7 @@ async fn parts_swapped_between_two_valid_layers_are_refused() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_promise_that_was_changed_is_refused() {
+async fn an_altered_promise_is_rejected() {
     let layer = Layer::signed().await;
     for path in ["/SignedEntryTimestamp", "/Payload/body"] {
         let mut bundle: Value = serde_json::from_str(&layer.annotations[BUNDLE]).unwrap();
@@ -135,7 +141,7 @@ async fn a_promise_that_was_changed_is_refused() {
 /// A valid signature over a message is not a signature of an image.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_signature_over_something_that_is_no_payload_is_refused() {
+async fn a_signature_over_content_that_is_not_a_payload_is_rejected() {
     let payload = br#"{"critical":{"type":"something else"}}"#.to_vec();
     let annotations = signer(Rekor::V1).message(&payload).await.unwrap().annotations();
     assert!(matches!(Layer { payload, annotations }.judged(), Err(Rejection::Malformed(_))));
@@ -143,7 +149,7 @@ async fn a_signature_over_something_that_is_no_payload_is_refused() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_layer_that_a_key_has_signed_is_verified_with_that_key_and_no_other() {
+async fn a_layer_signed_with_a_key_verifies_only_with_that_key() {
     let payload = SimpleSigning::new("registry.example/app", "sha256:ab", [].into()).to_json();
     let (signer, key) = key_signer(Rekor::V1);
     let annotations = signer.message(&payload).await.unwrap().annotations();
@@ -167,7 +173,7 @@ fn judged(attestation: &Attestation, root: &[u8]) -> Result<(), Rejection> {
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn an_attestation_s_timestamp_is_over_its_envelope_and_one_time_within_the_certificate_s_will_do() {
+fn the_timestamp_of_an_attestation_is_over_its_envelope_and_one_valid_time_suffices() {
     let log = Log::new();
     let now = Timestamp::now() - SignedDuration::from_secs(1);
     let wanted = Wanted { from: SignedDuration::from_mins(-5), ..Wanted::default() };
@@ -196,11 +202,11 @@ fn an_attestation_s_timestamp_is_over_its_envelope_and_one_time_within_the_certi
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn an_attestation_made_of_ours_holds_and_is_about_its_image_alone() {
+async fn a_layer_made_of_our_attestation_verifies_only_for_its_image() {
     let signed = signer(Rekor::V1).statement(&statement(b"image"), &sha256(b"image")).await.unwrap();
     let bundle: Value = serde_json::from_slice(&signed.bundle()).unwrap();
     let mut annotations = signed.annotations();
-    // There, the timestamp is over the signature; here it would be over the envelope.
+    // The timestamp of a bundle is over the signature. The timestamp of a layer must be over the envelope.
     annotations.remove(TIMESTAMP).unwrap();
     let envelope = bundle["dsseEnvelope"].to_string();
     let layer = CosignLayer { payload: envelope.as_bytes(), annotations: &annotations };

@@ -4,7 +4,7 @@
 //! Bundles are made with the real Sigstore of the tests and then altered, so each test also shows that the unaltered bundle is
 //! accepted.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how tests report")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests report failures as panics")]
 
 mod bounds;
 mod conformance;

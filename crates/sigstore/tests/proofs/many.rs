@@ -42,7 +42,7 @@ async fn sign(signer: &Signer, number: usize) -> usize {
 /// Timestamped but not logged, because so many real log entries would take minutes.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn two_thousand_digests_need_three_certificates_at_most() {
+async fn two_thousand_digests_need_at_most_three_certificates() {
     let fulcio = Server::before(sigstore().fulcio(), |_, answer| answer);
     let services = Services { fulcio: Some(fulcio.url()), rekor: Vec::new(), ..services(Rekor::V1) };
     let signer = signer_at(services, verifier_with(|root| root["tlogs"] = json!([])));
@@ -53,7 +53,7 @@ async fn two_thousand_digests_need_three_certificates_at_most() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn three_hundred_digests_with_all_that_belongs_to_them_need_one_certificate() {
+async fn three_hundred_logged_digests_need_one_certificate() {
     let fulcio = Server::before(sigstore().fulcio(), |_, answer| answer);
     let services = Services { fulcio: Some(fulcio.url()), ..services(Rekor::V1) };
     assert_eq!(sign(&signer_at(services, verifier()), 300).await, 1);
@@ -63,7 +63,7 @@ async fn three_hundred_digests_with_all_that_belongs_to_them_need_one_certificat
 /// The first task requests the certificate, and the others wait for the result.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn those_who_begin_at_once_ask_for_one_certificate() {
+async fn concurrent_signers_request_one_certificate() {
     let fulcio = Server::before(sigstore().fulcio(), |_, answer| answer);
     let services = Services { fulcio: Some(fulcio.url()), ..services(Rekor::V1) };
     let signer = signer_at(services, verifier());
@@ -75,7 +75,7 @@ async fn those_who_begin_at_once_ask_for_one_certificate() {
 /// If the certificate expires during a run, the rest is signed with another one, and all signatures verify.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_certificate_is_replaced_when_its_end_is_near_and_not_before() {
+async fn a_certificate_is_replaced_only_shortly_before_it_expires() {
     let lives = [300, 89, 10, 600].map(|seconds| Wanted::good_for(SignedDuration::from_secs(seconds)));
     let fulcio = Authority::trusted().serve(lives.to_vec());
     let services = Services { fulcio: Some(fulcio.url()), ..services(Rekor::V1) };
@@ -99,10 +99,10 @@ async fn a_certificate_is_replaced_when_its_end_is_near_and_not_before() {
     }
 }
 
-/// A key needs no certificate and no request to other services.
+/// A key needs no certificate.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_key_asks_fulcio_for_nothing() {
+async fn signing_with_a_key_sends_no_request_to_fulcio() {
     let fulcio = Server::before(sigstore().fulcio(), |_, answer| answer);
     let services = Services { fulcio: Some(fulcio.url()), ..services(Rekor::V1) };
     let key = sigstore::SigningKey::generate().unwrap();

@@ -11,7 +11,7 @@ use transport::{Door, Secret};
 use crate::support::authority::{Authority, Wanted, answer, key_of};
 use crate::support::bundle::flipped;
 use crate::support::handmade::{Key, Log};
-use crate::support::server::{self, Answer, Asked, Server};
+use crate::support::server::{self, Answer, Request, Server};
 use crate::support::stack::{SIGNER, impatient_door, services, signer_at, sigstore, verifier, verifier_with};
 
 const EACH: [Service; 3] = [Service::Fulcio, Service::Rekor, Service::TimestampAuthority];
@@ -42,7 +42,7 @@ fn signer_through(door: Door, services: Services) -> Signer {
 
 async fn error(service: Service, server: &Server) -> SignError {
     let error = signer_at(with(service, server), verifier()).message(b"message").await.unwrap_err();
-    assert!(!error.to_string().contains("eyJ"), "a token in {error}");
+    assert!(!error.to_string().contains("eyJ"), "the error contains a token: {error}");
     error
 }
 
@@ -53,7 +53,7 @@ async fn a_failing_service_is_retried_and_then_reported_with_its_answer() {
         let server =
             Server::start(|_| Answer::status(503, r#"{"code":14,"message":"come \u001b[31mback later"}"#));
         let error = error(service, &server).await;
-        assert_eq!(server.count(), 3, "as often as the door tries");
+        assert_eq!(server.count(), 3, "one request for each attempt of the door");
         assert!(error.is_temporary(), "{error}");
         let text = error.to_string();
         assert!(
@@ -67,7 +67,7 @@ async fn a_failing_service_is_retried_and_then_reported_with_its_answer() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_service_that_recovers_is_not_noticed() {
+async fn a_service_that_recovers_causes_no_error() {
     for service in EACH {
         let (url, first) = (url_of(service).parse().unwrap(), Mutex::new(true));
         let server = Server::start(move |asked| match std::mem::take(&mut *first.lock().unwrap()) {
@@ -101,12 +101,12 @@ async fn a_certificate_that_is_unavailable_is_requested_once_for_all_signatures(
     let errors: Vec<String> =
         signed.await.into_iter().map(|signed| signed.unwrap_err().to_string()).collect();
     assert!(errors.iter().all(|error| error.contains("answered 503")), "{errors:?}");
-    assert_eq!(server.count(), 3, "as often as the door tries, and once");
+    assert_eq!(server.count(), 3, "the attempts of the door are not repeated for each signature");
 }
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_service_that_does_not_answer_is_given_up_and_named() {
+async fn a_service_that_does_not_answer_times_out_and_is_named() {
     for service in EACH {
         let server = Server::start(|_| Answer::Silence);
         let signer = signer_through(impatient_door(), with(service, &server));
@@ -130,7 +130,7 @@ async fn answers_of_services_are_bounded_and_validated() {
                 "{service} with {garbage:?}: {error}"
             );
             assert!(error.to_string().contains(server.url().as_str()), "{error}");
-            assert_eq!(server.count(), 1, "nothing is gained by asking again");
+            assert_eq!(server.count(), 1, "a malformed answer is not retried");
         }
         let server = Server::start(|_| Answer::ok(vec![b' '; 5 << 20]));
         let error = error(service, &server).await.to_string();
@@ -172,10 +172,10 @@ async fn a_certificate_of_another_identity_or_for_another_key_is_not_used() {
     assert!(matches!(error, SignError::Unverified(Rejection::SomeoneElses(_))), "{error}");
 }
 
-/// Repeats the answer to the first request.
+/// Starts a server that repeats the answer to its first request.
 fn stuck(url: &str) -> Server {
     let (url, first) = (url.parse().unwrap(), Mutex::new(None));
-    Server::start(move |asked: &Asked| {
+    Server::start(move |asked: &Request| {
         let mut first = first.lock().unwrap();
         Answer::AsIs(first.get_or_insert_with(|| server::forward(&url, asked)).clone())
     })
@@ -254,5 +254,5 @@ async fn a_signature_that_was_logged_too_late_is_made_again() {
     let fulcio = Authority::trusted().serve(vec![over]);
     let error = signer_at(with(Service::Fulcio, &fulcio), verifier()).message(b"message").await.unwrap_err();
     assert!(matches!(error, SignError::Unverified(_)), "{error}");
-    assert_eq!(fulcio.count(), 2, "not for ever");
+    assert_eq!(fulcio.count(), 2, "only one more certificate is requested");
 }

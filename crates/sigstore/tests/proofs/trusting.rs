@@ -1,5 +1,5 @@
-//! Trust from a TUF repository on loopback: updates are used, forgeries never, and the last valid copy replaces an unusable
-//! repository until it expires.
+//! Trust from a TUF repository on loopback: updates are used, forgeries are not, and the last valid copy replaces an unusable
+//! repository until the copy expires.
 
 use std::io::Write;
 use std::path::Path;
@@ -131,9 +131,9 @@ impl Write for Log {
 async fn the_repository_is_read_once_and_only_when_it_is_needed() {
     let repository = repository();
     let trust = Trust::new(door(), settings(&repository, None)).unwrap();
-    assert_eq!(repository.requests(), [""; 0], "whoever needs no trust asks nobody");
+    assert_eq!(repository.requests(), [""; 0], "the repository is read only on demand");
     assert_eq!(asked(&trust).await.unwrap(), "first");
-    // The next root, which does not exist; timestamp, snapshot, targets; both files.
+    // One request each: the next root, which does not exist; timestamp, snapshot and targets; both files.
     let number = repository.requests().len();
     assert_eq!(number, 6, "{:?}", repository.requests());
     let clone = trust.clone();
@@ -152,7 +152,7 @@ async fn a_repository_that_fails_is_requested_once_for_all_edges() {
     let (one, other) = (one.unwrap_err().to_string(), other.unwrap_err().to_string());
     assert_eq!(one, other);
     assert_eq!(trust.verifier().await.unwrap_err().to_string(), one);
-    assert_eq!(server.count(), 3, "one request, as often as the door tries");
+    assert_eq!(server.count(), 3, "one request, with three attempts of the door");
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn the_next_run_uses_newly_published_metadata_including_new_keys() {
     let before = known.repository.requests().len();
     assert_eq!(known.asked().await.unwrap(), "first", "not published yet");
     let asked: Vec<_> = known.repository.requests().split_off(before);
-    assert_eq!(asked, ["2.root.json", "timestamp.json"], "the rest is as it was kept");
+    assert_eq!(asked, ["2.root.json", "timestamp.json"], "the other files are read from the cache");
     known.repository.publish();
     assert_eq!(known.asked().await.unwrap(), "second");
     for role in ROLES {
@@ -190,18 +190,18 @@ async fn the_next_run_uses_newly_published_metadata_including_new_keys() {
     assert_eq!(known.asked_anew().await.unwrap(), "third");
 }
 
-/// For each fault of a repository: a client with a valid copy uses it with a warning, and a client without one trusts nothing.
-/// When the repository is valid again, both use it.
-async fn stands_in(spoil: impl Fn(&mut Known), words: &str) {
+/// Damages a repository, and checks that a client with a valid copy uses it with a warning and that a client without one trusts
+/// nothing.
+async fn check_fallback(damage: impl Fn(&mut Known), words: &str) {
     let mut known = Known::new().await;
-    spoil(&mut known);
+    damage(&mut known);
     let log = Log::default();
     {
         let _guard = log.listen();
         assert_eq!(known.asked().await.unwrap(), "first");
     }
     assert!(log.warns("cannot be used") && log.warns("trusting the copy in"), "{:?}", log.0);
-    assert_eq!(known.asked().await.unwrap(), "first", "again, since nothing of it was kept");
+    assert_eq!(known.asked().await.unwrap(), "first", "no part of the invalid update was cached");
     let error = known.asked_anew().await.unwrap_err().to_string();
     assert!(error.contains(&known.repository.url()) && error.contains(words), "{error}");
 }
@@ -209,7 +209,7 @@ async fn stands_in(spoil: impl Fn(&mut Known), words: &str) {
 #[tokio::test]
 async fn unsigned_metadata_of_any_role_is_never_trusted() {
     for role in ROLES {
-        stands_in(
+        check_fallback(
             |known| {
                 known.repository.forge(role);
                 known.publish_evil();
@@ -223,7 +223,7 @@ async fn unsigned_metadata_of_any_role_is_never_trusted() {
 #[tokio::test]
 async fn expired_metadata_of_any_role_is_not_trusted() {
     for role in ROLES {
-        stands_in(
+        check_fallback(
             |known| {
                 known.repository.expire(role);
                 known.publish_evil();
@@ -237,7 +237,7 @@ async fn expired_metadata_of_any_role_is_not_trusted() {
 #[tokio::test]
 async fn a_file_that_was_tampered_with_is_not_trusted() {
     for target in ["trusted_root.json", CONFIG] {
-        stands_in(
+        check_fallback(
             |known| {
                 known.repository.set_target(CONFIG, config("other"));
                 known.repository.set_target("trusted_root.json", b"other".to_vec());
@@ -252,7 +252,7 @@ async fn a_file_that_was_tampered_with_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_repository_that_goes_back_is_not_followed() {
+async fn a_rolled_back_repository_is_not_used() {
     let mut known = Known::new().await;
     known.repository.set_target(CONFIG, config("second"));
     known.repository.publish();
@@ -267,7 +267,7 @@ async fn a_repository_that_goes_back_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_repository_that_recovers_is_followed_again() {
+async fn a_repository_that_recovers_is_used_again() {
     let mut known = Known::new().await;
     known.repository.expire(TufRole::Timestamp);
     known.publish_evil();
@@ -279,10 +279,10 @@ async fn a_repository_that_recovers_is_followed_again() {
 }
 
 #[tokio::test]
-async fn a_repository_that_fails_or_hangs_costs_a_warning() {
+async fn the_cached_copy_replaces_a_repository_that_fails_or_hangs() {
     let known = Known::new().await;
     for answer in [Answer::status(503, ""), Answer::status(404, ""), Answer::ok("garbage"), Answer::Silence] {
-        // The cache depends on the URL, so the copy is moved there.
+        // The directory in the cache depends on the URL, so the copy is copied there.
         let server = Server::start(move |_| answer.clone());
         let address = server.url().authority().replace(':', "_");
         let own = known.repository.url().trim_start_matches("http://").replace(':', "_");
@@ -318,7 +318,7 @@ fn files(directory: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[tokio::test]
-async fn a_broken_cache_is_ignored_and_proves_nothing() {
+async fn a_broken_cache_is_ignored() {
     let known = Known::new().await;
     let kept = files(known.cache.path());
     assert!(!kept.is_empty());
@@ -331,7 +331,7 @@ async fn a_broken_cache_is_ignored_and_proves_nothing() {
 }
 
 #[tokio::test]
-async fn a_cache_of_another_repository_is_not_believed() {
+async fn a_cache_of_another_repository_is_not_trusted() {
     let known = Known::new().await;
     let mut evil = repository();
     evil.set_target(CONFIG, config("evil"));
@@ -364,7 +364,7 @@ async fn a_copy_that_has_expired_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_repository_of_one_s_own_has_a_root_of_its_own() {
+async fn a_private_repository_needs_its_own_initial_root() {
     let (repository, other) = (repository(), repository());
     let without = TrustSettings { initial_root: None, ..settings(&repository, None) };
     let error = Trust::new(door(), without).unwrap_err().to_string();
@@ -380,7 +380,7 @@ async fn a_repository_of_one_s_own_has_a_root_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_repository_that_does_not_say_where_to_sign_is_good_for_verifying() {
+async fn a_repository_without_a_signing_configuration_is_usable_for_verification() {
     let root = SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec();
     let repository = TufRepository::start([("trusted_root.json", root)]);
     let trust = Trust::new(door(), settings(&repository, None)).unwrap();
@@ -393,7 +393,7 @@ async fn a_repository_that_does_not_say_where_to_sign_is_good_for_verifying() {
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_used_are_said_so_at_once() {
+async fn unusable_files_are_reported_immediately() {
     let mut twice: Value = serde_json::from_str(SIGSTORE_PRODUCTION_TRUSTED_ROOT).unwrap();
     twice["tlogs"] = json!("none");
     for bad in [b"".to_vec(), b"garbage".to_vec(), b"\xff".to_vec(), twice.to_string().into_bytes()] {
@@ -407,5 +407,8 @@ async fn files_that_cannot_be_used_are_said_so_at_once() {
     let root = Some(SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec());
     let trust = Trust::new(door(), TrustSettings { trusted_root: root, ..TrustSettings::default() }).unwrap();
     let error = trust.services(Form::Bundle).await.unwrap_err().to_string();
-    assert!(error.contains("--signing-config"), "who trusts his own does not sign elsewhere: {error}");
+    assert!(
+        error.contains("--signing-config"),
+        "a private trusted root is not combined with public services: {error}"
+    );
 }

@@ -1,4 +1,4 @@
-//! Both directions with the common versions of cosign: we verify its signatures, and it verifies ours.
+//! Compatibility with cosign v2 and v3 in both directions: we verify its signatures, and it verifies ours.
 
 use std::ffi::OsString;
 use std::fs;
@@ -20,7 +20,7 @@ const ARTIFACT: &[u8] = b"what is signed";
 const LOGS: [Rekor; 2] = [Rekor::V1, Rekor::V2];
 
 /// A directory with an artifact, and both versions of cosign.
-struct Desk {
+struct Workspace {
     directory: TempDir,
     config: DockerConfig,
 }
@@ -32,7 +32,7 @@ enum By<'a> {
     Key(&'a Path),
 }
 
-impl Desk {
+impl Workspace {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("artifact"), ARTIFACT).unwrap();
@@ -52,20 +52,20 @@ impl Desk {
 
     /// Signs the artifact with cosign, and returns the bundle.
     fn signed(&self, cosign: &Cosign<'_>, subcommand: &str, by: By<'_>, rekor: Rekor) -> Good {
-        let mut words: Vec<OsString> =
+        let mut arguments: Vec<OsString> =
             [subcommand, "--yes", "--new-bundle-format=true"].map(Into::into).into();
         match by {
-            By::Identity => words.extend(["--identity-token".into(), self.file("token").into()]),
-            By::Key(key) => words.extend(["--key".into(), key.into()]),
+            By::Identity => arguments.extend(["--identity-token".into(), self.file("token").into()]),
+            By::Key(key) => arguments.extend(["--key".into(), key.into()]),
         }
         if subcommand == "attest-blob" {
-            words.extend(["--type".into(), PREDICATE.into()]);
-            words.extend(["--predicate".into(), self.file("predicate").into()]);
+            arguments.extend(["--type".into(), PREDICATE.into()]);
+            arguments.extend(["--predicate".into(), self.file("predicate").into()]);
         }
-        words.extend(["--signing-config".into(), sigstore().signing_config(rekor).into()]);
-        words.extend(["--trusted-root".into(), sigstore().trusted_root().into()]);
-        words.extend(["--bundle".into(), self.file("bundle").into(), self.file("artifact").into()]);
-        cosign.run(words).unwrap();
+        arguments.extend(["--signing-config".into(), sigstore().signing_config(rekor).into()]);
+        arguments.extend(["--trusted-root".into(), sigstore().trusted_root().into()]);
+        arguments.extend(["--bundle".into(), self.file("bundle").into(), self.file("artifact").into()]);
+        cosign.run(arguments).unwrap();
         Good::of(&fs::read(self.file("bundle")).unwrap(), ARTIFACT)
     }
 
@@ -74,34 +74,34 @@ impl Desk {
         let bundle_file = self.file("bundle");
         fs::write(&bundle_file, bundle).unwrap();
         let bundle: Value = serde_json::from_slice(bundle).unwrap();
-        let mut words: Vec<OsString> = Vec::new();
+        let mut arguments: Vec<OsString> = Vec::new();
         if bundle.get("dsseEnvelope").is_some() {
-            words.extend(["verify-blob-attestation".into(), "--type".into(), PREDICATE.into()]);
+            arguments.extend(["verify-blob-attestation".into(), "--type".into(), PREDICATE.into()]);
         } else {
-            words.push("verify-blob".into());
+            arguments.push("verify-blob".into());
         }
-        words.extend(["--new-bundle-format=true".into(), "--use-signed-timestamps".into()]);
+        arguments.extend(["--new-bundle-format=true".into(), "--use-signed-timestamps".into()]);
         match by {
             By::Identity => {
-                words.extend(["--certificate-identity".into(), SIGNER.into()]);
-                words.extend(["--certificate-oidc-issuer".into(), issuer().into()]);
+                arguments.extend(["--certificate-identity".into(), SIGNER.into()]);
+                arguments.extend(["--certificate-oidc-issuer".into(), issuer().into()]);
             }
-            By::Key(key) => words.extend(["--key".into(), key.into()]),
+            By::Key(key) => arguments.extend(["--key".into(), key.into()]),
         }
-        words.extend(["--trusted-root".into(), sigstore().trusted_root().into()]);
-        words.extend(["--bundle".into(), bundle_file.into(), self.file(name).into()]);
-        cosign.run(words)
+        arguments.extend(["--trusted-root".into(), sigstore().trusted_root().into()]);
+        arguments.extend(["--bundle".into(), bundle_file.into(), self.file(name).into()]);
+        cosign.run(arguments)
     }
 }
 
-/// The tested signers. cosign must accept their bundles only for their subject.
-async fn hand_over(desk: &Desk, signer: &Signer, by: By<'_>) {
+/// Checks that cosign accepts the bundles of a signer for their subject and rejects them for another file.
+async fn check_with_cosign(workspace: &Workspace, signer: &Signer, by: By<'_>) {
     let message = signer.message(ARTIFACT).await.unwrap().bundle();
     let statement = signer.statement(&statement(ARTIFACT), &sha256(ARTIFACT)).await.unwrap().bundle();
-    for cosign in desk.versions() {
+    for cosign in workspace.versions() {
         for bundle in [&message, &statement] {
-            desk.judged(&cosign, bundle, by, "artifact").unwrap();
-            desk.judged(&cosign, bundle, by, "other").expect_err("something else");
+            workspace.judged(&cosign, bundle, by, "artifact").unwrap();
+            workspace.judged(&cosign, bundle, by, "other").expect_err("the bundle is about another file");
         }
     }
 }
@@ -109,29 +109,29 @@ async fn hand_over(desk: &Desk, signer: &Signer, by: By<'_>) {
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn both_cosign_versions_verify_our_signatures_by_an_identity() {
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     for rekor in LOGS {
-        hand_over(&desk, &signer(rekor), By::Identity).await;
+        check_with_cosign(&workspace, &signer(rekor), By::Identity).await;
     }
 }
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn both_cosign_versions_verify_our_signatures_by_a_key() {
-    let desk = Desk::new();
-    let public = desk.file("key.pub");
+    let workspace = Workspace::new();
+    let public = workspace.file("key.pub");
     for rekor in LOGS {
         let (signer, key) = key_signer(rekor);
         fs::write(&public, key.to_pem()).unwrap();
-        hand_over(&desk, &signer, By::Key(&public)).await;
+        check_with_cosign(&workspace, &signer, By::Key(&public)).await;
     }
 }
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 fn signatures_by_cosign_with_an_identity_verify() {
-    let desk = Desk::new();
-    let [old, new] = desk.versions();
+    let workspace = Workspace::new();
+    let [old, new] = workspace.versions();
     let both = ["sign-blob", "attest-blob"];
     for (cosign, rekor, subcommands) in [
         (old, Rekor::V1, &both[..]),
@@ -141,7 +141,7 @@ fn signatures_by_cosign_with_an_identity_verify() {
         (new, Rekor::V2, &both),
     ] {
         for subcommand in subcommands {
-            let good = desk.signed(&cosign, subcommand, By::Identity, rekor);
+            let good = workspace.signed(&cosign, subcommand, By::Identity, rekor);
             assert_eq!(good.judged_by(&verifier()).unwrap(), usual_signatory(), "{subcommand} {rekor:?}");
             let other = Good { artifact: b"something else".to_vec(), ..good };
             assert!(other.judged_by(&verifier()).is_err());
@@ -152,8 +152,8 @@ fn signatures_by_cosign_with_an_identity_verify() {
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 fn signatures_by_cosign_with_an_encrypted_key_verify() {
-    let desk = Desk::new();
-    let [old, new] = desk.versions();
+    let workspace = Workspace::new();
+    let [old, new] = workspace.versions();
     for (cosign, rekor) in [(old, Rekor::V1), (new, Rekor::V1), (new, Rekor::V2)] {
         let (keys, others) = (cosign.generate_key_pair(), cosign.generate_key_pair());
         let trusting = |keys: &KeyPair| {
@@ -161,7 +161,7 @@ fn signatures_by_cosign_with_an_encrypted_key_verify() {
             Verifier::with_key(key, Some(&root())).unwrap()
         };
         for subcommand in ["sign-blob", "attest-blob"] {
-            let good = desk.signed(&cosign, subcommand, By::Key(&keys.private()), rekor);
+            let good = workspace.signed(&cosign, subcommand, By::Key(&keys.private()), rekor);
             let signatory = good.judged_by(&trusting(&keys)).unwrap();
             assert!(matches!(signatory, Signatory::Key { .. }), "{subcommand} {rekor:?}");
             assert!(good.judged_by(&trusting(&others)).is_err());
@@ -171,9 +171,9 @@ fn signatures_by_cosign_with_an_encrypted_key_verify() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn the_encrypted_key_of_cosign_signs_here() {
-    let desk = Desk::new();
-    for cosign in desk.versions() {
+async fn an_encrypted_key_of_cosign_can_sign() {
+    let workspace = Workspace::new();
+    for cosign in workspace.versions() {
         let keys = cosign.generate_key_pair();
         let pem = fs::read(keys.private()).unwrap();
         let password = Secret::new(KeyPair::PASSWORD);
@@ -183,49 +183,53 @@ async fn the_encrypted_key_of_cosign_signs_here() {
         let written = fs::read(keys.public()).unwrap();
         assert_eq!(key.verification_key(), VerificationKey::from_pem(&written).unwrap());
         let signer = Signer::with_key(door(), key, services(Rekor::V1), Some(&root())).unwrap();
-        hand_over(&desk, &signer, By::Key(&keys.public())).await;
+        check_with_cosign(&workspace, &signer, By::Key(&keys.public())).await;
     }
 }
 
-/// cosign rejects an invalid bundle, so the test can fail.
+/// cosign also rejects an invalid bundle, which shows that this test can fail.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn cosign_accepts_our_bundles_in_older_forms_and_none_that_is_forged() {
-    let desk = Desk::new();
+async fn cosign_accepts_our_bundles_in_older_versions_and_rejects_a_forged_one() {
+    let workspace = Workspace::new();
     let good = Good::message(Rekor::V1, ARTIFACT).await;
-    let [_, new] = desk.versions();
+    let [_, new] = workspace.versions();
     for version in ["0.1", "0.2"] {
         let older = good.in_version(version);
         assert_eq!(older.judged_by(&verifier()).unwrap(), usual_signatory(), "{version}");
-        desk.judged(&new, older.bundle.to_string().as_bytes(), By::Identity, "artifact").unwrap();
+        workspace.judged(&new, older.bundle.to_string().as_bytes(), By::Identity, "artifact").unwrap();
     }
     let forged = good.with(|bundle| {
         let signature = &mut bundle["messageSignature"]["signature"];
         *signature = crate::support::bundle::flipped(signature, 0);
     });
     assert!(forged.judged_by(&verifier()).is_err());
-    desk.judged(&new, forged.bundle.to_string().as_bytes(), By::Identity, "artifact").unwrap_err();
+    workspace.judged(&new, forged.bundle.to_string().as_bytes(), By::Identity, "artifact").unwrap_err();
 }
 
 /// cosign's legacy bundle has the content of a layer's annotations.
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn a_layer_made_of_what_cosign_signs_is_verified_here() {
+fn a_layer_made_of_a_signature_by_cosign_verifies() {
     use sigstore::{CosignLayer, SimpleSigning};
-    let desk = Desk::new();
+    let workspace = Workspace::new();
     let payload = SimpleSigning::new("registry.example/app", "sha256:ab", [].into()).to_json();
-    fs::write(desk.file("payload"), &payload).unwrap();
-    for cosign in desk.versions() {
-        let mut words: Vec<OsString> =
+    fs::write(workspace.file("payload"), &payload).unwrap();
+    for cosign in workspace.versions() {
+        let mut arguments: Vec<OsString> =
             ["sign-blob", "--yes", "--new-bundle-format=false"].map(Into::into).into();
-        words.extend(
+        arguments.extend(
             ["--use-signing-config=false", "--rekor-url", sigstore().rekor(Rekor::V1)].map(Into::into),
         );
-        words.extend(["--fulcio-url", sigstore().fulcio(), "--identity-token"].map(Into::into));
-        words.extend([desk.file("token").into(), "--bundle".into(), desk.file("bundle").into()]);
-        words.push(desk.file("payload").into());
-        cosign.run(words).unwrap();
-        let written: Value = serde_json::from_slice(&fs::read(desk.file("bundle")).unwrap()).unwrap();
+        arguments.extend(["--fulcio-url", sigstore().fulcio(), "--identity-token"].map(Into::into));
+        arguments.extend([
+            workspace.file("token").into(),
+            "--bundle".into(),
+            workspace.file("bundle").into(),
+        ]);
+        arguments.push(workspace.file("payload").into());
+        cosign.run(arguments).unwrap();
+        let written: Value = serde_json::from_slice(&fs::read(workspace.file("bundle")).unwrap()).unwrap();
         let text = |name: &str| written[name].as_str().unwrap().to_owned();
         use base64::Engine as _;
         let certificate = base64::engine::general_purpose::STANDARD.decode(text("cert")).unwrap();

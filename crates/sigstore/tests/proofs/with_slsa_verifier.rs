@@ -24,7 +24,7 @@ fn summary(subject: &Digest) -> Statement {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_summary_that_a_key_signs_here_is_accepted_and_only_as_what_it_says_and_by_that_key() {
+async fn a_summary_is_accepted_only_for_its_subject_and_level_and_with_its_key() {
     let directory = tempfile::tempdir().unwrap();
     let (envelope, key_file) = (directory.path().join("summary.json"), directory.path().join("key.pub"));
     let (subject, other) = (Digest::of(b"image"), Digest::of(b"another"));

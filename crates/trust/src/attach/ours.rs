@@ -1,5 +1,5 @@
 //! Finds our own signatures and attestations of an image. An attachment counts only if it verifies, is by us, and is about
-//! this image under this name. Anyone with push access may have replaced it.
+//! this image under this name, because anyone with push access may have replaced it.
 
 use oci::{AttachedTag, AttachmentKind, Digest, Error, ErrorKind, Found, Reader, Referrer, Selector};
 use sigstore::{BUNDLE_MAX, CosignLayer, SIMPLE_SIGNING_TYPE, Statement};
@@ -14,7 +14,7 @@ use crate::evidence::{PAYLOAD_MAX, PREDICATE_TYPE, is_about_content};
 use crate::predicate::SUMMARY_TYPE;
 
 /// The maximum number of layers of a `.sig` tag, and of bundles of an image, that are read.
-const LOOKED_AT_MAX: usize = 100;
+const READ_MAX: usize = 100;
 
 /// The content of an image's `.sig` tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub async fn tagged(
     let expected = Digest::of(signature.payload());
     let is_signature = |layer: &&oci::AttachedBlob| layer.media_type == SIMPLE_SIGNING_TYPE;
     // The most recent layer is usually ours.
-    for layer in attachment.layers.iter().filter(is_signature).rev().take(LOOKED_AT_MAX) {
+    for layer in attachment.layers.iter().filter(is_signature).rev().take(READ_MAX) {
         let fetched;
         let payload = if layer.digest == expected && !reads_content {
             signature.payload()
@@ -128,11 +128,11 @@ fn may_be<'a>(referrers: &'a [Referrer], predicate_type: &'a str) -> impl Iterat
     let claims = move |referrer: &&Referrer| {
         referrer.annotations.get(PREDICATE_TYPE).is_some_and(|claimed| claimed == predicate_type)
     };
-    let says_nothing = |referrer: &&Referrer| {
+    let has_no_type = |referrer: &&Referrer| {
         let kind = referrer.artifact_type.as_deref();
         kind.is_none_or(|kind| kind == BUNDLE_TYPE) && !referrer.annotations.contains_key(PREDICATE_TYPE)
     };
-    referrers.iter().filter(claims).chain(referrers.iter().filter(says_nothing)).take(LOOKED_AT_MAX)
+    referrers.iter().filter(claims).chain(referrers.iter().filter(has_no_type)).take(READ_MAX)
 }
 
 /// Returns the statement of a bundle if it is signed by `by`, has the predicate type, and is about the image under its name.

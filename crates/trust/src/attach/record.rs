@@ -113,8 +113,8 @@ impl Record<'_> {
             promoter: Program { version: &promoter.version, git_commit: promoter.commit.as_deref() },
             job: &promoter.job,
         };
-        #[expect(clippy::expect_used, reason = "texts, maps of texts and times have JSON")]
-        let predicate = serde_json::to_value(&predicate).expect("a predicate has JSON");
+        #[expect(clippy::expect_used, reason = "texts, maps of texts and times always serialize")]
+        let predicate = serde_json::to_value(&predicate).expect("a predicate serializes to JSON");
         Ok(Statement::about(place.reference, &sha256, PROMOTION_TYPE, predicate))
     }
 }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_tells_all_that_is_known() {
+    fn a_record_contains_all_known_fields() {
         let promoter = Promoter {
             version: "0.1.0".to_owned(),
             commit: Some("c0ffee".to_owned()),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_left_out() {
+    fn unknown_fields_are_omitted() {
         let promoter = Promoter { version: "0.1.0".to_owned(), ..Promoter::default() };
         insta::assert_snapshot!(record(&promoter, &[]));
     }

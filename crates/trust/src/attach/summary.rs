@@ -111,8 +111,8 @@ impl Summary<'_> {
             verified_levels: levels(*judgement),
             slsa_version: SLSA_VERSION,
         };
-        #[expect(clippy::expect_used, reason = "texts, maps of texts and times have JSON")]
-        let predicate = serde_json::to_value(&predicate).expect("a predicate has JSON");
+        #[expect(clippy::expect_used, reason = "texts, maps of texts and times always serialize")]
+        let predicate = serde_json::to_value(&predicate).expect("a predicate serializes to JSON");
         Ok(Statement::about(place.reference, &sha256(place.digest)?, SUMMARY_TYPE, predicate))
     }
 }
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_passes_has_its_level_and_what_it_was_found_by() {
+    fn the_summary_of_an_image_that_passes_has_its_level_and_inputs() {
         let judgement = judgement(Some(BuildLevel::Two), Vec::new());
         insta::assert_snapshot!(serde_json::to_string_pretty(&summary(Some(&judgement))).unwrap());
     }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn of_what_was_stated_a_proven_level_outlives_its_evidence_and_all_else_follows_the_verdict() {
+    fn a_proven_level_outlives_its_evidence_and_other_results_follow_the_judgement() {
         let passes = |level| judgement(Some(level), Vec::new());
         let (two, three) = (passes(BuildLevel::Two), passes(BuildLevel::Three));
         let fails = judgement(None, vec![Violation::NoProvenance]);
@@ -255,11 +255,11 @@ mod tests {
         ] {
             assert_eq!(stated(then).holds(now), holds, "{:?}, now {:?}", levels(then), levels(now));
         }
-        assert!(!Stated::default().holds(None), "a summary that says nothing");
+        assert!(!Stated::default().holds(None), "an empty summary does not hold");
     }
 
     #[test]
-    fn of_two_summaries_the_later_one_counts() {
+    fn the_later_of_two_summaries_counts() {
         let at = |time: &str, level: &str| {
             let predicate = json!({ "timeVerified": time, "verifiedLevels": [level] });
             Stated::read(&Statement::about("a", "ab", SUMMARY_TYPE, predicate))

@@ -5,7 +5,7 @@ use sigstore::{Owner, Signatory, Verifier};
 use super::signers::Signers;
 use crate::config::{SignatureFormat, Verification};
 
-/// The signers whose attachments count, and what verifies these.
+/// The signers whose attachments count, and the verifier of these attachments.
 #[derive(Clone, Copy, Debug)]
 pub struct By<'a> {
     who: Who<'a>,
@@ -41,11 +41,11 @@ impl<'a> By<'a> {
 /// The signatures and attestations of an image that count, by kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Ours<'a> {
-    /// Signatures in `.sig` tags. `None` if these are not looked at.
+    /// Signatures in `.sig` tags. `None` if these are not read.
     pub layers: Option<By<'a>>,
     /// Bundles: signatures and promotion records.
     pub bundles: By<'a>,
-    /// Verification summaries. `None` if these are not looked at.
+    /// Verification summaries. `None` if these are not read.
     pub summaries: Option<By<'a>>,
     /// Whether the content of a layer is always read. Otherwise the digest suffices for a layer whose content is known, which
     /// saves a request and does not show that the registry still has the content.
@@ -62,7 +62,7 @@ impl<'a> Ours<'a> {
 }
 
 impl Signers<'_> {
-    /// Returns what counts for these signers: what they have signed themselves.
+    /// Returns the attachments that count for these signers: those that they have signed themselves.
     pub fn ours(&self) -> Ours<'_> {
         Ours {
             layers: self.layers.map(|signer| By::owner(&self.owner, signer.verifier())),

@@ -84,8 +84,8 @@ pub async fn audit(
         canonical: canonical(production, &image.repository),
     };
     let tree = auditor.tree(image).await?;
-    match auditor.look(&judge, tree).await {
-        // An image that is proven to be unsigned stays refused, whatever could not be read besides.
+    match auditor.audit_tree(&judge, tree).await {
+        // An image that is proven to be unsigned is refused even if other parts could not be read.
         (audited, Some(error)) if !audited.is_refused() => Err(error),
         (audited, _) => Ok(audited),
     }
@@ -146,11 +146,15 @@ impl Auditor<'_> {
 
     /// Audits an image and the images that its index lists. Returns also the first error: what it concerns is not examined, and
     /// the rest is.
-    fn look<'a>(&'a self, judge: &'a Judge<'a>, tree: Tree) -> BoxFuture<'a, (Audited, Option<AuditError>)> {
+    fn audit_tree<'a>(
+        &'a self,
+        judge: &'a Judge<'a>,
+        tree: Tree,
+    ) -> BoxFuture<'a, (Audited, Option<AuditError>)> {
         async move {
             let Tree { digest, platform, children } = tree;
             let own = self.attachments(judge, digest, platform.as_deref()).await;
-            let each = children.into_iter().map(|child| self.look(judge, child));
+            let each = children.into_iter().map(|child| self.audit_tree(judge, child));
             let each: Vec<_> = stream::iter(each).buffered(AT_ONCE).collect().await;
             let (platforms, errors): (Vec<Audited>, Vec<Option<AuditError>>) = each.into_iter().unzip();
             let error_below = errors.into_iter().flatten().next();

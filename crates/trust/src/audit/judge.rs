@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_counts_that_names_the_image_as_it_is_or_as_users_call_it_or_does_not_name_it() {
+    fn a_signature_counts_if_it_names_the_repository_or_the_reference_or_no_image() {
         for reference in [
             None,
             Some("registry.example/app"),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_for_another_image_does_not_count_whoever_has_signed_it() {
+    fn a_signature_for_another_image_does_not_count() {
         for reference in
             ["registry.example/app2", "registry.example/other/app", "one.example/prod/images/app", "app", ""]
         {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn one_signature_that_counts_is_enough_among_others_and_others_alone_are_named() {
+    fn one_accepted_signature_suffices_and_other_signers_are_named() {
         let (ours, other) = (by("a@b.c"), by("mallory@b.c"));
         assert!(judged(&[(&other, None), (&ours, None)]).signed);
         let audited = judged(&[(&other, None)]);
@@ -233,11 +233,11 @@ mod tests {
             "{reported}"
         );
         let key = Signatory::Key { fingerprint: "ab".to_owned() };
-        assert!(judged(&[(&key, None)]).signed, "a key is only found to have signed where trust is in it");
+        assert!(judged(&[(&key, None)]).signed, "only signatures by the trusted key verify");
     }
 
     #[test]
-    fn what_is_unsigned_is_told_why_in_bounds() {
+    fn the_objections_to_an_unsigned_image_are_bounded() {
         assert_eq!(judged(&[]).objections, ["it has no signature"]);
         let (verification, production) = (verification(), production());
         let repository = "two.example/prod/images/app".parse().unwrap();
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_is_signed_as_a_whole_when_all_its_platforms_are() {
+    fn an_index_is_wholly_signed_if_all_its_platforms_are() {
         let (verification, production) = (verification(), production());
         let repository = "two.example/prod/images/app".parse().unwrap();
         let judge = Judge::new(&verification, &production, &repository);

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_tells_where_an_image_came_from_and_who_wished_for_it() {
+    fn a_record_is_read_with_all_its_fields() {
         let predicate = json!({
             "srcRef": "gcr.io/s/a@sha256:ab", "dstRef": "registry.k8s.io/a", "digest": "sha256:ab",
             "timestamp": "2026-01-01T00:00:00Z", "builderId": "https://k8s.io/promo-tools@1", "tags": ["v1"],
@@ -154,7 +154,9 @@ mod tests {
             "destinations": ["m.io/a", "n.io/a"],
             "job": { "name": "promo", "buildId": "7", "url": "https://ci/7", "actor": "me" }, "more": {},
         });
-        let Predicate::Record(record) = read(PROMOTION_TYPE, predicate) else { panic!("a record") };
+        let Predicate::Record(record) = read(PROMOTION_TYPE, predicate) else {
+            panic!("it is not read as a record")
+        };
         let some = |text: &str| Some(text.to_owned());
         let expected = Promotion {
             source: some("gcr.io/s/a@sha256:ab"),
@@ -171,23 +173,29 @@ mod tests {
             actor: some("me"),
         };
         assert_eq!(record.promotion, expected);
-        let Predicate::Record(empty) = read(PROMOTION_TYPE, json!({})) else { panic!("a record") };
+        let Predicate::Record(empty) = read(PROMOTION_TYPE, json!({})) else {
+            panic!("it is not read as a record")
+        };
         assert_eq!(empty.promotion, Promotion::default());
     }
 
     #[test]
-    fn what_strangers_have_written_is_bounded_and_moves_no_cursor() {
+    fn untrusted_text_is_bounded_and_has_no_control_characters() {
         let predicate = json!({ "srcRef": format!("\u{1b}[2J{}", "x".repeat(100_000)) });
-        let Predicate::Record(record) = read(PROMOTION_TYPE, predicate) else { panic!("a record") };
+        let Predicate::Record(record) = read(PROMOTION_TYPE, predicate) else {
+            panic!("it is not read as a record")
+        };
         let source = record.promotion.source.unwrap();
         assert!(!source.contains('\u{1b}') && source.len() < 1_000, "{source}");
         let levels = json!({ "verificationResult": "PASSED", "verifiedLevels": vec!["L"; 1_000] });
-        let Predicate::Summary(summary) = read(SUMMARY_TYPE, levels) else { panic!("a summary") };
+        let Predicate::Summary(summary) = read(SUMMARY_TYPE, levels) else {
+            panic!("it is not read as a summary")
+        };
         assert_eq!(summary.levels.len(), LEVELS_MAX);
     }
 
     #[test]
-    fn what_is_not_of_its_type_is_refused_and_other_types_are_named() {
+    fn predicates_that_do_not_match_their_type_are_refused() {
         for (kind, predicate) in
             [(PROMOTION_TYPE, json!([])), (PROMOTION_TYPE, json!({ "srcRef": 1 })), (SUMMARY_TYPE, json!({}))]
         {

@@ -75,12 +75,12 @@ impl std::fmt::Display for RecordVerdict {
     }
 }
 
-/// What a manifest has in place of a signature and a record that count.
+/// The reasons why a manifest has no signature or no record that counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Explanation {
-    /// The verdict about the signature, with reasons. `None` if nothing is in its place.
+    /// The verdict about the signature, with reasons. `None` if no attachment explains it.
     pub signature: Option<(SignatureVerdict, Vec<String>)>,
-    /// The verdict about the record, with reasons. `None` if nothing is in its place.
+    /// The verdict about the record, with reasons. `None` if no attachment explains it.
     pub record: Option<(RecordVerdict, Vec<String>)>,
 }
 
@@ -230,7 +230,7 @@ async fn unsigned_records(
     let attachment = match reader.attachment(repository, Selector::Tag(&tag)).await {
         Ok(Found::Present(attachment)) => attachment,
         Ok(Found::Absent(_)) => return Ok(found),
-        // Damage is reported as such by the examination.
+        // The caller reports damaged content.
         Err(error) if is_about_content(&error) => return Ok(found),
         Err(error) => return Err(error.into()),
     };

@@ -9,7 +9,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 /// The maximum size of the attachments that are read for one image and its parts, in bytes.
 pub(super) const BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// The size up to which attachments need no permit, in bytes. Nearly all images have less.
-const LITTLE: u64 = 2 * 1024 * 1024;
+const SMALL: u64 = 2 * 1024 * 1024;
 
 /// The memory budget for attachments: any number of images with small attachments, but only one image at a time with large
 /// ones.
@@ -25,7 +25,7 @@ impl Default for Budget {
 impl Budget {
     /// Returns the allowance of one image. Dropping it releases its permit.
     pub fn share(&self) -> ImageBudget {
-        ImageBudget { budget: self.clone(), taken: AtomicU64::new(0), much: OnceCell::new() }
+        ImageBudget { budget: self.clone(), taken: AtomicU64::new(0), permit: OnceCell::new() }
     }
 }
 
@@ -35,7 +35,7 @@ pub struct ImageBudget {
     budget: Budget,
     taken: AtomicU64,
     /// The permit for large attachments. Set once the image needs it.
-    much: OnceCell<Option<OwnedSemaphorePermit>>,
+    permit: OnceCell<Option<OwnedSemaphorePermit>>,
 }
 
 impl ImageBudget {
@@ -44,10 +44,10 @@ impl ImageBudget {
     pub(super) async fn take(&self, bytes: u64) -> bool {
         let with = |taken: u64| taken.checked_add(bytes).filter(|taken| *taken <= BYTES_MAX);
         let Ok(before) = self.taken.fetch_update(Relaxed, Relaxed, with) else { return false };
-        if before + bytes > LITTLE {
+        if before + bytes > SMALL {
             let Budget(only) = &self.budget;
             // The semaphore is never closed.
-            self.much.get_or_init(async || Arc::clone(only).acquire_owned().await.ok()).await;
+            self.permit.get_or_init(async || Arc::clone(only).acquire_owned().await.ok()).await;
         }
         true
     }
@@ -60,19 +60,19 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn little_is_taken_at_once_and_much_by_one_image_at_a_time() {
+    async fn small_attachments_do_not_wait_and_large_ones_are_read_for_one_image_at_a_time() {
         let budget = Budget::default();
         let [one, other] = [budget.share(), budget.share()];
-        assert!(one.take(LITTLE).await && other.take(LITTLE).await);
-        assert!(one.take(LITTLE).await && one.take(1).await, "it waits for itself");
+        assert!(one.take(SMALL).await && other.take(SMALL).await);
+        assert!(one.take(SMALL).await && one.take(1).await, "an image does not wait for its own permit");
         assert_eq!(other.take(1).now_or_never(), None);
-        assert!(budget.share().take(LITTLE).await, "what is little does not wait");
+        assert!(budget.share().take(SMALL).await, "small attachments do not wait");
         drop(one);
         assert_eq!(other.take(1).now_or_never(), Some(true));
     }
 
     #[tokio::test]
-    async fn no_image_takes_more_than_there_is() {
+    async fn the_allowance_of_an_image_is_limited() {
         let budget = Budget::default();
         let share = budget.share();
         assert!(share.take(BYTES_MAX - 1).await);

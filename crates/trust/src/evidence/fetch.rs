@@ -18,6 +18,7 @@ const SHOWN_MAX: usize = 512;
 const BUNDLES_MAX: usize = 100;
 /// The maximum number of bundles that are read concurrently.
 const AT_ONCE: usize = 4;
+
 /// Reads and verifies the attachments of an image.
 ///
 /// Sends one request for each tag that is not known to be absent, one for the list of referrers, one for each layer, and two

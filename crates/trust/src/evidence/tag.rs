@@ -84,7 +84,7 @@ pub(super) async fn read_layers(
     Ok(())
 }
 
-/// A signature counts only for the image that it names.
+/// Checks that a signature names the image that it is attached to.
 fn about(
     subject: &Subject<'_>,
     verified: Verified<SimpleSigning>,

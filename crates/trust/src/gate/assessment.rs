@@ -13,8 +13,8 @@ use crate::evidence::{Evidence, FoundAttestation, FoundSignature};
 use crate::policy::{AttestationId, Judgement, judge};
 use crate::scan::Scans;
 
-/// The evidence of an image and its evaluation. It keeps only what later phases copy, and drops the rest: statements alone
-/// can have megabytes per image.
+/// The evidence of an image and its evaluation. [`Assessment::forget_the_rest`] drops everything that later phases do not copy,
+/// because statements alone can have megabytes per image.
 #[derive(Clone, Debug)]
 pub struct Assessment {
     /// The signatures that count, and the attestations that the policies accept.
@@ -25,7 +25,7 @@ pub struct Assessment {
     judgements: Vec<Judgement>,
     /// Whether the signatures count.
     signatures: Signatures,
-    /// What the vulnerability gate says.
+    /// The result of the vulnerability gate.
     scans: Scans,
 }
 
@@ -96,7 +96,7 @@ impl Assessment {
         &self.signatures
     }
 
-    /// Returns what the vulnerability gate says of the image.
+    /// Returns the result of the vulnerability gate.
     pub fn scans(&self) -> &Scans {
         &self.scans
     }
@@ -121,7 +121,7 @@ impl Assessment {
 
     /// Returns the judgement of the image. If there are several, returns that of the policy that the image satisfies least.
     pub fn judgement(&self) -> &Judgement {
-        #[expect(clippy::expect_used, reason = "an image is judged once without a policy")]
+        #[expect(clippy::expect_used, reason = "there is at least one judgement, even without a policy")]
         self.judgements.iter().max_by_key(|judgement| rank(judgement)).expect("an image has a judgement")
     }
 
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_carried_is_kept_and_nothing_else() {
+    fn only_evidence_that_is_copied_is_kept() {
         let (_, platform, examined) = kept(Some(&policy()));
         let counted = examined.counted();
         let [(about, found)] = &counted[..] else { panic!("{counted:?}") };
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_verdicts_the_worst_holds_and_one_of_a_policy_before_one_without() {
+    fn judgements_are_ranked_by_severity_and_then_by_policy() {
         let policy = policy();
         let judgement = |mode, level, violations: &[Violation]| {
             let (digest, findings, platforms) = (Digest::of(b"app"), Vec::new(), Vec::new());
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_policy_nothing_that_is_attested_is_kept() {
+    fn without_a_policy_no_attestation_is_kept() {
         let (index, platform, examined) = kept(None);
         assert!(examined.counted().is_empty() && examined.platforms[&platform].attestations.is_empty());
         assert!(examined.judgement_of(&index).is_satisfied());

@@ -26,7 +26,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Takes one platform of the remaining limit. Returns `false` if the limit is reached.
-    fn may_look_at_another(&self) -> bool {
+    fn take_one(&self) -> bool {
         self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
@@ -44,13 +44,13 @@ impl<'a> Parts<'a> {
             let mut platforms = Vec::new();
             for child in &children {
                 // If there are too many entries, one without evidence represents the rest. It does not pass.
-                let is_too_much = !self.may_look_at_another();
+                let is_over_limit = !self.take_one();
                 let mut platform = Platform {
                     name: child.platform.clone(),
-                    is_exempt: !is_too_much && manifests.is_exempt(&children, child).await?,
+                    is_exempt: !is_over_limit && manifests.is_exempt(&children, child).await?,
                     image: image_of(child.digest, &Evidence::default()),
                 };
-                if !platform.is_exempt && depth < IMAGE_DEPTH_MAX && !is_too_much {
+                if !platform.is_exempt && depth < IMAGE_DEPTH_MAX && !is_over_limit {
                     // An index may list a digest twice.
                     if let Entry::Vacant(entry) = found.entry(child.digest) {
                         entry.insert(self.staged.evidence(child.digest, EvidenceKinds::Attestations).await?);
@@ -61,7 +61,7 @@ impl<'a> Parts<'a> {
                     }
                 }
                 platforms.push(platform);
-                if is_too_much {
+                if is_over_limit {
                     break;
                 }
             }

@@ -15,7 +15,7 @@ pub(super) struct Places {
 /// The dependencies that a build type defines as its source. All that match count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dependencies {
-    /// No dependency: an input of the build is not what was built.
+    /// No dependency: inputs of the build are not its source.
     None,
     /// The first dependency.
     First,
@@ -37,13 +37,13 @@ impl Dependencies {
     }
 }
 
-const NOWHERE: Places = reported(&[]);
+const NO_SOURCE: Places = reported(&[]);
 const CONFIG_SOURCE: &str = "/invocation/configSource/uri";
 const WORKFLOW: &str = "/buildDefinition/externalParameters/workflow/repository";
 const BUILD_CONFIG_SOURCE: &str = "/buildDefinition/externalParameters/buildConfigSource/repository";
 const SOURCE_TO_BUILD: &str = "/buildDefinition/externalParameters/sourceToBuild/repository";
 
-/// The source is named by parameters only.
+/// Returns the fields of a build type that names its source only by parameters.
 const fn reported(parameters: &'static [&'static str]) -> Places {
     Places { parameters, dependencies: Dependencies::None }
 }
@@ -51,7 +51,7 @@ const fn reported(parameters: &'static [&'static str]) -> Places {
 /// Returns the source fields of provenance v0.2. SLSA itself defines `invocation.configSource` for all build types.
 pub(super) fn places_v0_2(build_type: Option<&str>) -> Places {
     match build_type {
-        // For Tekton Chains this is the pipeline definition, and what was built is among the materials.
+        // For Tekton Chains, this field names the pipeline definition, and the source is among the materials.
         Some(
             "tekton.dev/v1beta1/TaskRun"
             | "tekton.dev/v1beta1/PipelineRun"
@@ -70,14 +70,14 @@ pub(super) fn places_v1(build_type: Option<&str>) -> Places {
         // GitHub's artifact attestations, and their draft.
         "https://actions.github.io/buildtypes/workflow/v1"
         | "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1" => reported(&[WORKFLOW]),
-        // slsa-github-generator: builders that others provide, and the one that runs a container.
+        // slsa-github-generator: the delegated builders, and the container-based builder.
         "https://github.com/slsa-framework/slsa-github-generator/delegator-generic@v0" => {
             Places { parameters: &[WORKFLOW], dependencies: Dependencies::First }
         }
         "https://slsa.dev/container-based-build/v0.1?draft" => {
             reported(&["/buildDefinition/externalParameters/source/uri"])
         }
-        // Google Cloud Build: with its own configuration, as a workflow, and as the community described it.
+        // Google Cloud Build: its two own build types, and the build type that the community described.
         "https://cloud.google.com/build/gcb-buildtypes/google-worker/v1" => {
             reported(&[SOURCE_TO_BUILD, BUILD_CONFIG_SOURCE])
         }
@@ -98,11 +98,11 @@ pub(super) fn places_v1(build_type: Option<&str>) -> Places {
             Places { parameters: &[BUILD_CONFIG_SOURCE], dependencies }
         }
         other if is_gitlab(other) => reported(&["/buildDefinition/externalParameters/source"]),
-        _ => NOWHERE,
+        _ => NO_SOURCE,
     }
 }
 
-/// The type of GitLab has the version of the runner in the middle.
+/// Whether a build type is one of GitLab. That of the runner contains the version of the runner.
 fn is_gitlab(build_type: &str) -> bool {
     let of_runner = build_type
         .strip_prefix("https://gitlab.com/gitlab-org/gitlab-runner/-/blob/")
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_type_of_gitlab_names_a_version_of_the_runner_and_nothing_else() {
+    fn the_build_type_of_gitlab_may_contain_any_version_of_the_runner() {
         let blob = "https://gitlab.com/gitlab-org/gitlab-runner/-/blob";
         for known in ["v15.0.0/PROVENANCE.md", "598a7c91/PROVENANCE.md"] {
             assert!(is_gitlab(&format!("{blob}/{known}")), "{known}");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_compared_to_the_letter() {
+    fn build_types_are_compared_exactly() {
         for almost in [
             "https://actions.github.io/buildtypes/workflow/v1/",
             "https://actions.github.io/buildtypes/workflow/v2",
@@ -143,8 +143,8 @@ mod tests {
             "https://evil.example/?https://actions.github.io/buildtypes/workflow/v1",
             "",
         ] {
-            assert_eq!(places_v1(Some(almost)), NOWHERE, "{almost}");
+            assert_eq!(places_v1(Some(almost)), NO_SOURCE, "{almost}");
         }
-        assert_eq!(places_v1(None), NOWHERE);
+        assert_eq!(places_v1(None), NO_SOURCE);
     }
 }

@@ -18,8 +18,8 @@ pub(super) fn evaluate(
     if policy.is_some_and(|policy| !attestation.is_trusted_by(policy)) {
         return Verdict::SomeoneElses(Outsider::Identity);
     }
-    // The verifier of the signature has also checked the subject. The check is repeated here because it is cheap and the last
-    // one.
+    // The verifier of the signature has also checked the subject. The check is repeated here because it is cheap and no later
+    // step repeats it.
     if !is_about(&attestation.statement, digest) {
         return Verdict::Refused(Reason::OtherSubject);
     }

@@ -37,11 +37,9 @@ pub fn claims_exemption(siblings: &[Descriptor], child: &Descriptor) -> bool {
 /// `siblings` are all entries of the index, `child` is one of them, and `manifest` is the manifest of its digest. The index
 /// must claim the exemption ([`claims_exemption`]). The manifest must be an image manifest with at least one layer, and all
 /// layers must be in-toto statements. A manifest is not exempt if it cannot be parsed, does not match its digest, or has
-/// members that the image specification does not define: no client may find anything in it to run.
+/// members that the image specification does not define, because no client may find anything in it to run.
 pub fn is_exempt(siblings: &[Descriptor], child: &Descriptor, manifest: &RawManifest) -> bool {
-    claims_exemption(siblings, child)
-        && child.digest.names(manifest.bytes())
-        && holds_statements_alone(manifest)
+    claims_exemption(siblings, child) && child.digest.names(manifest.bytes()) && has_only_statements(manifest)
 }
 
 /// Returns the manifests of an image that are exempt in every index of the image that lists them.
@@ -65,7 +63,7 @@ pub fn exempt_parts<'a, 'm>(
 }
 
 /// Whether a manifest is an image manifest whose layers are all in-toto statements.
-fn holds_statements_alone(manifest: &RawManifest) -> bool {
+fn has_only_statements(manifest: &RawManifest) -> bool {
     if !matches!(manifest.media_type(), MediaType::OciManifest | MediaType::DockerManifest) {
         return false;
     }
@@ -81,7 +79,7 @@ fn holds_statements_alone(manifest: &RawManifest) -> bool {
 /// layers under `LAYERS`, so unknown members are refused.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "the other members are named so that they are known")]
+#[expect(dead_code, reason = "the unread members are declared so that `deny_unknown_fields` accepts them")]
 struct Image {
     schema_version: Option<IgnoredAny>,
     media_type: Option<IgnoredAny>,
@@ -95,7 +93,7 @@ struct Image {
 /// A descriptor with only these members. BuildKit does not write content with external locations (`urls`).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "the other members are named so that they are known")]
+#[expect(dead_code, reason = "the unread members are declared so that `deny_unknown_fields` accepts them")]
 struct Layer {
     media_type: String,
     digest: IgnoredAny,
@@ -164,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_listed_for_a_platform_or_attests_an_attestation_manifest_is_not_exempt() {
+    fn entries_for_platforms_and_about_attestation_manifests_are_not_exempt() {
         let (subject, manifest) = (raw(&image(&[LAYER])), raw(&image(&[STATEMENT])));
         for (platform, expected) in [
             (None, true),
@@ -201,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn no_index_is_exempt_whatever_it_is_listed_as() {
+    fn an_index_is_never_exempt() {
         let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [blob(IMAGE)] });
         assert!(!exempt(&index));
         let (subject, index) = (raw(&image(&[LAYER])), raw(&index));
@@ -218,7 +216,7 @@ mod tests {
 
     /// Clients that ignore the case of names find the layers to run under other names.
     #[test]
-    fn a_manifest_that_other_readers_take_for_something_else_is_not_exempt() {
+    fn an_ambiguous_manifest_is_not_exempt() {
         let mut other_case = image(&[STATEMENT]);
         other_case["Layers"] = json!([blob(LAYER)]);
         let mut layer_in_other_case = image(&[STATEMENT]);
@@ -260,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_exempt_where_every_index_that_lists_it_has_it_so() {
+    fn a_part_is_exempt_only_if_it_is_exempt_in_every_index_that_lists_it() {
         let (subject, statements) = (raw(&image(&[LAYER])), raw(&image(&[STATEMENT])));
         let as_attestation = vec![entry(&subject, None), entry(&statements, Some(subject.digest()))];
         let as_image = vec![entry(&statements, None)];
@@ -272,6 +270,6 @@ mod tests {
         assert!(exempt_in(&[as_attestation.clone(), as_image.clone()]).is_empty());
         assert!(exempt_in(&[as_image, as_attestation.clone()]).is_empty());
         let unread = exempt_parts([as_attestation.as_slice()], |_| None);
-        assert!(unread.is_empty(), "what could not be read is not exempt");
+        assert!(unread.is_empty(), "a manifest that could not be read is not exempt");
     }
 }

@@ -2,12 +2,11 @@
 
 use manifest::policy::Policy;
 
+use oci::IMAGE_DEPTH_MAX;
+
 use super::evaluate::evaluate;
 use super::image::{Image, Platform, RejectedAttestation};
 use super::judgement::{AcceptReason, Finding, Judgement, Outsider, Reason, Verdict, Violation};
-
-/// The maximum nesting depth of indexes. Deeper images cannot be copied either.
-const DEPTH_MAX: usize = 6;
 
 /// Judges an image by the policy of its source. Without a policy, judges whether its attachments verify (specification 02,
 /// *Phases / Provenance*).
@@ -90,7 +89,7 @@ fn violations(policy: &Policy, image: &Image, findings: &[Finding]) -> Vec<Viola
 /// them.
 fn judge_platforms(policy: Option<&Policy>, own: Judgement, listed: &[Platform], depth: usize) -> Judgement {
     let mut violations = if policy.is_some() { Vec::new() } else { own.violations.clone() };
-    if depth == DEPTH_MAX {
+    if depth == IMAGE_DEPTH_MAX {
         violations.push(Violation::TooDeep);
         return Judgement { violations, ..own };
     }

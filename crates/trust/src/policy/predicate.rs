@@ -17,6 +17,7 @@ const V1: &str = "https://slsa.dev/provenance/v1";
 pub const PROVENANCE_TYPES: [&str; 2] = [V0_2, V1];
 /// The maximum number of materials or resolved dependencies of one build.
 const MATERIALS_MAX: usize = 10_000;
+
 /// The reason why a predicate cannot be judged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPredicate {
@@ -106,7 +107,7 @@ impl<'s> Predicate<'s> {
             return Ok(reported);
         }
         let mut sources = self.dependencies(dependencies, places.dependencies)?;
-        // Without the dependencies, the parameters name only a configuration, and nothing that was built.
+        // Without the dependencies, the parameters name only a configuration, not the source that was built.
         if !sources.is_empty() {
             sources.extend(reported);
         }
@@ -214,7 +215,7 @@ mod tests {
     const DELEGATOR: &str = "https://github.com/slsa-framework/slsa-github-generator/delegator-generic@v0";
 
     #[test]
-    fn the_type_of_a_build_says_which_parameters_name_its_source() {
+    fn the_build_type_determines_the_parameters_that_name_the_source() {
         let draft = "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1";
         let workflow = "https://cloud.google.com/build/gcb-buildtypes/google-builder/v1";
         let triggered = "https://slsa-framework.github.io/gcb-buildtypes/triggered-build/v1";
@@ -246,7 +247,7 @@ mod tests {
 
     /// The source field of one build type can have any meaning in another.
     #[test]
-    fn a_type_of_build_that_is_not_known_names_no_source() {
+    fn an_unknown_build_type_names_no_source() {
         let parameters = json!({
             "source": "s", "repository": "s", "workflow": {"repository": "s"}, "configSource": {"uri": "s"},
             "buildConfigSource": {"repository": "s"}, "sourceToBuild": {"repository": "s"},
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_build_has_used_is_not_its_source() {
+    fn dependencies_of_a_build_are_not_its_source() {
         let used = json!([{"uri": "git+https://h/s"}, {"name": "inputs/result", "uri": "git+https://h/s"}]);
         for build_type in [GITHUB, BUILDKIT, GOOGLE, CONTAINER, GITLAB, "other"] {
             assert!(
@@ -280,7 +281,7 @@ mod tests {
 
     /// SLSA v0.2 defines the source of the configuration for all build types.
     #[test]
-    fn version_0_2_names_the_source_of_the_configuration_for_every_type_of_build() {
+    fn version_0_2_names_the_source_of_the_configuration_for_every_build_type() {
         for build_type in [
             None,
             Some("https://github.com/slsa-framework/slsa-github-generator/container@v1"),
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn tekton_and_delegated_builds_define_dependencies_to_be_their_source() {
+    fn tekton_and_delegated_builds_define_dependencies_as_their_sources() {
         let config = json!({"buildConfigSource": {"repository": "c"}});
         let inputs = json!([
             {"name": "pipeline", "uri": "git+p"}, {"uri": "image"},
@@ -306,7 +307,11 @@ mod tests {
         assert_eq!(sources(&v1(TEKTON, &config, &inputs)), ["a", "b", "c"]);
         assert_eq!(sources(&v1(TEKTON, &json!({"runSpec": {}}), &inputs)), ["a", "b"]);
         let none: [&str; 0] = [];
-        assert_eq!(sources(&v1(TEKTON, &config, &json!([{"uri": "c"}]))), none, "a pipeline is no source");
+        assert_eq!(
+            sources(&v1(TEKTON, &config, &json!([{"uri": "c"}]))),
+            none,
+            "a pipeline definition is not a source"
+        );
         assert_eq!(sources(&v1(DELEGATOR, &json!({}), &json!([{"uri": "s"}, {"uri": "t"}]))), ["s"]);
         let materials = json!([{"uri": "oci://image"}, {"uri": "git+s"}, {"uri": "git+t"}]);
         for build_type in
@@ -318,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_of_one_version_mean_nothing_in_the_other() {
+    fn fields_of_one_version_are_ignored_in_the_other() {
         let crossed = statement(V0_2, json!({"runDetails": {"builder": {"id": "b"}}}));
         assert_eq!(Provenance::read(&crossed).unwrap_err().to_string(), "the predicate has no `builder.id`");
         let crossed = statement(V1, json!({"builder": {"id": "b"}}));
@@ -329,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_another_kind_makes_the_predicate_unusable() {
+    fn fields_of_an_unexpected_type_make_the_predicate_unusable() {
         let long = "x".repeat(URI_MAX + 1);
         let many = vec![json!({"uri": "a"}); MATERIALS_MAX + 1];
         for bad in [
@@ -360,7 +365,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_predicate_makes_it_panic(text in r#"[{}\[\]":,a0 ]{0,60}"#, place in 0..4_usize) {
+        fn no_predicate_causes_a_panic(text in r#"[{}\[\]":,a0 ]{0,60}"#, place in 0..4_usize) {
             let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
             let (build_type, path) = [
                 (GITLAB, "source"), (GITHUB, "workflow"), (GOOGLE, "buildConfigSource"), (BUILDKIT, "configSource"),

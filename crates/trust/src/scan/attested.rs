@@ -1,4 +1,4 @@
-//! Reports and VEX documents that are attested about images, by signers that count.
+//! Reports and VEX documents in attestations of images, by signers that count.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::evidence::{Claim, Evidence, FoundAttestation, Rejected};
 const TYPES: [&str; 3] =
     ["https://cosign.sigstore.dev/attestation/vuln/", "https://openvex.dev/ns", "https://cyclonedx.org/bom"];
 
-/// Reports that are attested about images.
+/// A scanner that reads reports from attestations of images.
 #[derive(Debug)]
 pub struct AttestedReports {
     signers: Vec<SignerPattern>,
@@ -31,8 +31,9 @@ pub struct AttestedReports {
 }
 
 impl AttestedReports {
-    /// Creates the scanner. `signers` are those whose attestations count. If there are none, the signer of staging counts, or the
-    /// holder of the key that signatures are verified with. Reports may be as old as `max_age`.
+    /// Creates the scanner. `signers` are those whose attestations count. If it is empty, the attestations of the signer of
+    /// staging count, and those of the holder of the key that signatures are verified with. `max_age` is the maximum age of
+    /// reports.
     pub fn new(signers: &[SignerPattern], verification: &Verification, max_age: Duration) -> Self {
         let accepts_key = signers.is_empty();
         let signers = if accepts_key { vec![verification.staging.clone()] } else { signers.to_vec() };
@@ -90,14 +91,14 @@ impl AttestedReports {
         let is_named = TYPES.iter().any(|name| kind.starts_with(name));
         let is_object = matches!(found.statement.predicate, Value::Object(_));
         let document = match read_value(&found.statement.predicate) {
-            // Provenance and the like, of whatever form.
+            // Provenance and other attestations, in any form.
             Err(InvalidReport::UnknownFormat) if !is_named => return Err(None),
             Err(_) if !is_named && !is_object => return Err(None),
-            // Bills of materials are attested about many images.
+            // Many images have attested bills of materials, which are not reports.
             Err(InvalidReport::WrongKind(_)) if kind.starts_with(TYPES[2]) => return Err(None),
             document => document,
         };
-        // A broken attestation must not be reported as that of a signer.
+        // This comes before the error of the document, which must not be attributed to a signer that counts.
         if !self.accepts(&found.signatory) {
             let signatory = &found.signatory;
             return Err(Some(format!(
@@ -112,19 +113,20 @@ impl AttestedReports {
     }
 }
 
-/// Whether an attested report is about an image manifest. The error says why it is not although it might have been.
+/// Whether an attested report is about an image manifest. The error is the reason why a report that may be meant for it does
+/// not count.
 fn is_about(report: &Report, subject: &Digest, part: &Part) -> Result<bool, String> {
     let coverage = report.about.coverage(part);
     if *subject == part.digest {
         return match coverage {
-            // The signer says that it is about this manifest.
+            // The signer states that it is about this manifest.
             Coverage::Covers | Coverage::NamesNothing | Coverage::IndexOnly => Ok(true),
             Coverage::OtherImage => Err("it is a report about a different image".to_owned()),
         };
     }
     match coverage {
         Coverage::Covers => Ok(true),
-        // It may be of another platform. If it is of none, each platform says that it has no report.
+        // It may be for another platform. If it is for none, every platform is reported as without a report.
         Coverage::OtherImage => Ok(false),
         Coverage::NamesNothing | Coverage::IndexOnly => {
             Err("it is attested about the index and does not prove which of its platforms was scanned"

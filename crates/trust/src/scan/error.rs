@@ -1,4 +1,4 @@
-//! Why scanners cannot tell what they know.
+//! Errors of scanners.
 
 /// The reason why the state of a scan could not be determined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,8 +11,8 @@ use super::sourced::Sourced;
 use super::verdict::{FindingStatus, JudgedFinding};
 use super::vex::{VexStatement, removing};
 
-/// Evaluates the findings of one image manifest. `vex` are statements besides those of the policy. Findings that count come first,
-/// and then the more severe ones.
+/// Evaluates the findings of one image manifest. `vex` are statements in addition to those of the policy. Findings that count
+/// come first, and then the more severe ones.
 pub fn evaluate(
     policy: &ScanPolicy,
     now: Timestamp,

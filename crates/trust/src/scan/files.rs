@@ -32,7 +32,7 @@ pub struct ReportFiles {
 struct FileReport {
     file: Arc<str>,
     report: Report,
-    /// Whether it was about an image that was scanned.
+    /// Whether the report was about one of the scanned images.
     is_used: AtomicBool,
 }
 
@@ -73,7 +73,7 @@ impl ReportFiles {
         Ok(this)
     }
 
-    /// Returns the files whose reports were about none of the images that were scanned.
+    /// Returns the files whose reports were about none of the scanned images.
     pub fn unused(&self) -> Vec<&str> {
         let unused = self.reports.iter().filter(|report| !report.is_used.load(Relaxed));
         unused.map(|report| &*report.file).collect()

@@ -25,29 +25,30 @@ pub struct Finding {
 /// Whether there is a version of a package without a vulnerability.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fix {
-    /// There is: these versions.
+    /// These versions are fixed.
     Available(String),
-    /// None is known.
+    /// No fixed version is known.
     None,
-    /// The report does not tell. It counts as a vulnerability with a fix.
+    /// The report does not state it. The vulnerability counts as one with a fix.
     Unstated,
 }
 
 impl Finding {
-    /// Whether an identifier is one of the vulnerability's. The case does not matter. An empty one names nothing.
+    /// Whether an identifier is one of the vulnerability's, ignoring case. An empty identifier never is.
     pub fn has_id(&self, id: &str) -> bool {
         !id.trim().is_empty()
             && std::iter::once(&self.id).chain(&self.aliases).any(|own| own.eq_ignore_ascii_case(id))
     }
 
-    /// Whether the vulnerability counts although its package has no fixed version: it has one, or may have one.
+    /// Whether the package has or may have a fixed version.
     pub fn is_fixable(&self) -> bool {
         self.fix != Fix::None
     }
 }
 
 impl Fix {
-    /// Returns a fix by the versions that a report states. Without any, `says_none` tells whether the report says that there are none.
+    /// Creates a fix from the fixed versions that a report states. `says_none` is whether the report states that there are
+    /// none.
     pub(super) fn of_versions(versions: &str, says_none: bool) -> Self {
         match versions.trim() {
             "" if says_none => Self::None,

@@ -1,4 +1,4 @@
-//! The vulnerability gate: asks all scanners about every image manifest of an image, and evaluates what they know.
+//! The vulnerability gate: asks all scanners about every image manifest of an image, and evaluates their findings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::scanner::{PartScan, ScanImage, Scanner};
 use super::verdict::{PartVerdict, Vulnerabilities};
 use crate::evidence::Evidence;
 
-/// How many image manifests of one image are scanned concurrently.
+/// The maximum number of image manifests of one image that are scanned concurrently.
 const AT_ONCE: usize = 8;
 
 /// The vulnerability gate.
@@ -68,7 +68,7 @@ impl ScanGate {
         &self.policy
     }
 
-    /// Whether a scanner of this registry's images needs what is attached to them.
+    /// Whether a scanner of this registry's images needs their evidence.
     pub fn needs_evidence(&self, host: &Host) -> bool {
         self.scanners(host).any(|scanner| scanner.needs_evidence())
     }
@@ -78,11 +78,12 @@ impl ScanGate {
         asked.map(|source| &source.scanner)
     }
 
-    /// Judges an image by its image manifests. All scanners are asked. If one cannot tell what it knows, and others know findings that
-    /// count, the image is judged by those: nothing that the one may know changes that it does not pass. `evidence` has what is attached to them and to the indexes, if a scanner needs it.
+    /// Judges an image by its image manifests. All scanners are asked. If a scanner fails but findings of others count, the
+    /// image is judged without the failed scanner, because its findings could not make the image pass. `evidence` is that of
+    /// the manifests and of the indexes, if a scanner needs it.
     ///
     /// # Errors
-    /// If a scanner cannot tell what it knows, and no finding counts.
+    /// If a scanner fails, and no finding counts.
     pub async fn judge(
         &self,
         repository: &Repository,
@@ -101,7 +102,7 @@ impl ScanGate {
         }
     }
 
-    /// Judges a manifest by what the scanners know that can tell, and returns the first error of the others.
+    /// Judges a manifest by the scanners that succeed, and returns the first error of the others.
     async fn judge_part(&self, image: ScanImage<'_>, part: &Part) -> (PartVerdict, Option<ScanError>) {
         let (mut all, mut failed) = (PartScan::default(), None);
         for scanner in self.scanners(&image.repository.host) {

@@ -1,4 +1,4 @@
-//! The image manifests of an image, and what is attached to them.
+//! The image manifests of an image, and their evidence.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -14,11 +14,11 @@ use crate::evidence::{Evidence, EvidenceError, EvidenceKinds, is_about_content};
 use crate::gate::Staged;
 use crate::policy::exempt_parts;
 
-/// How many manifests of one image have their attachments read concurrently.
+/// The maximum number of manifests of one image whose evidence is fetched concurrently.
 const AT_ONCE: usize = 4;
 
-/// Returns the image manifests of an image that are scanned, each once, by platform: the image itself, or all that its indexes list. Exempt
-/// attestation manifests are left out: see [`exempt_parts`].
+/// Returns the image manifests of an image to scan, each once, in the order of their platforms: the image itself, or all that
+/// its indexes list. Exempt attestation manifests are left out: see [`exempt_parts`].
 pub fn parts_of(graph: &Graph) -> Vec<Part> {
     let nodes: HashMap<Digest, &oci::Node> = graph.nodes().iter().map(|node| (node.digest, node)).collect();
     let children = |node: &oci::Node| -> Vec<Descriptor> {
@@ -69,11 +69,11 @@ fn ancestors(indexes: &[(Digest, Vec<Descriptor>)], digest: Digest) -> Vec<Diges
     found
 }
 
-/// Scans an image in staging. `evidence` is what is attached to the image itself, if that has been read, and `platforms` to its
-/// parts. Sends a request for each manifest that has not been read, and requests for what is attached, if a scanner needs it.
+/// Scans an image in staging. `evidence` is that of the image itself, if it has been fetched, and `platforms` that of its
+/// parts. Sends a request for each manifest that has not been read, and requests for evidence if a scanner needs it.
 ///
 /// # Errors
-/// If the repository does not answer, or if the trusted root is not available. That a scanner cannot tell is a result.
+/// If the repository does not answer, or if the trusted root is not available. The error of a scanner is a result.
 pub async fn scan_image(
     gate: &ScanGate,
     staged: &Staged<'_>,

@@ -2,7 +2,7 @@
 //! (`docs/design/scans.md`).
 //!
 //! Pure: formats of reports (`report`), what a report is about (`part`), VEX statements (`vex`), the policy (`policy`) and the
-//! evaluation (`evaluate`). The others do I/O: scanners behind the trait [`Scanner`], and [`ScanGate`], which combines
+//! evaluation (`evaluate`). The other modules do I/O: scanners behind the trait [`Scanner`], and [`ScanGate`], which combines
 //! everything.
 
 mod attested;

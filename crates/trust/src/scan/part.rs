@@ -26,7 +26,7 @@ pub struct Part {
 pub struct About {
     /// The digests of manifests or indexes that it names.
     pub manifests: BTreeSet<Digest>,
-    /// The image ID: the digest of the configuration, or that of a manifest where an engine has no other ID.
+    /// The image ID: the digest of the configuration, or that of a manifest if the engine has no other ID.
     pub image_id: Option<Digest>,
     /// `os/architecture[/variant]` of the image that was scanned.
     pub platform: Option<String>,
@@ -51,7 +51,7 @@ impl About {
         self.manifests.is_empty() && self.image_id.is_none()
     }
 
-    /// Returns whether a report is about a manifest. Digests alone prove it, never names.
+    /// Returns whether a report is about a manifest. Only digests prove it, never names.
     pub fn coverage(&self, part: &Part) -> Coverage {
         if self.names_nothing() {
             return Coverage::NamesNothing;
@@ -61,8 +61,8 @@ impl About {
             if Some(*id) == part.config || *id == part.digest {
                 return Coverage::Covers;
             }
-            // An engine may give an index's digest as the image ID. Any other ID is of another image, even if the report also
-            // names the index: an index has several.
+            // An engine may use an index's digest as the image ID. Any other ID is of another image, even if the report also
+            // names the index, because an index lists several images.
             if part.config.is_some() && !is_index(id) {
                 return Coverage::OtherImage;
             }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_about_what_its_digests_prove() {
+    fn coverage_is_determined_by_digests() {
         use Coverage::{Covers, IndexOnly, NamesNothing, OtherImage};
         let amd64 = Some("linux/amd64");
         for (about, expected) in [
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_platform_proves_nothing_where_two_manifests_have_it() {
+    fn a_platform_of_two_manifests_proves_nothing() {
         let ambiguous = Part { is_only_of_platform: false, ..part() };
         assert_eq!(about(&["index"], None, Some("linux/amd64")).coverage(&ambiguous), Coverage::IndexOnly);
     }

@@ -28,12 +28,12 @@ pub struct ScanPolicy {
     pub vex: Vec<Sourced<VexStatement>>,
     /// The maximum age of a scan, if the policy sets it. By default, attested reports may be 30 days old, and others any age.
     pub max_age: Option<Duration>,
-    /// The signers whose attested reports and VEX documents count. If there are none, the signer of staging.
+    /// The signers whose attested reports and VEX documents count. If there are none, the signer of staging counts.
     pub signers: Vec<SignerPattern>,
 }
 
 impl ScanPolicy {
-    /// Creates the policy with a threshold and nothing else.
+    /// Creates a policy with a threshold and the defaults for everything else.
     pub fn new(threshold: Threshold) -> Self {
         Self {
             threshold,

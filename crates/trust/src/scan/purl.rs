@@ -1,4 +1,4 @@
-//! Package URLs (ECMA-427, *Package-URL*), as far as matching needs them.
+//! Package URLs (ECMA-427, *Package-URL*), to the extent that matching needs them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,7 +30,7 @@ impl Purl {
         let rest = text.strip_prefix("pkg:")?.trim_start_matches('/');
         let rest = rest.split_once('#').map_or(rest, |(rest, _subpath)| rest);
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        // The name of an npm package begins with an `@`, which is encoded, but not by everyone.
+        // The name of an npm package can begin with an `@`, which some tools do not encode.
         let after_name = rest.rfind('/').map_or(0, |slash| slash + 1);
         let version_at =
             rest[after_name..].rfind('@').map(|at| after_name + at).filter(|at| *at > after_name);
@@ -57,8 +57,8 @@ impl Purl {
         Some(Self { kind, path, version, qualifiers, text: text.to_owned() })
     }
 
-    /// Whether this package URL, of a statement, covers that of a package: type and name are equal, and so are the version and
-    /// each qualifier that this one has.
+    /// Whether this package URL of a statement covers that of a package: type and name must be equal, and so must be the
+    /// version and each qualifier that this one has.
     pub fn covers(&self, package: &Self) -> bool {
         let is_version = self.version.is_none() || self.version == package.version;
         let has = |(name, value): (&String, &String)| package.qualifiers.get(name) == Some(value);
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn package_urls_are_read_as_scanners_write_them() {
+    fn package_urls_of_scanners_are_parsed() {
         for (text, kind, path, version) in [
             ("pkg:apk/alpine/git@2.35.1-r2?arch=x86_64&distro=3.16", "apk", "alpine/git", Some("2.35.1-r2")),
             ("pkg:deb/package-2@2.2.2", "deb", "package-2", Some("2.2.2")),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_package_url_is_none() {
+    fn texts_that_are_not_package_urls_are_rejected() {
         for text in [
             "",
             "pkg:",
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_package_url_covers_what_it_does_not_contradict() {
+    fn a_package_url_covers_packages_that_it_does_not_contradict() {
         let covers = |statement: &str, package: &str| {
             Purl::parse(statement).unwrap().covers(&Purl::parse(package).unwrap())
         };

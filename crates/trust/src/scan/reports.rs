@@ -1,5 +1,5 @@
-//! Which of several reports about one image manifest count: not those that are too old or of the future, and of each scanner the
-//! latest.
+//! Selects the reports about one image manifest that count: the latest of each scanner, if it is not too old. Reports from the
+//! future do not count.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::report::Report;
 use super::scanner::PartScan;
 use super::sourced::Sourced;
 
-/// How far another clock may be ahead of ours.
+/// How far another clock may be ahead of the local one.
 const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(60);
 
 /// A report about an image manifest.
@@ -20,15 +20,15 @@ pub(super) struct Candidate<'a> {
     pub(super) place: Arc<str>,
     /// The report.
     pub(super) report: &'a Report,
-    /// When the report was signed, if it was and this is proven.
+    /// The proven time of its signature, if any.
     pub(super) signed_at: Option<Timestamp>,
 }
 
-/// The times that reports may have.
+/// The current time, and the maximum age of scans.
 #[derive(Clone, Copy)]
 pub(super) struct Times {
     pub(super) now: Timestamp,
-    /// The greatest age of a scan.
+    /// The maximum age of a scan.
     pub(super) max_age: Option<Duration>,
 }
 
@@ -38,13 +38,13 @@ impl Candidate<'_> {
         self.report.finished.or(self.signed_at)
     }
 
-    /// Returns why the report is no scan: it does not prove one, or its time makes no sense.
+    /// Returns why the report does not count as a scan: it does not prove a finished one, or its time is not possible.
     fn no_scan(&self, now: Timestamp) -> Option<String> {
         if let Some(why) = self.report.unfinished {
             return Some(why.to_owned());
         }
         let finished = self.report.finished?;
-        if let Some(why) = of_the_future(finished, now) {
+        if let Some(why) = in_the_future(finished, now) {
             return Some(why);
         }
         let signed_at = self.signed_at?;
@@ -53,14 +53,14 @@ impl Candidate<'_> {
     }
 }
 
-/// Returns why a time of a scan cannot be believed, because it is in the future.
-pub(super) fn of_the_future(time: Timestamp, now: Timestamp) -> Option<String> {
+/// Returns why the time of a scan is not possible, if it is in the future.
+pub(super) fn in_the_future(time: Timestamp, now: Timestamp) -> Option<String> {
     let is_future = time.duration_since(now) > CLOCKS_APART;
     is_future.then(|| format!("it is of a scan at {time}, which is in the future"))
 }
 
 impl Times {
-    /// Returns why a scan of this time is too old, or may be.
+    /// Returns why a scan of this time is or may be too old.
     pub(super) fn too_old(self, time: Option<Timestamp>) -> Option<String> {
         let Self { now, max_age } = self;
         let max_age = max_age?;
@@ -79,13 +79,13 @@ impl Times {
     }
 }
 
-/// Adds reports to what is known of an image manifest. Findings of reports that are too old are added too: they are still true of
-/// the same content.
+/// Adds reports to the scan of an image manifest. Findings of reports that are too old are added too, because they still
+/// apply to the same content.
 pub(super) fn add(scan: &mut PartScan, mut candidates: Vec<Candidate<'_>>, times: Times) {
     candidates.retain(|candidate| match candidate.no_scan(times.now) {
         Some(why) => {
             scan.unscanned.push(format!("{}: {why}", candidate.place));
-            // It does not supersede, and its findings count.
+            // It does not supersede other reports, but its findings count.
             add_findings(scan, candidate);
             false
         }

@@ -1,4 +1,4 @@
-//! The seam to scanners: what is scanned, and what a scanner knows of it.
+//! The interface of scanners: the image to scan, and the result of a scan.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,13 +19,13 @@ use crate::evidence::Evidence;
 pub struct ScanImage<'a> {
     /// The repository that holds the image.
     pub repository: &'a Repository,
-    /// What is attached to the image, its indexes and its parts. Complete only for a scanner that needs it.
+    /// The evidence of the image, its indexes and its parts. Complete only for a scanner that needs it.
     pub evidence: &'a BTreeMap<Digest, &'a Evidence>,
     /// The current time.
     pub now: Timestamp,
 }
 
-/// What a scanner knows of one image manifest.
+/// The result of a scanner for one image manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartScan {
     /// The finished scans, each by its source. If there are none, the manifest is not scanned.
@@ -38,14 +38,14 @@ pub struct PartScan {
     pub vex: Vec<Sourced<VexStatement>>,
 }
 
-/// Knows the vulnerabilities of images.
+/// A source of vulnerabilities of images.
 pub trait Scanner: Send + Sync + fmt::Debug {
-    /// Whether the scanner reads what is attached to images: see [`ScanImage::evidence`].
+    /// Whether the scanner reads the evidence of images: see [`ScanImage::evidence`].
     fn needs_evidence(&self) -> bool {
         false
     }
 
-    /// Returns what is known of an image manifest. That a scan has not finished is a result, and no error.
+    /// Returns the scan of an image manifest. A scan that has not finished is a result, not an error.
     ///
     /// # Errors
     /// Returns an error if a service does not answer, refuses, or answers unexpectedly.

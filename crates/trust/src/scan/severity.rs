@@ -5,7 +5,7 @@ use std::fmt;
 /// The severity of a vulnerability, numbered as in Container Analysis (`Severity`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
-    /// Not stated, or stated in words that are not known. It reaches every threshold: see [`Threshold::is_reached_by`].
+    /// Not stated, or stated in unknown words. It reaches every threshold: see [`Threshold::is_reached_by`].
     #[default]
     Unknown,
     /// Minimal or negligible.
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_numbers_are_those_of_container_analysis() {
+    fn numbers_match_container_analysis() {
         let numbers = Severity::ALL.map(Severity::number);
         assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
         assert_eq!((Severity::Minimal.number(), Severity::Critical.number()), (1, 5));
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_have_the_severities_of_cvss() {
+    fn scores_have_the_severities_that_cvss_defines() {
         for (score, expected) in [
             (0.0, Severity::Minimal),
             (0.1, Severity::Low),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_severity_that_is_not_known_reaches_every_threshold() {
+    fn an_unknown_severity_reaches_every_threshold() {
         for number in 0..=5 {
             let threshold = Threshold::of_number(number).unwrap();
             for severity in Severity::ALL {

@@ -1,12 +1,12 @@
-//! Things with their sources.
+//! Content with its source.
 
 use std::sync::Arc;
 
-/// A thing with its source, for messages.
+/// Content with its source, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sourced<T> {
     /// The scan, the file or the attestation.
     pub source: Arc<str>,
-    /// The thing.
+    /// The content.
     pub content: T,
 }

@@ -15,19 +15,19 @@ use super::vex::VexStatus;
 /// The maximum number of findings of one manifest in a message. The rest is counted; the report has all.
 const TOLD_MAX: usize = 20;
 
-/// What the vulnerability gate says of an image.
+/// The result of the vulnerability gate for an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scans {
     /// There is no vulnerability policy.
     NotAsked,
     /// The image was judged.
     Judged(Arc<Vulnerabilities>),
-    /// A scanner could not tell what it knows of the image.
+    /// A scanner failed, and no finding of others counts.
     Failed(ScanError),
 }
 
 impl Scans {
-    /// Returns what the gate says, or that a scanner could not tell.
+    /// Converts the result of [`ScanGate::judge`](super::ScanGate::judge).
     pub(crate) fn of(judged: Result<Vulnerabilities, ScanError>) -> Self {
         judged.map_or_else(Self::Failed, |vulnerabilities| Self::Judged(vulnerabilities.into()))
     }
@@ -49,7 +49,7 @@ pub struct Vulnerabilities {
     pub threshold: Threshold,
     /// Whether manifests without a finished scan pass.
     pub allows_unscanned: bool,
-    /// The image manifests of the image. Never empty: an index without any has itself, unscanned.
+    /// The image manifests of the image. Never empty: an index that lists none has an entry for itself, which is not scanned.
     pub parts: Vec<PartVerdict>,
 }
 
@@ -62,9 +62,9 @@ pub struct PartVerdict {
     pub platform: Option<String>,
     /// The finished scans, each by its source.
     pub scanned_by: Vec<String>,
-    /// Why a source has no finished scan, for each that has none.
+    /// For each source without a finished scan, the reason.
     pub unscanned: Vec<String>,
-    /// The findings. If no scan has finished, those that are known nevertheless.
+    /// The findings, including those of scans that have not finished.
     pub findings: Vec<JudgedFinding>,
 }
 
@@ -95,9 +95,9 @@ pub enum FindingStatus {
         /// The end of the rule.
         expires: Timestamp,
     },
-    /// A VEX statement takes it out.
+    /// A VEX statement removes it.
     Vex {
-        /// The status that is stated.
+        /// The stated status.
         status: VexStatus,
         /// Where the statement is.
         place: Arc<str>,
@@ -117,8 +117,8 @@ impl Vulnerabilities {
         (part.is_scanned() || self.allows_unscanned) && part.violations().next().is_none()
     }
 
-    /// Adds what is known of the same image in another repository. A manifest is scanned if it is in both, and a finding counts if
-    /// it does in one of them.
+    /// Adds the verdict about the same image in another repository. A manifest counts as scanned only if it is scanned in
+    /// both, and a finding counts if it counts in one of them.
     pub fn add(&mut self, other: Self) {
         for part in other.parts {
             let Some(own) = self.parts.iter_mut().find(|own| own.digest == part.digest) else {
@@ -198,7 +198,7 @@ impl PartVerdict {
     }
 }
 
-/// Writes the finding in one line, as a person needs it to act.
+/// Writes the finding in one line, with the details that a person needs to act.
 impl fmt::Display for JudgedFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Finding { id, severity, package, installed, fix, .. } = &self.finding;

@@ -10,7 +10,7 @@ use super::finding::Finding;
 use super::part::Part;
 use super::purl::Purl;
 
-/// How far the clock of an author may be ahead of ours.
+/// How far the clock of an author may be ahead of the local one.
 const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(60);
 
 /// A statement about a vulnerability in products.
@@ -37,7 +37,7 @@ pub enum VexStatus {
     Fixed,
     /// The vulnerability affects the product.
     Affected,
-    /// It is not known yet.
+    /// The status is not known yet.
     UnderInvestigation,
 }
 
@@ -64,7 +64,8 @@ impl fmt::Display for VexStatus {
 pub struct Product {
     /// The names of the product. Any of them may match.
     pub names: Vec<ProductName>,
-    /// The packages in the product that the statement is about, each with all its names. If there are none, it is about the whole product.
+    /// The packages in the product that the statement is about, each with all its names. If there are none, the statement is
+    /// about the whole product.
     pub subcomponents: Vec<Vec<Purl>>,
 }
 
@@ -81,13 +82,13 @@ pub enum ProductName {
         /// The architecture, from the qualifier `arch` of a package URL.
         architecture: Option<String>,
     },
-    /// A package at a version. Package URLs without a version match nothing: a statement about all versions of a package is too
-    /// easily one about another image.
+    /// A package at a version. Package URLs without a version match nothing, because a statement about all versions of a
+    /// package may be meant for another image.
     Package(Purl),
 }
 
 impl ProductName {
-    /// Reads a name. Returns `None` if it can match nothing: only digests and versions of packages can.
+    /// Reads a name. Returns `None` if it is neither a digest nor a package with a version, because nothing else can match.
     pub(super) fn parse(text: &str) -> Option<Self> {
         match Purl::parse(text) {
             Some(purl) if purl.kind == "oci" => {
@@ -110,23 +111,23 @@ impl VexStatement {
             && self.products.iter().any(|product| product.is_of(finding, part))
     }
 
-    /// Whether the statement takes a finding out, or says that it counts. `None`: it has no effect, because it claims to be of
-    /// the future.
+    /// Returns the time of the statement, and whether it removes findings. Returns `None` if it has no effect, because it would
+    /// remove findings but is from the future.
     fn effect(&self, now: Timestamp) -> Option<(Timestamp, bool)> {
         let removes = self.status.removes();
         match self.at {
-            // A statement whose time does not make sense takes nothing out.
+            // A statement from the future removes nothing.
             Some(at) if removes && at.duration_since(now) > CLOCKS_APART => None,
             Some(at) => Some((at, removes)),
-            // Without a time the order of two statements is unknown. The finding counts.
+            // Without a time, the order of two statements is unknown, and the finding counts.
             None if removes => Some((Timestamp::MIN, removes)),
             None => Some((Timestamp::MAX, removes)),
         }
     }
 }
 
-/// Returns the statement that takes a finding out: the latest about it, if that says so. If two are of the same time, the finding
-/// counts.
+/// Returns the statement that removes a finding: the latest statement about it, if that removes it. If two statements have the
+/// same time and only one of them removes the finding, the finding counts.
 pub(super) fn removing<'a, T>(
     statements: impl IntoIterator<Item = (T, &'a VexStatement)>,
     finding: &Finding,
@@ -163,7 +164,8 @@ impl Product {
     }
 }
 
-/// Whether a package URL is that of the finding's package. If the scanner states no package URL, name and version must be equal.
+/// Whether a package URL is that of the finding's package. If the scanner states no package URL, name and version must be
+/// equal.
 fn is_package(purl: &Purl, finding: &Finding) -> bool {
     match &finding.purl {
         Some(own) => purl.covers(own),
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_without_a_package_url_has_its_name_and_version() {
+    fn a_finding_without_a_package_url_is_matched_by_name_and_version() {
         let finding = Finding { purl: None, ..finding() };
         let image = digest("part").to_string();
         let about = |package| {
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_statement_holds_and_in_doubt_the_finding_counts() {
+    fn the_latest_statement_decides_and_in_doubt_the_finding_counts() {
         use VexStatus::{Affected, Fixed, NotAffected, UnderInvestigation};
         let (early, late) = (Some("2024-01-01T00:00:00Z"), Some("2024-02-01T00:00:00Z"));
         let image = digest("part").to_string();

@@ -23,7 +23,7 @@ fn provenance_of_both_versions_satisfies() {
 }
 
 #[test]
-fn other_predicate_types_are_no_provenance() {
+fn other_predicate_types_are_not_provenance() {
     for other in [
         "https://slsa.dev/provenance/v0.1",
         "https://slsa.dev/provenance/v1.0",
@@ -33,7 +33,11 @@ fn other_predicate_types_are_no_provenance() {
         let judgement =
             judge(Some(&usual()), &image("app", vec![attested("app", google(), other, v1(HOSTED, SOURCE))]));
         assert_eq!(judgement.violations, [Violation::NoProvenance], "{other}");
-        assert_eq!(judgement.accepted().count(), 1, "and yet one of the signers says so");
+        assert_eq!(
+            judgement.accepted().count(),
+            1,
+            "attestations of other types by a signer of the policy are accepted"
+        );
     }
 }
 
@@ -45,7 +49,7 @@ fn an_image_without_provenance_satisfies_no_policy() {
 }
 
 #[test]
-fn a_statement_counts_for_the_digest_that_it_is_about_alone() {
+fn a_statement_counts_only_for_its_subjects() {
     assert_eq!(reason(&usual(), good("other")), Some(Reason::OtherSubject));
     let mut both = good("other");
     both.statement.subject.extend(good("app").statement.subject);
@@ -54,7 +58,7 @@ fn a_statement_counts_for_the_digest_that_it_is_about_alone() {
     let statement = Statement::about("app", &long.hex(), V1, v1(HOSTED, SOURCE));
     let of_sha512 =
         Image { digest: long, ..image("app", vec![VerifiedAttestation { statement, ..good("app") }]) };
-    assert!(judge(Some(&usual()), &of_sha512).blocks(), "what is compared is SHA-256");
+    assert!(judge(Some(&usual()), &of_sha512).blocks(), "only SHA-256 digests are compared");
 }
 
 #[test]
@@ -73,7 +77,7 @@ fn only_the_policys_signers_count() {
 }
 
 #[test]
-fn a_signer_claims_his_own_builders_alone() {
+fn a_signer_may_claim_only_its_own_builders() {
     let claims = |signatory, builder| reason(&usual(), attested("app", signatory, V1, v1(builder, SOURCE)));
     let at_ref = format!("{WORKFLOW}@refs/tags/v1");
     assert_eq!(claims(google(), HOSTED), None);
@@ -85,7 +89,7 @@ fn a_signer_claims_his_own_builders_alone() {
 }
 
 #[test]
-fn a_source_of_others_does_not_count() {
+fn another_source_does_not_count() {
     let from = |source| reason(&usual(), attested("app", google(), V0_2, v0_2(HOSTED, source)));
     assert_eq!(from("https://github.com/org/repo.git"), None);
     for other in ["https://github.com/org/repo2", "https://github.com/org", "https://github.com/fork/repo"] {
@@ -96,7 +100,7 @@ fn a_source_of_others_does_not_count() {
 
 /// An earlier version gave level 2 if the repository was only a dependency, or a parameter of an unknown build type.
 #[test]
-fn a_build_of_something_else_does_not_count_for_having_used_the_source() {
+fn a_build_that_only_uses_the_source_does_not_count() {
     let used = json!([{"uri": SOURCE}]);
     let known = "https://actions.github.io/buildtypes/workflow/v1";
     for (build_type, parameters, expected) in [
@@ -122,9 +126,9 @@ fn a_build_of_something_else_does_not_count_for_having_used_the_source() {
     assert_eq!(reason(&usual(), attested("app", google(), V0_2, materials)), Some(Reason::NoSource));
 }
 
-/// The policy must allow each repository that the build was told to use.
+/// The policy must allow each repository that the parameters of the build name.
 #[test]
-fn a_build_of_two_sources_counts_where_both_are_the_policys() {
+fn a_build_of_two_sources_counts_only_if_the_policy_allows_both() {
     let reported = |config: &str, built: &str| {
         let mut predicate = v1(HOSTED, SOURCE);
         predicate["buildDefinition"] = json!({
@@ -143,7 +147,7 @@ fn a_build_of_two_sources_counts_where_both_are_the_policys() {
 }
 
 #[test]
-fn a_predicate_that_says_nothing_does_not_count() {
+fn an_unusable_predicate_does_not_count() {
     for predicate in
         [json!(null), json!({}), json!({"runDetails": {"builder": {"id": [HOSTED]}}}), v0_2(HOSTED, SOURCE)]
     {
@@ -205,7 +209,7 @@ fn images_that_do_not_satisfy_a_policy_are_blocked_with_require_and_reported_wit
 proptest! {
     /// An image passes only with a signer, a builder and a source of the policy, in every combination.
     #[test]
-    fn an_image_passes_just_where_signer_builder_and_source_all_do(
+    fn an_image_passes_only_if_signer_builder_and_source_all_match(
         signer in 0_usize..3, builder in 0_usize..4, source in 0_usize..3, about in 0_usize..2, version in 0_usize..2,
     ) {
         let signatory = [google(), github(), stranger()][signer].clone();

@@ -7,14 +7,14 @@ use trust::policy::{Violation, judge};
 use crate::support::*;
 
 #[test]
-fn provenance_about_an_index_says_what_it_is_worth_and_its_platforms_are_not_looked_at() {
+fn provenance_of_an_index_decides_and_its_platforms_are_not_judged() {
     let platforms = vec![(Some("linux/amd64"), image("amd64", Vec::new()))];
     let judgement = judge(Some(&usual()), &index(vec![fair("index")], platforms));
     assert_eq!((judgement.level, judgement.platforms.len()), (Some(BuildLevel::Two), 0), "{judgement}");
 }
 
 #[test]
-fn provenance_about_an_index_that_fails_is_not_outweighed_by_its_platforms() {
+fn refused_provenance_of_an_index_is_not_outweighed_by_its_platforms() {
     let platforms = || vec![(Some("linux/amd64"), image("amd64", vec![good("amd64")]))];
     for own in [bad("index"), good("amd64")] {
         let judgement = judge(Some(&usual()), &index(vec![own], platforms()));
@@ -70,7 +70,7 @@ fn one_platform_that_fails_fails_the_index() {
 }
 
 #[test]
-fn each_platform_must_have_what_must_be_attested_besides() {
+fn each_platform_needs_the_additional_attestations() {
     let asks = policy(|draft| draft.predicate_types = vec![SPDX.parse().unwrap()]);
     let sbom = |name| attested(name, google(), SPDX, json!({}));
     let with = |own, verified| {
@@ -79,13 +79,16 @@ fn each_platform_must_have_what_must_be_attested_besides() {
     assert!(with(Vec::new(), vec![good("amd64"), sbom("amd64")]).is_satisfied());
     assert!(
         !with(vec![sbom("index")], vec![good("amd64")]).is_satisfied(),
-        "what the index has is not the platform's"
+        "an attestation of the index does not count for its platform"
     );
-    assert!(!with(vec![good("index")], vec![sbom("amd64")]).is_satisfied(), "nor the other way round");
+    assert!(
+        !with(vec![good("index")], vec![sbom("amd64")]).is_satisfied(),
+        "an attestation of a platform does not count for its index"
+    );
 }
 
 #[test]
-fn an_index_of_nothing_that_runs_fails() {
+fn an_index_without_images_fails() {
     let mut attestations_alone = index(Vec::new(), Vec::new());
     attestations_alone.platforms = Some(vec![exempt(image("buildkit", vec![good("buildkit")]))]);
     for index in [index(Vec::new(), Vec::new()), attestations_alone] {
@@ -106,7 +109,7 @@ fn an_index_within_an_index_is_judged_as_one() {
 }
 
 #[test]
-fn indexes_nested_without_end_fail() {
+fn indexes_that_are_nested_too_deep_fail() {
     let nested = |depth: usize| {
         let innermost = image("app", vec![good("app")]);
         (0..depth).fold(innermost, |inner, _| index(Vec::new(), vec![(None, inner)]))

@@ -1,6 +1,6 @@
 //! Which images pass under which policy: each rule, with images that pass and images that do not.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests report failures as panics")]
 
 mod image;
 mod index;

@@ -21,7 +21,7 @@ fn without_a_policy_valid_attestations_by_any_signer_pass() {
 }
 
 #[test]
-fn without_a_policy_what_is_forged_blocks() {
+fn without_a_policy_forged_attestations_block() {
     for predicate_type in [None, Some(V1), Some(SPDX)] {
         let mut image = image("app", vec![good("app")]);
         image.rejected.push(forged(predicate_type));
@@ -30,13 +30,17 @@ fn without_a_policy_what_is_forged_blocks() {
     }
     assert!(
         judge(None, &image("app", vec![good("other")])).blocks(),
-        "and what was moved here from elsewhere"
+        "an attestation about another image also blocks"
     );
     let mut inner = image("amd64", Vec::new());
     inner.rejected.push(forged(None));
     for name in [Some("linux/amd64"), Some("unknown/unknown")] {
         let judgement = judge(None, &index(vec![good("index")], vec![(name, inner.clone())]));
-        assert_eq!(judgement.violations, [Violation::Platforms { failed: 1, all: 1 }], "wherever it stands");
+        assert_eq!(
+            judgement.violations,
+            [Violation::Platforms { failed: 1, all: 1 }],
+            "a forged attestation of any entry blocks"
+        );
     }
     assert!(!judge(None, &index(Vec::new(), Vec::new())).blocks());
 }
@@ -53,7 +57,7 @@ fn attestations_by_others_do_not_block_an_image_without_a_policy() {
         assert_eq!(judgement.findings[0].verdict, expected);
         assert!(judgement.to_string().contains("ignored, it is someone else's: another key"), "{judgement}");
         image.rejected.push(forged(predicate_type));
-        assert!(judge(None, &image).blocks(), "what is forged blocks as before");
+        assert!(judge(None, &image).blocks(), "a forged attestation still blocks");
     }
 }
 

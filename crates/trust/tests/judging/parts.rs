@@ -24,7 +24,7 @@ const LEVEL_3: (bool, Option<BuildLevel>) = (true, Some(BuildLevel::Three));
 const FAILED: (bool, Option<BuildLevel>) = (false, None);
 
 #[test]
-fn a_part_that_was_judged_by_itself_has_its_own_judgement_however_deep() {
+fn a_part_that_was_judged_has_its_own_judgement_at_any_depth() {
     let inner = index_of("inner", vec![image("arm64", vec![fair("arm64")]), image("arm", Vec::new())]);
     let judgement =
         judge(Some(&usual()), &index_of("outer", vec![image("amd64", vec![good("amd64")]), inner]));
@@ -38,14 +38,14 @@ fn a_part_that_was_judged_by_itself_has_its_own_judgement_however_deep() {
 
 /// In warn mode, an earlier version reported that such an index had failed and that its parts had passed.
 #[test]
-fn a_part_that_was_not_judged_by_itself_inherits_what_became_of_the_whole() {
+fn a_part_that_was_not_judged_inherits_the_judgement_of_the_image() {
     let warns = draft(Mode::Warn).into_policy().unwrap().unwrap();
     for policy in [&usual(), &warns] {
         for (own, expected) in [(bad("index"), FAILED), (fair("index"), LEVEL_2)] {
             let platforms = vec![(Some("linux/amd64"), image("amd64", vec![good("amd64")]))];
             let judgement = judge(Some(policy), &index(vec![own], platforms));
             assert_eq!(of(&judgement, "index"), expected);
-            assert_eq!(of(&judgement, "amd64"), expected, "nobody has looked at it");
+            assert_eq!(of(&judgement, "amd64"), expected, "the platform was not judged");
         }
     }
     let without = judge(None, &index(Vec::new(), Vec::new()));
@@ -55,7 +55,7 @@ fn a_part_that_was_not_judged_by_itself_inherits_what_became_of_the_whole() {
 /// The inner index has provenance of its own, so its parts are not examined. They inherit the judgement of the whole image,
 /// which is never better.
 #[test]
-fn a_part_of_an_inner_index_inherits_nothing_better_than_that_has() {
+fn a_part_of_an_inner_index_inherits_no_better_judgement_than_that_of_the_index() {
     let inner = |own| Image { digest: digest("inner"), ..index(vec![own], Vec::new()) };
     let own = |make: fn(&str) -> _| inner(make("inner"));
     let other = |verified| image("amd64", verified);
@@ -72,7 +72,7 @@ fn a_part_of_an_inner_index_inherits_nothing_better_than_that_has() {
 }
 
 #[test]
-fn a_part_that_two_indexes_list_takes_the_worse() {
+fn a_part_in_two_indexes_has_the_worse_judgement() {
     let deep = |depth: usize, innermost: Image| {
         (0..depth).fold(innermost, |inner, number| index_of(&format!("level {number}"), vec![inner]))
     };
@@ -80,7 +80,7 @@ fn a_part_that_two_indexes_list_takes_the_worse() {
     for order in [[1, 4], [4, 1]] {
         let lists = order.map(|depth| deep(depth, shared())).to_vec();
         let judgement = judge(Some(&usual()), &index_of("outer", lists));
-        assert_eq!(of(&judgement, "shared"), FAILED, "where it lies too deep it was not looked at");
+        assert_eq!(of(&judgement, "shared"), FAILED, "the occurrence that is nested too deep was not judged");
     }
     for order in [[good, fair], [fair, good]] {
         let parts =

@@ -158,7 +158,7 @@ pub(crate) fn reason(policy: &Policy, attestation: VerifiedAttestation) -> Optio
     match verdict(policy, attestation) {
         Verdict::Accepted(_) => None,
         Verdict::Refused(reason) => Some(reason),
-        other => panic!("by one of the signers: {other}"),
+        other => panic!("neither accepted nor refused: {other}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! No index hides an image that runs from a policy with mode `require`, regardless of how it labels its entries.
+//! An index cannot hide a runnable image from a policy with mode `require`, regardless of how it labels its entries.
 
 use manifest::policy::Mode;
 use oci::{Descriptor, Digest, MediaType, RawManifest};
@@ -54,7 +54,7 @@ impl Made {
         }
     }
 
-    /// Whether an image that runs has no accepted attestation: neither of its own nor of an index that contains it. Only the
+    /// Whether a runnable image has no accepted attestation: neither of its own nor of an index that contains it. Only the
     /// structure is considered, not the labels.
     fn has_unattested(&self) -> bool {
         if self.attested() == Attested::Good {
@@ -182,7 +182,7 @@ proptest! {
 
     /// An image that passes is attested, as seen by an observer that knows the structure of every manifest.
     #[test]
-    fn no_image_that_runs_passes_unattested_where_a_policy_requires(made in made()) {
+    fn no_runnable_image_passes_without_a_required_attestation(made in made()) {
         let judgement = judge(Some(&usual()), &made.read().image);
         prop_assert!(!(judgement.is_satisfied() && made.has_unattested()), "{:?}\n{}", made, judgement);
         prop_assert_eq!(judgement.blocks(), !judgement.is_satisfied());
@@ -192,7 +192,7 @@ proptest! {
 
     /// An index made by BuildKit passes if and only if each of its images is attested.
     #[test]
-    fn an_index_as_buildkit_makes_it_passes_where_each_image_is_attested(attested in proptest::collection::vec(any::<bool>(), 1..5)) {
+    fn an_index_of_buildkit_passes_if_each_image_is_attested(attested in proptest::collection::vec(any::<bool>(), 1..5)) {
         let plain = Label { is_unknown: false, attests: None, is_disguised: false };
         let image = |(number, is_attested): (usize, &bool)| {
             let attested = if *is_attested { Attested::Good } else { Attested::Nothing };
@@ -208,6 +208,6 @@ proptest! {
         let made = Made::Index { attested: Attested::Nothing, entries };
         let judgement = judge(Some(&usual()), &made.read().image);
         prop_assert_eq!(judgement.is_satisfied(), attested.iter().all(|is_attested| *is_attested), "{}", judgement);
-        prop_assert_eq!(judgement.platforms.len(), attested.len(), "attestation manifests are not asked about");
+        prop_assert_eq!(judgement.platforms.len(), attested.len(), "attestation manifests are not judged");
     }
 }

@@ -1,4 +1,4 @@
-//! Container Analysis: the requests, and what is made of the answers.
+//! Container Analysis: the requests, and the interpretation of the answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ async fn scan(service: &ContainerAnalysis, part: &Part) -> Result<PartScan, Scan
 }
 
 #[tokio::test]
-async fn a_manifest_is_looked_up_once_with_the_caller_s_token() {
+async fn a_manifest_is_requested_once_with_the_token_of_the_caller() {
     let server = Occurrences::start();
     let resource = resource(&part());
     server.add_scan("project", &resource, "FINISHED_SUCCESS");
@@ -115,7 +115,7 @@ async fn a_scan_counts_only_when_all_its_analyses_have_succeeded() {
         server.add_vulnerability("project", &resource(&part()), "CVE-2024-1", "LOW", None);
         states.iter().for_each(|state| server.add_scan("project", &resource(&part()), state));
         let found = scan(&service(&server), &part()).await.unwrap();
-        assert_eq!(found.findings.len(), 1, "what is known counts in any case");
+        assert_eq!(found.findings.len(), 1, "known findings count in any state");
         match expected {
             None => assert!(found.finished.len() == 1 && found.unscanned.is_empty(), "{states:?}: {found:?}"),
             Some(why) => assert!(found.finished.is_empty() && found.unscanned[0].contains(why), "{found:?}"),
@@ -157,7 +157,7 @@ async fn a_scan_counts_only_if_it_is_for_vulnerabilities_and_without_an_error() 
 }
 
 #[tokio::test]
-async fn a_scan_counts_only_if_it_is_young_enough() {
+async fn a_scan_counts_only_if_it_is_recent_enough() {
     let hour = Duration::from_secs(3600);
     let before = |hours: i64| (Timestamp::now() - jiff::SignedDuration::from_hours(hours)).to_string();
     let scanned = |mode: &str, time: &str| json!({ "continuousAnalysis": mode, "lastScanTime": time });
@@ -191,7 +191,7 @@ async fn a_scan_counts_only_if_it_is_young_enough() {
 }
 
 #[tokio::test]
-async fn a_fix_that_is_not_stated_may_be_there() {
+async fn a_fix_counts_as_unstated_unless_its_absence_is_stated() {
     let version = |kind: serde_json::Value| json!({ "name": "2", "kind": kind });
     for (issues, expected) in [
         (json!([{ "fixedVersion": version(json!("NORMAL")) }]), Fix::Available("2".to_owned())),
@@ -217,7 +217,7 @@ async fn a_fix_that_is_not_stated_may_be_there() {
 }
 
 #[tokio::test]
-async fn a_vulnerability_counts_whether_its_image_has_a_scheme_or_not() {
+async fn a_vulnerability_counts_with_and_without_a_scheme_in_the_name_of_its_image() {
     let named = resource(&part());
     let bare = named.strip_prefix("https://").unwrap();
     for (resource, count) in
@@ -233,12 +233,12 @@ async fn a_vulnerability_counts_whether_its_image_has_a_scheme_or_not() {
 
 #[tokio::test]
 async fn findings_of_one_scanner_count_although_another_is_unavailable() {
-    let (telling, failing) = (Occurrences::start(), Occurrences::start());
+    let (working, failing) = (Occurrences::start(), Occurrences::start());
     failing.fail_always(OccurrencesFault::Refuses(403, "denied".to_owned()));
-    telling.add_scan("project", &resource(&part()), "FINISHED_SUCCESS");
+    working.add_scan("project", &resource(&part()), "FINISHED_SUCCESS");
     let sources = || {
         let source = |server| ScanSource { hosts: ScannedHosts::All, scanner: Arc::new(service(server)) };
-        vec![source(&failing), source(&telling)]
+        vec![source(&failing), source(&working)]
     };
     let (repository, nothing) = (REPOSITORY.parse().unwrap(), BTreeMap::new());
     let judge = async || {
@@ -246,14 +246,14 @@ async fn findings_of_one_scanner_count_although_another_is_unavailable() {
         gate.judge(&repository, &[part()], &nothing, Timestamp::now()).await
     };
     assert!(judge().await.unwrap_err().to_string().contains("denied"));
-    telling.add_vulnerability("project", &resource(&part()), "CVE-2024-1", "CRITICAL", Some("2"));
+    working.add_vulnerability("project", &resource(&part()), "CVE-2024-1", "CRITICAL", Some("2"));
     let judged = judge().await.unwrap();
     assert!(judged.refusal().unwrap().contains("CVE-2024-1"), "{judged:?}");
     assert!(judged.parts[0].unscanned[0].contains("denied"), "{judged:?}");
 }
 
 #[tokio::test]
-async fn occurrences_of_other_images_count_for_nothing() {
+async fn occurrences_of_other_images_are_ignored() {
     let server = Occurrences::start();
     server.add_scan("project", "https://another@sha256:00", "FINISHED_SUCCESS");
     server.add_vulnerability("project", "https://another@sha256:00", "CVE-2024-1", "CRITICAL", None);
@@ -291,7 +291,7 @@ async fn failures_are_clear_errors_and_never_an_empty_list() {
         expected.iter().for_each(|text| assert!(error.contains(text), "{text}: {error}"));
         assert!(!error.contains("Bearer") && !error.contains("pageSize"), "{error}");
         let sent = server.requests().len();
-        // How often a host is asked that refuses for its rate depends on the time.
+        // The number of requests to a host that refuses because of its rate limit depends on the timing.
         let is_expected = if requests == 0 { sent > 0 } else { sent == requests };
         assert!(is_expected, "{fault:?}: {sent}");
     }
@@ -307,7 +307,7 @@ async fn a_fault_is_retried() {
 }
 
 #[tokio::test]
-async fn credentials_that_cannot_be_used_are_an_error_and_missing_ones_are_not_sent() {
+async fn unusable_credentials_are_an_error_and_missing_ones_are_not_sent() {
     let server = Occurrences::start();
     let failing = service_at(&server.url(), Tokens(Err("file.json: broken")));
     let error = scan(&failing, &part()).await.unwrap_err().to_string();
@@ -338,7 +338,7 @@ fn only_permitted_urls_are_accepted_as_services() {
 }
 
 #[tokio::test]
-async fn each_platform_is_looked_up_and_the_worst_counts() {
+async fn each_platform_is_requested_and_the_worst_counts() {
     let server = Occurrences::start();
     let arm64 = Part { digest: crate::support::digest("22"), ..part() };
     for part in [&part(), &arm64] {

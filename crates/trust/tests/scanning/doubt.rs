@@ -1,4 +1,4 @@
-//! What a report leaves open counts against the image.
+//! If a report is unclear, it counts against the image.
 
 use serde_json::{Value, json};
 use trust::scan::report::Document;
@@ -14,7 +14,7 @@ fn changed(name: &str, change: impl FnOnce(&mut Value)) -> Document {
 }
 
 #[test]
-fn a_fix_that_is_not_stated_may_be_there() {
+fn a_fix_counts_as_unstated_unless_its_absence_is_stated() {
     for (fix, expected) in [
         (json!({ "state": "not-fixed", "versions": [] }), Fix::None),
         (json!({ "state": "wont-fix", "versions": null }), Fix::None),
@@ -46,7 +46,7 @@ fn a_fix_that_is_not_stated_may_be_there() {
 }
 
 #[test]
-fn a_report_of_trivy_without_results_is_no_finished_scan() {
+fn a_report_of_trivy_without_results_is_not_a_finished_scan() {
     for results in [json!(null), json!([])] {
         let report = changed("trivy.json", |json| json["Results"] = results.clone()).report.unwrap();
         assert!(report.unfinished.unwrap().contains("no results"), "{results}");
@@ -71,8 +71,9 @@ fn a_member_in_another_case_is_an_error() {
         let value = object.remove(member).unwrap();
         object.insert(other.to_owned(), value);
         let error = read(json.to_string().as_bytes()).unwrap_err().to_string();
-        let is_told = error.contains(&format!("unknown member `{other}`")) || error.contains("missing field");
-        assert!(is_told, "{name} {pointer}/{other}: {error}");
+        let is_reported =
+            error.contains(&format!("unknown member `{other}`")) || error.contains("missing field");
+        assert!(is_reported, "{name} {pointer}/{other}: {error}");
     }
 }
 
@@ -99,7 +100,7 @@ fn a_result_of_sarif_counts_unless_it_is_known_to_be_something_else() {
         ("Trivy", "CVE-2024-1", tagged(&["secret"], "9.8"), Some(Severity::Critical)),
         ("Trivy", "aws-key", tagged(&["secret", "security", "CRITICAL"], "9.5"), None),
         ("Trivy", "DS001", tagged(&["misconfiguration", "security"], "9.5"), None),
-        // A report of another tool is one about vulnerabilities only if it has one that is known to be.
+        // A report of another tool counts only if at least one of its results is known to be a vulnerability.
         ("CodeQL", "js/xss", tagged(&["security"], "6.1"), None),
     ] {
         let found = read(sarif(tool, id, &rule, "").to_string().as_bytes());
@@ -113,7 +114,7 @@ fn a_result_of_sarif_counts_unless_it_is_known_to_be_something_else() {
 }
 
 #[test]
-fn the_message_of_a_result_makes_nothing_milder() {
+fn the_message_of_a_result_never_lowers_the_severity() {
     let help = |text: &str| json!({ "help": { "text": text } });
     let two = || Fix::Available("2".to_owned());
     for (rule, message, severity, fix) in [
@@ -125,7 +126,7 @@ fn the_message_of_a_result_makes_nothing_milder() {
         ),
         (help("Severity: low\nFixed Version: "), "Severity: HIGH\nFixed Version: 2", Severity::High, two()),
         (help("Severity: low\nFixed Version: "), "Severity: low\nFixed Version: ", Severity::Low, Fix::None),
-        // The name of a package breaks the line.
+        // The name of a package contains a line break.
         (help("Severity: high\nPackage: a\nFix Version: \nFix Version: 2"), "", Severity::High, two()),
         (help("Severity: high\nPackage: a\nSeverity: low"), "", Severity::High, Fix::Unstated),
         (json!({}), "Severity: low\nFixed Version: ", Severity::Unknown, Fix::Unstated),
@@ -143,7 +144,7 @@ fn the_message_of_a_result_makes_nothing_milder() {
 }
 
 #[test]
-fn an_unknown_rating_of_cyclonedx_is_not_outvoted() {
+fn an_unknown_rating_of_cyclonedx_is_not_outweighed() {
     let cvss =
         |score: f64| json!({ "score": score, "vector": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H" });
     for (ratings, expected) in [
@@ -169,7 +170,7 @@ fn an_unknown_rating_of_cyclonedx_is_not_outvoted() {
 }
 
 #[test]
-fn cyclonedx_takes_out_what_it_proves_to_be_about() {
+fn cyclonedx_vex_removes_only_findings_that_it_is_proven_to_be_about() {
     let serial = "3ff14136-e09f-4df9-80ea-000000000006";
     let package = "pkg:deb/debian/libidn2-0@2.0.5-1";
     let image = json!({ "bom-ref": "app", "version": digest("11").to_string() });
@@ -189,7 +190,7 @@ fn cyclonedx_takes_out_what_it_proves_to_be_about() {
         (json!({ "bom-ref": "app", "name": "registry.example/other:v1" }), affects("app"), false),
         (json!({ "bom-ref": "app", "purl": "pkg:npm/other@1.0.0" }), affects(package), false),
         (json!({ "bom-ref": "app", "version": digest("22").to_string() }), affects(package), false),
-        // The reference looks like the image and is not it.
+        // The reference looks like the image but is not the image.
         (
             json!({ "bom-ref": format!("pkg:oci/app@{}", digest("11")), "name": "other" }),
             affects(&format!("pkg:oci/app@{}", digest("11"))),

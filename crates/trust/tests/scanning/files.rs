@@ -1,4 +1,4 @@
-//! Reports from files: matched by digest, and told where they are about nothing.
+//! Reports from files: they are matched by digest, and unused ones are listed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn high() -> ScanPolicy {
 }
 
 #[test]
-fn a_report_counts_for_the_image_that_it_names_and_for_no_other() {
+fn a_report_counts_only_for_the_image_that_it_names() {
     let scanner = files(&["trivy.json", "grype.json"], None);
     let refusal = judge(&scanner, part(), high()).refusal().unwrap();
     assert!(refusal.contains("2 vulnerabilities reach the threshold high"), "{refusal}");
@@ -70,7 +70,7 @@ fn another_platform_of_the_same_index_has_its_own_report() {
 }
 
 #[test]
-fn a_report_that_names_the_index_alone_proves_no_platform() {
+fn a_report_that_names_only_the_index_proves_no_platform() {
     let mut json: Value = serde_json::from_slice(&bytes("trivy.json")).unwrap();
     json["Metadata"]["ImageID"] = Value::Null;
     json["Metadata"]["ImageConfig"] = Value::Null;
@@ -88,7 +88,7 @@ fn a_report_without_a_digest_is_an_error() {
 }
 
 #[test]
-fn an_old_report_is_no_scan_and_what_it_has_found_still_counts() {
+fn an_old_report_is_not_a_scan_but_its_findings_count() {
     let day = Duration::from_secs(24 * 3600);
     let scanner = files(&["grype.json"], Some(day));
     let refusal = judge(&scanner, part(), high()).refusal().unwrap();
@@ -102,7 +102,7 @@ fn an_old_report_is_no_scan_and_what_it_has_found_still_counts() {
 }
 
 #[test]
-fn the_latest_report_of_a_scanner_holds_and_those_of_others_besides() {
+fn the_latest_report_of_each_scanner_counts() {
     let at = |name: &str, pointer: &str, time: &str, entries: (&str, Value)| {
         let mut json: Value = serde_json::from_slice(&bytes(name)).unwrap();
         *json.pointer_mut(pointer).unwrap() = time.into();
@@ -136,7 +136,7 @@ fn the_latest_report_of_a_scanner_holds_and_those_of_others_besides() {
 }
 
 #[test]
-fn vex_takes_out_what_it_is_about() {
+fn vex_removes_the_findings_that_it_is_about() {
     let scanner = files(&["trivy.json", "cyclonedx-vex.json"], None);
     let any = ScanPolicy { counts_unfixed: true, ..ScanPolicy::new(Threshold::of_name("any").unwrap()) };
     let judged = judge(&scanner, part(), any);

@@ -1,4 +1,4 @@
-//! The formats of reports, by small samples of the shape that the tools write.
+//! The formats of reports, tested with small samples in the form that the tools write.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use trust::scan::{Coverage, Fix, Severity, VexStatus};
 
 use crate::support::{brief, bytes, digest, part, read, report, sample};
 
-/// Changes a sample and reads it. A panic of the test means that the path is not in the sample.
+/// Changes a sample and reads it. Panics if the path is not in the sample.
 fn changed(name: &str, pointer: &str, value: Value) -> Result<trust::scan::report::Document, InvalidReport> {
     let mut json: Value = serde_json::from_slice(&bytes(name)).unwrap();
     *json.pointer_mut(pointer).unwrap_or_else(|| panic!("{name} has no {pointer}")) = value;
@@ -68,9 +68,9 @@ fn trivy_cyclonedx() {
     assert_eq!(
         found,
         [
-            // By Debian there is no rating, so the highest of the others holds.
+            // There is no rating by Debian, so the highest of the others counts.
             ("CVE-2019-18224", Severity::Critical, "libidn2-0", "2.0.5-1", true),
-            // By Debian it is low, whatever others say.
+            // The rating by Debian is low, and other ratings do not count.
             ("CVE-2019-18276", Severity::Low, "bash", "5.0-4", true),
             ("CVE-2020-8165", Severity::High, "activesupport", "6.0.2.1", true),
         ]
@@ -155,7 +155,7 @@ fn openvex_has_statements_with_products_and_packages() {
 }
 
 #[test]
-fn the_older_form_of_openvex_is_read_too() {
+fn the_older_version_of_openvex_is_supported() {
     let document = json!({
         "@context": "https://openvex.dev/ns", "timestamp": "2023-01-01T00:00:00Z",
         "statements": [{
@@ -182,9 +182,9 @@ fn a_subcomponent_that_names_no_package_url_does_not_widen_a_statement() {
 }
 
 #[test]
-fn cyclonedx_vex_is_no_report() {
+fn cyclonedx_vex_is_not_a_report() {
     let document = sample("cyclonedx-vex.json");
-    assert_eq!(document.report, None, "statements are no scan");
+    assert_eq!(document.report, None, "VEX statements are not a scan");
     let statuses: Vec<_> = document.vex.iter().map(|vex| vex.status).collect();
     assert_eq!(statuses, [VexStatus::NotAffected, VexStatus::UnderInvestigation, VexStatus::Fixed]);
     let findings = report("trivy.json").findings;
@@ -195,13 +195,13 @@ fn cyclonedx_vex_is_no_report() {
 }
 
 #[test]
-fn a_bill_of_materials_is_no_report() {
+fn a_bill_of_materials_is_not_a_report() {
     for pointer in ["trivy.cdx.json", "cyclonedx-vex.json"] {
         let error = changed(pointer, "/vulnerabilities", json!([])).unwrap_err().to_string();
         assert!(error.contains("bill of materials without vulnerabilities"), "{error}");
     }
     let clean = changed("grype.cdx.json", "/vulnerabilities", json!([])).unwrap();
-    assert!(clean.report.unwrap().findings.is_empty(), "Grype does nothing but scan");
+    assert!(clean.report.unwrap().findings.is_empty(), "a document by Grype is always a report");
 }
 
 #[test]
@@ -259,14 +259,14 @@ fn sarif_about_something_else_is_refused_regardless_of_the_tool() {
         json!([{ "id": "aws-access-key", "properties": { "tags": ["secret", "security", "CRITICAL"] } }]);
     json["runs"][0]["results"] =
         json!([{ "ruleId": "aws-access-key", "message": { "text": "Artifact: x" } }]);
-    assert!(read(json.to_string().as_bytes()).is_err(), "a secret is no vulnerability");
+    assert!(read(json.to_string().as_bytes()).is_err(), "a secret is not a vulnerability");
     json["runs"][0]["invocations"] = json!([{ "executionSuccessful": false }]);
     let error = read(json.to_string().as_bytes()).unwrap_err().to_string();
     assert!(error.contains("has not succeeded"), "{error}");
 }
 
 #[test]
-fn times_that_make_no_sense_are_refused_and_missing_ones_are_none() {
+fn invalid_times_are_refused_and_missing_times_are_accepted() {
     for (name, pointer) in [
         ("trivy.json", "/CreatedAt"),
         ("grype.json", "/descriptor/timestamp"),
@@ -302,7 +302,7 @@ fn too_many_findings_are_refused() {
 }
 
 #[test]
-fn a_broken_report_is_refused_whichever_byte_is_missing() {
+fn truncated_reports_are_refused() {
     for name in
         ["trivy.json", "grype.json", "trivy.sarif", "grype.cdx.json", "cosign-vuln.json", "openvex.json"]
     {

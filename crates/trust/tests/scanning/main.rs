@@ -1,6 +1,6 @@
-//! Vulnerabilities, through the public face of the crate: formats of reports, the evaluation, and scanners.
+//! Vulnerabilities, through the public API of the crate: formats of reports, the evaluation, and scanners.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: a panic is how they report")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers report failures as panics")]
 
 mod container_analysis;
 mod doubt;

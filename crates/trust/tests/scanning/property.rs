@@ -1,4 +1,4 @@
-//! The gate lets nothing through: random reports, statements and rules, judged by the gate and by a naive oracle.
+//! The gate agrees with a naive oracle on random reports, statements and rules.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -268,7 +268,7 @@ fn written_vex(statements: &[Statement]) -> Value {
     json!({ "@context": "https://openvex.dev/ns/v0.2.0", "statements": statements })
 }
 
-/// Judges the world by the gate: everything is written as the tools write it, read, and matched.
+/// Judges the world by the gate: everything is written in the formats of the tools, read, and matched.
 fn judged(world: &World) -> Vulnerabilities {
     let document = |value: &Value| read(&serde_json::to_vec(value).unwrap()).unwrap();
     let files = world.scans.iter().enumerate();
@@ -298,12 +298,12 @@ fn judged(world: &World) -> Vulnerabilities {
     gate.judge(&repository, &parts, &nothing, now()).now_or_never().unwrap().unwrap()
 }
 
-/// Whether a report is about a part. The oracle knows it by its number.
+/// Whether a report is about a part, according to the oracle, which compares numbers.
 fn is_of(named: Named, part: usize) -> bool {
     matches!(named, Named::Manifest(index) | Named::ImageId(index) if index == part)
 }
 
-/// Whether a vulnerability counts against a part, as the oracle has it.
+/// Whether a vulnerability counts against a part, according to the oracle.
 fn counts(world: &World, part: usize, found: &Vulnerability) -> bool {
     let is_severe = match found.severity {
         0 => true,
@@ -315,21 +315,21 @@ fn counts(world: &World, part: usize, found: &Vulnerability) -> bool {
     let has_package = |package: Option<usize>| package.is_none_or(|package| package == found.package);
     let is_ignored =
         world.rules.iter().any(|rule| !rule.is_expired && has_id(rule.id) && has_package(rule.package));
-    // The newest statement about it decides. Those of one time are in doubt.
+    // The newest statement about it decides. If several have the same time, all must remove it.
     let about = world.statements.iter().filter(|statement| {
         let is_product = matches!(statement.product, Named::Index) || is_of(statement.product, part);
         has_id(statement.id) && has_package(statement.package) && is_product
     });
     let removes = |statement: &&Statement| statement.status < 2;
-    let believed: Vec<&Statement> =
+    let effective: Vec<&Statement> =
         about.filter(|statement| statement.age >= 0 || !removes(statement)).collect();
-    let newest = believed.iter().map(|statement| statement.age).min();
-    let is_vexed =
-        newest.is_some_and(|newest| believed.iter().filter(|statement| statement.age == newest).all(removes));
+    let newest = effective.iter().map(|statement| statement.age).min();
+    let is_vexed = newest
+        .is_some_and(|newest| effective.iter().filter(|statement| statement.age == newest).all(removes));
     is_severe && (found.fix != Fixed::No || world.counts_unfixed) && !is_ignored && !is_vexed
 }
 
-/// Returns whether the image passes, as the oracle has it.
+/// Returns whether the image passes, according to the oracle.
 fn passes(world: &World) -> bool {
     (0..world.parts).all(|part| {
         let mut is_scanned = false;
@@ -348,7 +348,7 @@ fn passes(world: &World) -> bool {
             let is_old = world.max_age.is_some_and(|most| scan.age.is_none_or(|age| age > most));
             is_scanned |= !is_future && !is_old && !scan.is_unfinished();
             for found in &scan.found {
-                // The second word of Trivy is none, that of Grype is the lowest severity.
+                // The second entry of `TRIVY` is an absent severity, that of `GRYPE` is the lowest severity.
                 let counts = match (found.severity, scan.is_trivy) {
                     (1, true) => counts(world, part, &Vulnerability { severity: 0, ..found.clone() }),
                     (1, false) => {

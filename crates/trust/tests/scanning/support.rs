@@ -1,10 +1,10 @@
-//! What the tests share: digests of the samples, and how they are read.
+//! Shared by the tests: the digests of the samples, and functions that read them.
 
 use oci::Digest;
 use trust::scan::report::{self, Document, InvalidReport, Report};
 use trust::scan::{Finding, Part, Severity};
 
-/// Returns the digest whose bytes are all the same, as the samples have them.
+/// Returns a digest that repeats this byte, as the samples use them.
 pub(crate) fn digest(byte: &str) -> Digest {
     format!("sha256:{}", byte.repeat(32)).parse().unwrap()
 }
@@ -27,7 +27,7 @@ pub(crate) fn sample(name: &str) -> Document {
 
 /// Reads the report of a sample.
 pub(crate) fn report(name: &str) -> Report {
-    sample(name).report.unwrap_or_else(|| panic!("{name} is no report"))
+    sample(name).report.unwrap_or_else(|| panic!("{name} is not a report"))
 }
 
 pub(crate) fn read(bytes: &[u8]) -> Result<Document, InvalidReport> {

@@ -71,15 +71,15 @@ fn given(given: Given) -> Sources {
     Sources { given: Some(given), ..Sources::default() }
 }
 
-/// Returns a token of a workflow, with these claims in place of the usual ones.
-fn of_workflow(but: &Value) -> String {
+/// Returns a token of a workflow, with these claims replaced.
+fn of_workflow(overrides: &Value) -> String {
     let now = Timestamp::now().as_second();
     let mut claims = json!({
         "iss": "https://token.actions.githubusercontent.com", "sub": "repo:org/repo:ref:refs/heads/main",
         "aud": "sigstore", "iat": now, "nbf": now, "exp": now + 600,
         "job_workflow_ref": "org/repo/.github/workflows/promote.yml@refs/heads/main",
     });
-    for (name, value) in but.as_object().unwrap() {
+    for (name, value) in overrides.as_object().unwrap() {
         claims[name] = value.clone();
     }
     jwt(&claims)
@@ -99,7 +99,7 @@ fn head(request: &str) -> (&str, Vec<&str>) {
 }
 
 #[tokio::test]
-async fn github_is_asked_as_it_wants_to_be() {
+async fn a_github_token_is_requested_as_documented() {
     let service = Service::answering("200 OK", json!({"count": 1, "value": of_workflow(&json!({}))})).await;
     let token = identity(github(&service)).token().await.unwrap();
     assert_eq!(token.identity(), "https://github.com/org/repo/.github/workflows/promote.yml@refs/heads/main");
@@ -111,7 +111,7 @@ async fn github_is_asked_as_it_wants_to_be() {
 }
 
 #[tokio::test]
-async fn google_is_asked_for_a_token_of_the_account_with_its_address() {
+async fn a_google_token_is_requested_for_the_account_with_its_email_address() {
     let service = Service::answering("200 OK", json!({"token": token_of(SIGNER, HOUR)})).await;
     let token = identity(google(&service)).token().await.unwrap();
     assert_eq!((token.identity(), token.proof_subject()), (SIGNER, SIGNER));
@@ -125,7 +125,7 @@ async fn google_is_asked_for_a_token_of_the_account_with_its_address() {
 }
 
 #[tokio::test]
-async fn the_machine_s_own_account_signs_where_none_is_asked_for() {
+async fn the_account_of_the_machine_signs_if_no_account_is_requested() {
     let service = Service::start(vec![("200 OK", FLAVOR, token_of("machine@example.com", HOUR))]).await;
     let token = identity(machine(&service.address)).token().await.unwrap();
     assert_eq!(token.identity(), "machine@example.com");
@@ -137,7 +137,7 @@ async fn the_machine_s_own_account_signs_where_none_is_asked_for() {
 }
 
 #[tokio::test]
-async fn another_audience_is_asked_for_where_an_instance_wants_it() {
+async fn the_configured_audience_is_requested() {
     let answer = of_workflow(&json!({"aud": "private sigstore"}));
     let service = Service::answering("200 OK", json!({"value": answer})).await;
     let sources = Sources { audience: "private sigstore".to_owned(), ..github(&service) };
@@ -146,7 +146,7 @@ async fn another_audience_is_asked_for_where_an_instance_wants_it() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_who_refused_and_what_to_do_and_nothing_secret() {
+async fn a_refusal_names_the_source_and_advice_and_contains_no_secret() {
     let refusal = |status: &str| json!({"error": {"code": 0, "message": "hush", "status": status}});
     for (status, body, parts) in [
         ("400 Bad Request", refusal("INVALID_ARGUMENT"), ["400", "INVALID_ARGUMENT", "service account?"]),
@@ -173,7 +173,7 @@ async fn a_refusal_says_who_refused_and_what_to_do_and_nothing_secret() {
 }
 
 #[tokio::test]
-async fn garbage_and_what_is_huge_are_no_tokens() {
+async fn malformed_and_oversized_answers_are_errors() {
     let huge = "hush".repeat(100_000);
     for body in ["", "hush", "{\"value\": [\"hush\"], \"token\": 1}", "\u{fffd}", &huge] {
         let service = Service::start(vec![("200 OK", FLAVOR, body.to_owned())]).await;
@@ -190,19 +190,19 @@ async fn garbage_and_what_is_huge_are_no_tokens() {
 }
 
 #[tokio::test]
-async fn nobody_at_a_configured_host_is_an_error_that_names_the_host() {
-    let nobody = Service::nobody().await;
+async fn an_unreachable_host_is_named_in_the_error() {
+    let unused = Service::unused_address().await;
     let sources = Sources {
-        github_url: Some(format!("http://{nobody}/?hush")),
+        github_url: Some(format!("http://{unused}/?hush")),
         github_token: Some(Secret::new("hush")),
         ..Sources::default()
     };
     let error = error(sources).await;
-    assert!(error.contains("GitHub Actions") && error.contains(&nobody), "{error}");
+    assert!(error.contains("GitHub Actions") && error.contains(&unused), "{error}");
 }
 
 #[tokio::test]
-async fn what_a_source_needs_and_lacks_is_named() {
+async fn missing_and_invalid_settings_of_a_source_are_named() {
     let service = Service::answering("200 OK", "").await;
     for (sources, part) in [
         (Sources { github_token: None, ..github(&service) }, "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
@@ -217,11 +217,11 @@ async fn what_a_source_needs_and_lacks_is_named() {
         let error = error(sources).await;
         assert!(error.contains(part), "{part}: {error}");
     }
-    assert!(service.asked().is_empty(), "nothing of this was worth asking");
+    assert!(service.asked().is_empty(), "no request is sent with invalid settings");
 }
 
 #[tokio::test]
-async fn no_source_may_sign_as_another_than_the_one_who_was_asked_for() {
+async fn a_token_of_another_identity_than_the_requested_one_is_rejected() {
     let other = "other@project.iam.gserviceaccount.com";
     let iam = Service::answering("200 OK", json!({"token": token_of(other, HOUR)})).await;
     let runner = Service::answering("200 OK", json!({"value": of_workflow(&json!({}))})).await;
@@ -247,7 +247,7 @@ async fn no_source_may_sign_as_another_than_the_one_who_was_asked_for() {
 }
 
 #[tokio::test]
-async fn the_machine_is_never_asked_where_an_account_is_asked_for() {
+async fn the_account_of_the_machine_is_not_used_if_an_account_is_requested() {
     let service = Service::start(vec![("200 OK", FLAVOR, token_of("machine@example.com", HOUR))]).await;
     for access in [None, Some(Arc::new(Access(Ok(None))) as Arc<dyn AccessTokens>)] {
         let sources =
@@ -259,16 +259,16 @@ async fn the_machine_is_never_asked_where_an_account_is_asked_for() {
 }
 
 #[tokio::test]
-async fn every_source_s_token_is_checked() {
+async fn tokens_of_all_sources_are_checked() {
     let now = Timestamp::now().as_second();
-    for (but, part) in [
+    for (overrides, part) in [
         (json!({"exp": now + 30}), "get a new token"),
         (json!({"exp": now - 30}), "get a new token"),
         (json!({"aud": "https://github.com/org"}), "audience `sigstore`"),
         (json!({"nbf": now + HOUR}), "correct the clock"),
         (json!({"email": "a@b.c", "email_verified": false}), "has not verified"),
     ] {
-        let text = of_workflow(&but);
+        let text = of_workflow(&overrides);
         let (file, _directory) = written(&text);
         let service =
             Service::start(vec![("200 OK", FLAVOR, json!({"value": text, "token": text}).to_string())]).await;
@@ -290,7 +290,7 @@ async fn every_source_s_token_is_checked() {
 
 /// All sources are present at first. Each round removes the source that answered, and the next one answers.
 #[tokio::test]
-async fn sources_are_asked_in_their_order_and_no_further_than_the_first_that_applies() {
+async fn sources_are_asked_in_order_until_one_applies() {
     let runner = Service::answering("200 OK", json!({"value": of_workflow(&json!({}))})).await;
     let metadata = Service::start(vec![("200 OK", FLAVOR, token_of("machine@x.y", HOUR))]).await;
     let (file, _directory) = written(&token_of("given@x.y", HOUR));
@@ -317,7 +317,7 @@ async fn sources_are_asked_in_their_order_and_no_further_than_the_first_that_app
 }
 
 #[tokio::test]
-async fn an_account_of_google_s_is_not_looked_for_at_github() {
+async fn github_is_not_asked_for_a_token_of_a_google_account() {
     let runner = Service::answering("200 OK", json!({"value": of_workflow(&json!({}))})).await;
     let iam = Service::answering("200 OK", json!({"token": token_of(SIGNER, HOUR)})).await;
     let Sources { github_url, github_token, .. } = github(&runner);
@@ -328,7 +328,7 @@ async fn an_account_of_google_s_is_not_looked_for_at_github() {
 
 /// A source that applies is the intended one. The next source could be of another identity.
 #[tokio::test]
-async fn a_source_that_fails_is_not_passed_over() {
+async fn a_source_that_fails_is_not_skipped() {
     let runner = Service::answering("403 Forbidden", "").await;
     let (projected, _directory) = written(&token_of("projected@x.y", HOUR));
     let sources = Sources { projected: Some(projected.clone()), ..github(&runner) };
@@ -341,8 +341,9 @@ async fn a_source_that_fails_is_not_passed_over() {
 }
 
 #[tokio::test]
-async fn where_nobody_is_every_source_says_why() {
-    let sources = Sources { projected: Some("/no/such/token".into()), ..machine(&Service::nobody().await) };
+async fn if_no_source_applies_the_error_has_the_reason_for_each() {
+    let sources =
+        Sources { projected: Some("/no/such/token".into()), ..machine(&Service::unused_address().await) };
     let error = error(sources).await;
     for part in [
         "--identity-token: not given",
@@ -374,12 +375,12 @@ async fn other_clouds_and_proxies_are_not_google() {
 }
 
 #[tokio::test]
-async fn a_file_is_read_anew_and_an_input_once() {
+async fn a_file_is_read_for_each_token_and_standard_input_once() {
     let (file, _directory) = written(&format!("{}\n", token_of("me@x.y", 600)));
     let from_file = identity(given(Given::file(&file)));
     let first = from_file.token().await.unwrap();
     fs::write(&file, token_of("me@x.y", HOUR)).unwrap();
-    assert!(from_file.token().await.unwrap().expires() > first.expires(), "whoever renews it is heard");
+    assert!(from_file.token().await.unwrap().expires() > first.expires(), "a renewed file takes effect");
     let from_input = identity(given(Given::input(std::io::Cursor::new(token_of("me@x.y", 600)))));
     for _ in 0..2 {
         assert_eq!(from_input.token().await.unwrap().identity(), "me@x.y");
@@ -387,7 +388,7 @@ async fn a_file_is_read_anew_and_an_input_once() {
 }
 
 #[tokio::test]
-async fn what_is_given_and_is_no_token_is_named_by_where_it_is() {
+async fn an_invalid_given_token_is_named_by_its_location() {
     let (large, _directory) = written(&"hush".repeat(10_000));
     let directory = large.parent().map(Path::to_owned).unwrap();
     let empty = directory.join("empty");
@@ -408,19 +409,19 @@ async fn what_is_given_and_is_no_token_is_named_by_where_it_is() {
 
 /// The paused clock advances only while all tasks wait, so the test does not wait.
 #[tokio::test(start_paused = true)]
-async fn an_input_that_nobody_ends_is_not_waited_for_without_end() {
+async fn reading_standard_input_times_out() {
     let (input, _held_open) = tokio::io::duplex(1);
     assert!(error(given(Given::input(input))).await.contains("within 60 s; pipe the token in"));
 }
 
 #[tokio::test]
-async fn a_value_that_expires_says_what_does_not() {
+async fn an_expired_value_is_reported_with_a_renewable_alternative() {
     let error = error(value(token_of("me@x.y", 30))).await;
     assert!(error.contains("--identity-token FILE"), "{error}");
 }
 
 #[test]
-fn only_addresses_may_be_accounts_of_google_s() {
+fn only_email_addresses_may_be_google_accounts() {
     assert!(google::may_be_account(SIGNER));
     for odd in [
         "",

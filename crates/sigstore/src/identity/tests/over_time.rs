@@ -13,7 +13,7 @@ use crate::identity::service::Answer;
 
 /// A server that never answers does not apply. A server that starts a Google answer and stops is broken.
 #[tokio::test]
-async fn a_metadata_service_that_hangs_is_not_waited_for_without_end() {
+async fn requests_to_a_metadata_service_that_hangs_time_out() {
     let (projected, _directory) = written(&token_of("projected@x.y", HOUR));
     for head in ["", "HTTP/1.1 200 OK\r\nmetadata-flavor: Google\r\ncontent-length: 9\r\n\r\n{"] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -36,7 +36,7 @@ async fn a_metadata_service_that_hangs_is_not_waited_for_without_end() {
 }
 
 #[tokio::test]
-async fn a_token_is_kept_while_it_is_good_for_more_than_some_minutes() {
+async fn a_token_is_reused_while_it_is_valid_for_more_than_five_minutes() {
     let answers = |seconds| -> Vec<Answer> {
         vec![("200 OK", "", json!({"token": token_of(SIGNER, seconds)}).to_string())]
     };
@@ -52,7 +52,7 @@ async fn a_token_is_kept_while_it_is_good_for_more_than_some_minutes() {
 }
 
 #[tokio::test]
-async fn a_renewed_token_takes_the_place_of_the_one_that_expires() {
+async fn a_renewed_token_replaces_the_expiring_one() {
     let answer = |seconds| ("200 OK", "", json!({"token": token_of(SIGNER, seconds)}).to_string());
     let service = Service::start(vec![answer(120), answer(HOUR)]).await;
     let identity = identity(google(&service));
@@ -64,7 +64,7 @@ async fn a_renewed_token_takes_the_place_of_the_one_that_expires() {
 }
 
 #[tokio::test]
-async fn a_run_signs_as_one_and_the_same() {
+async fn a_run_signs_with_a_single_identity() {
     let (file, _directory) = written(&token_of("first@x.y", HOUR));
     let identity = identity(given(Given::file(&file)));
     assert_eq!(identity.token().await.unwrap().identity(), "first@x.y");
@@ -76,7 +76,7 @@ async fn a_run_signs_as_one_and_the_same() {
 }
 
 #[tokio::test]
-async fn a_source_that_has_gone_is_not_replaced_by_the_next() {
+async fn a_source_that_disappears_is_not_replaced_by_the_next() {
     let gone = ("404 Not Found", FLAVOR, String::new());
     let service = Service::start(vec![("200 OK", FLAVOR, token_of("machine@x.y", 120)), gone]).await;
     let (projected, _directory) = written(&token_of("machine@x.y", HOUR));
@@ -87,7 +87,7 @@ async fn a_source_that_has_gone_is_not_replaced_by_the_next() {
 }
 
 #[tokio::test]
-async fn a_failure_is_not_asked_for_again_by_everybody() {
+async fn a_permanent_failure_is_remembered_for_a_while() {
     let service = Service::answering("403 Forbidden", "").await;
     let identity = identity(google(&service));
     let errors = [identity.token().await.unwrap_err(), identity.token().await.unwrap_err()];
@@ -95,14 +95,14 @@ async fn a_failure_is_not_asked_for_again_by_everybody() {
     assert_eq!(service.asked().len(), 1);
     identity.failed().as_mut().unwrap().1 = Instant::now();
     identity.token().await.unwrap_err();
-    assert_eq!(service.asked().len(), 2, "but later");
+    assert_eq!(service.asked().len(), 2, "the failure has expired");
     identity.try_again();
     identity.token().await.unwrap_err();
-    assert_eq!(service.asked().len(), 3, "and where somebody has reason to try again");
+    assert_eq!(service.asked().len(), 3, "`try_again` forgets the failure");
 }
 
 #[tokio::test]
-async fn a_failure_that_may_pass_is_no_reason_not_to_ask_again() {
+async fn a_temporary_failure_is_not_remembered() {
     let good = ("200 OK", "", json!({"token": token_of(SIGNER, HOUR)}).to_string());
     for status in ["503 Service Unavailable", "502 Bad Gateway", "500 Internal Server Error"] {
         let service = Service::start(vec![(status, "", String::new()), good.clone()]).await;
@@ -114,9 +114,9 @@ async fn a_failure_that_may_pass_is_no_reason_not_to_ask_again() {
         );
         assert_eq!(identity.token().await.unwrap().identity(), SIGNER);
     }
-    let nobody = Service::nobody().await;
+    let unused = Service::unused_address().await;
     let sources = Sources {
-        iam_credentials: format!("http://{nobody}"),
+        iam_credentials: format!("http://{unused}"),
         ..google(&Service::answering("200 OK", "").await)
     };
     assert!(identity(sources).token().await.unwrap_err().is_temporary());
@@ -128,7 +128,7 @@ async fn a_failure_that_may_pass_is_no_reason_not_to_ask_again() {
 
 /// This happens when a pod has just started.
 #[tokio::test]
-async fn a_metadata_service_whose_first_answers_are_missing_still_says_who_signs() {
+async fn missing_first_answers_of_the_metadata_service_are_retried() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
@@ -155,12 +155,12 @@ async fn a_metadata_service_whose_first_answers_are_missing_still_says_who_signs
 }
 
 #[tokio::test]
-async fn a_metadata_service_that_has_answered_and_does_not_is_away_for_a_moment() {
+async fn a_metadata_service_that_stops_answering_has_failed_temporarily() {
     let token = token_of("machine@x.y", 120);
     let service = Service::start(vec![("200 OK", FLAVOR, token)]).await;
     let mut identity = identity(machine(&service.address));
     identity.token().await.unwrap();
-    identity.metadata = Some(Metadata::new(door(), Service::nobody().await, false));
+    identity.metadata = Some(Metadata::new(door(), Service::unused_address().await, false));
     let error = identity.token().await.unwrap_err();
     assert!(
         matches!(error, IdentityError::TemporarilyUnavailable { from: TokenSource::GoogleMachine, .. }),

@@ -1,5 +1,5 @@
-//! Certificate authorities for certificates that Fulcio would not issue: that of the tests' Sigstore, whose key is in its
-//! directory, and unknown ones with the same name.
+//! Certificate authorities for certificates that Fulcio would not issue: the authority of the tests' Sigstore, whose key is in
+//! its directory, and unknown authorities with the same name.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::der::{identifier, parts, sequence, time, value};
-use super::server::{Answer, Asked, Server};
+use super::server::{Answer, Request, Server};
 use super::stack::{SIGNER, issuer, sigstore};
 
 const ECDSA_WITH_SHA256: [u8; 8] = [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
@@ -96,7 +96,7 @@ impl Authority {
 }
 
 /// The key in a certificate request.
-pub(crate) fn key_of(asked: &Asked) -> Vec<u8> {
+pub(crate) fn key_of(asked: &Request) -> Vec<u8> {
     pem(asked.json()["publicKeyRequest"]["publicKey"]["content"].as_str().unwrap())
 }
 

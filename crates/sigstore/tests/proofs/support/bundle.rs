@@ -36,7 +36,7 @@ impl Good {
     pub(crate) fn with(&self, change: impl FnOnce(&mut Value)) -> Self {
         let mut changed = self.clone();
         change(&mut changed.bundle);
-        assert_ne!(changed.bundle, self.bundle, "the change has to change something");
+        assert_ne!(changed.bundle, self.bundle, "the change must alter the bundle");
         changed
     }
 

@@ -45,7 +45,7 @@ fn content(der: &[u8]) -> (usize, usize) {
         short @ 0..=0x7f => (2, usize::from(short)),
         0x81 => (3, usize::from(der[2])),
         0x82 => (4, usize::from(u16::from_be_bytes([der[2], der[3]]))),
-        other => unreachable!("{other:#x}: longer than anything here"),
+        other => unreachable!("{other:#x}: longer than any value in these tests"),
     };
     (start, start + length)
 }

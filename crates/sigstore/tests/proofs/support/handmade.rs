@@ -1,4 +1,5 @@
-//! Signatures that our tools would not make: with any certificate, with or without a timestamp, promised by a log of the test.
+//! Signatures that our tools would not make: with any certificate, with or without a timestamp, and with promises of a log of the
+//! test.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
@@ -36,7 +37,7 @@ impl Key {
     }
 }
 
-/// The trusted root without logs: only its authorities are trusted.
+/// Removes the logs from a trusted root, so that only its authorities are trusted.
 pub(crate) fn without_logs(root: &mut Value) {
     root["tlogs"] = json!([]);
     root["ctlogs"] = json!([]);
@@ -49,7 +50,7 @@ pub(crate) fn stamp(message: &[u8]) -> Vec<u8> {
     let imprint = sequence(&[&algorithm, &value(0x04, &[&digest])]);
     let query = sequence(&[&value(0x02, &[&[1]]), &imprint, &[0x01, 0x01, 0xff]]);
     let url = sigstore().timestamps().parse().unwrap();
-    let asked = super::server::Asked::new("POST ", "application/timestamp-query", query);
+    let asked = super::server::Request::new("POST ", "application/timestamp-query", query);
     body(&forward(&url, &asked)).to_owned()
 }
 
@@ -76,7 +77,7 @@ pub(crate) fn message(authority: &Authority, wanted: &Wanted, is_stamped: bool) 
     Good { bundle, artifact: artifact.to_owned() }
 }
 
-/// A transparency log of the test that promises any entry.
+/// A transparency log of the test that makes a promise for any entry.
 pub(crate) struct Log(Key);
 
 impl Log {

@@ -10,19 +10,19 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
-/// The time limit of an answer, which is generous because machines are slow.
+/// The time limit of an answer, which is generous because test machines may be slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Request {
     /// Method and path: `POST /api/v2/signingCert`.
     pub(crate) line: String,
     content_type: String,
     pub(crate) body: Vec<u8>,
 }
 
-impl Asked {
+impl Request {
     pub(crate) fn new(line: &str, content_type: &str, body: Vec<u8>) -> Self {
         Self { line: line.to_owned(), content_type: content_type.to_owned(), body }
     }
@@ -53,25 +53,25 @@ impl Answer {
     }
 }
 
-type Respond = dyn Fn(&Asked) -> Answer + Send + Sync;
+type Respond = dyn Fn(&Request) -> Answer + Send + Sync;
 
 /// A server that records its requests. It stops when it is dropped.
 pub(crate) struct Server {
     address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    is_over: Arc<AtomicBool>,
+    asked: Arc<Mutex<Vec<Request>>>,
+    is_stopped: Arc<AtomicBool>,
 }
 
 impl Server {
     /// Starts a server that answers all requests with this function.
-    pub(crate) fn start(respond: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(respond: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (asked, is_over) = (Arc::<Mutex<Vec<Asked>>>::default(), Arc::<AtomicBool>::default());
-        let (log, over, respond) = (Arc::clone(&asked), Arc::clone(&is_over), Arc::new(respond));
+        let (asked, is_stopped) = (Arc::<Mutex<Vec<Request>>>::default(), Arc::<AtomicBool>::default());
+        let (log, stopped, respond) = (Arc::clone(&asked), Arc::clone(&is_stopped), Arc::new(respond));
         thread::spawn(move || {
             for stream in listener.incoming() {
-                if over.load(Ordering::SeqCst) {
+                if stopped.load(Ordering::SeqCst) {
                     return;
                 }
                 let (log, respond) = (Arc::clone(&log), Arc::clone(&respond));
@@ -79,13 +79,13 @@ impl Server {
                 thread::spawn(move || stream.and_then(|stream| serve(stream, &log, &*respond)));
             }
         });
-        Self { address, asked, is_over }
+        Self { address, asked, is_stopped }
     }
 
     /// Starts a proxy in front of another server that alters its answers with this function.
     pub(crate) fn before(
         url: &str,
-        alter: impl Fn(&Asked, Vec<u8>) -> Vec<u8> + Send + Sync + 'static,
+        alter: impl Fn(&Request, Vec<u8>) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
         let url = Url::parse(url).unwrap();
         Self::start(move |asked| {
@@ -101,7 +101,7 @@ impl Server {
         Url::parse(&format!("http://{}", self.address)).unwrap()
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Request> {
         self.asked.lock().unwrap().clone()
     }
 
@@ -113,13 +113,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.is_over.store(true, Ordering::SeqCst);
+        self.is_stopped.store(true, Ordering::SeqCst);
         // Wakes the thread that waits for a connection.
         let _ = TcpStream::connect(self.address);
     }
 }
 
-fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>, respond: &Respond) -> std::io::Result<()> {
+fn serve(mut stream: TcpStream, log: &Mutex<Vec<Request>>, respond: &Respond) -> std::io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let asked = read(&stream)?;
     log.lock().unwrap().push(asked.clone());
@@ -137,7 +137,7 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>, respond: &Respond) -> s
     }
 }
 
-fn read(stream: &TcpStream) -> std::io::Result<Asked> {
+fn read(stream: &TcpStream) -> std::io::Result<Request> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
@@ -159,11 +159,11 @@ fn read(stream: &TcpStream) -> std::io::Result<Asked> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let line = line.rsplit_once(' ').map_or_else(String::new, |(line, _)| line.to_owned());
-    Ok(Asked { line, content_type, body })
+    Ok(Request { line, content_type, body })
 }
 
 /// Returns the complete answer of a server to a request. Uses HTTP/1.0, because such answers are not chunked.
-pub(crate) fn forward(url: &Url, asked: &Asked) -> Vec<u8> {
+pub(crate) fn forward(url: &Url, asked: &Request) -> Vec<u8> {
     let authority = url.authority();
     let (method, path) = asked.line.split_once(' ').unwrap();
     let mut stream = TcpStream::connect(authority).unwrap();

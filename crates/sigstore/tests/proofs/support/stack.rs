@@ -26,7 +26,7 @@ pub(crate) fn issuer() -> &'static str {
     sigstore().issuer(Issuer::Usual)
 }
 
-/// A door with three attempts and short pauses. Its patience ends before a signer would wait for a service.
+/// A door with three attempts and short pauses. Its patience is too short for the retries of a signer.
 pub(crate) fn door() -> Door {
     let retry = Retry { attempts: 3, first_pause: Duration::from_millis(5), ..Retry::default() };
     Door::open(Settings { retry, other_hosts: impatient(), ..Settings::default() }).unwrap()
@@ -61,7 +61,7 @@ pub(crate) fn root_with(change: impl FnOnce(&mut Value)) -> Vec<u8> {
 pub(crate) fn log_of(root: &mut Value, rekor: Rekor) -> &mut Value {
     let url = sigstore().rekor(rekor);
     let mut logs = root["tlogs"].as_array_mut().unwrap().iter_mut();
-    logs.find(|log| log["baseUrl"] == url).expect("the trusted root names each log")
+    logs.find(|log| log["baseUrl"] == url).expect("the trusted root contains each log")
 }
 
 pub(crate) fn verifier() -> Arc<Verifier> {
@@ -72,7 +72,7 @@ pub(crate) fn verifier_with(change: impl FnOnce(&mut Value)) -> Arc<Verifier> {
     Arc::new(Verifier::with_root(&root_with(change)).unwrap())
 }
 
-/// Fulcio, this log, and a timestamp.
+/// Fulcio, this log, and the timestamp authority.
 pub(crate) fn services(rekor: Rekor) -> Services {
     let url = |text: &str| Url::parse(text).unwrap();
     let version = match rekor {

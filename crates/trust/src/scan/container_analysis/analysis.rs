@@ -1,27 +1,28 @@
-//! Whether the analyses that a service tells of are a finished scan for vulnerabilities.
+//! Whether the analyses that a service reports amount to a finished scan for vulnerabilities.
 
 use jiff::Timestamp;
 use oci_types::text::shown;
 
-use crate::scan::reports::{Times, of_the_future};
+use crate::scan::reports::{Times, in_the_future};
 
-/// An analysis, as a discovery occurrence has it.
+/// An analysis in a discovery occurrence.
 pub(super) struct Analysis {
     pub(super) state: String,
-    /// The error that the analysis had, whatever its state.
+    /// The error of the analysis, if any. It can have one in any state.
     pub(super) error: Option<String>,
-    /// Whether it is for vulnerabilities, by its note.
+    /// Whether it is for vulnerabilities, according to its note.
     pub(super) is_of_vulnerabilities: bool,
-    /// When it last looked at the image or, if that is not stated, when the occurrence was last written.
+    /// The time of the last scan of the image or, if it is not stated, of the last update of the occurrence.
     pub(super) time: Option<String>,
 }
 
-/// The words in the names of notes of other analyses. Google keeps bills of materials, secrets and licences in the same way.
+/// Words in the names of notes of other kinds of analyses. Google also reports bills of materials, secrets and licences as
+/// discoveries.
 const OTHER_KINDS: [&str; 8] =
     ["SBOM", "SECRET", "SECRETS", "LICENSE", "COMPLIANCE", "BUILD", "ATTESTATION", "MALWARE"];
 
-/// Whether the analysis with a note, `projects/project/notes/name`, is for vulnerabilities. Google's own notes say so. Others may have
-/// any name that is not that of another kind.
+/// Whether an analysis with this note (`projects/PROJECT/notes/NAME`) is for vulnerabilities. The names of Google's own notes
+/// state it. Other notes may have any name that is not one of another kind of analysis.
 pub(super) fn is_of_vulnerabilities(note: &str) -> bool {
     let (project, name) = note.rsplit_once("/notes/").unwrap_or_default();
     let name = name.to_ascii_uppercase();
@@ -32,8 +33,8 @@ pub(super) fn is_of_vulnerabilities(note: &str) -> bool {
             && !words.any(|word| OTHER_KINDS.contains(&word)))
 }
 
-/// Returns why a scan has not finished, by all analyses, or `None` if it has. All have to have succeeded: one that goes on, or has
-/// failed, may be that of vulnerabilities. The latest one counts for the age.
+/// Returns why the scan has not finished, or `None` if it has. All analyses must have succeeded, because one that is in
+/// progress or has failed may be the one for vulnerabilities. The latest analysis determines the age.
 pub(super) fn unfinished(analyses: &[Analysis], times: Times) -> Option<String> {
     if analyses.is_empty() {
         return Some("nothing shows that it was scanned (no discovery occurrence)".to_owned());
@@ -53,7 +54,7 @@ pub(super) fn unfinished(analyses: &[Analysis], times: Times) -> Option<String> 
         let Ok(time) = text.parse::<Timestamp>() else {
             return Some(format!("the time of the scan, {}, is not valid", shown(text, 60)));
         };
-        if let Some(why) = of_the_future(time, times.now) {
+        if let Some(why) = in_the_future(time, times.now) {
             return Some(why);
         }
         latest = latest.max(Some(time));

@@ -1,5 +1,5 @@
 //! Google Container Analysis: the occurrences of vulnerabilities in images of Google's registries, and whether their scans have
-//! finished (Container Analysis API v1, *projects.occurrences.list*). Grafeas servers speak the same protocol.
+//! finished (Container Analysis API v1, *projects.occurrences.list*). Grafeas servers implement the same API.
 
 mod analysis;
 mod wire;
@@ -34,39 +34,39 @@ use super::sourced::Sourced;
 pub const CONTAINER_ANALYSIS: &str = "https://containeranalysis.googleapis.com";
 /// The version of the API that is used, unless the URL of the service has a path.
 const VERSION: &str = "/v1";
-/// The number of occurrences to ask for on a page, the greatest that the service gives.
+/// The number of occurrences to request per page: the maximum of the service.
 const PAGE_SIZE: &str = "1000";
 /// The maximum number of pages for one image manifest.
 const PAGES_MAX: usize = 1_000;
 /// The maximum size of a page, in bytes.
 const PAGE_MAX: u64 = 32 * 1024 * 1024;
-/// The maximum length of a foreign text in an error, in characters.
+/// The maximum length of an untrusted text in an error, in characters.
 const SHOWN_MAX: usize = 300;
 
-/// The occurrences of one service. Each image manifest is asked about once.
+/// A scanner that lists the occurrences of one service. Each image manifest is requested once.
 pub struct ContainerAnalysis {
     door: Door,
     /// The URL, with the version of the API and without a slash at the end.
     base: Url,
-    /// The tokens of the caller, if they may be sent there.
+    /// The tokens of the caller, if they may be sent to this service.
     tokens: Option<Arc<dyn AccessTokens>>,
     max_age: Option<Duration>,
-    known: Mutex<HashMap<(Repository, Digest), Asking>>,
+    known: Mutex<HashMap<(Repository, Digest), ScanCell>>,
 }
 
-/// What is known of an image manifest, once it was asked about.
-type Asking = Arc<OnceCell<PartScan>>;
+/// The scan of an image manifest, which is set by the first request.
+type ScanCell = Arc<OnceCell<PartScan>>;
 
-/// Why a URL is not that of a service.
+/// The reason why a URL cannot be that of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidService {
-    /// It is not a URL, or of another scheme.
+    /// It is not a URL, or it has another scheme.
     #[error("not an https or http URL")]
     Url,
     /// It has more than a host and a path.
     #[error("the URL of a service must have only a host and a path")]
     Parts,
-    /// Plain HTTP is used with this machine and with configured hosts alone.
+    /// Plain HTTP is allowed only for this machine and for configured hosts.
     #[error(
         "plain HTTP is not allowed for this host: use https, or set `plainHttp: true` for it in the \
          configuration"
@@ -75,9 +75,9 @@ pub enum InvalidService {
 }
 
 impl ContainerAnalysis {
-    /// Creates the client of the service at a URL: [`CONTAINER_ANALYSIS`], or that of a Grafeas server. A path names the version of
-    /// the API. Without one, it is `/v1`. `tokens` are those of the caller. They are sent to `googleapis.com` and to this machine
-    /// alone.
+    /// Creates the client of the service at a URL: [`CONTAINER_ANALYSIS`], or that of a Grafeas server. The path is the
+    /// version of the API, by default `/v1`. `tokens` are those of the caller. They are sent only to hosts of
+    /// `googleapis.com` and to this machine.
     ///
     /// # Errors
     /// If the URL is invalid, or plain HTTP must not be used with its host.
@@ -107,13 +107,13 @@ impl ContainerAnalysis {
         Ok(Self { door, base, tokens, max_age: None, known: Mutex::default() })
     }
 
-    /// Lets scans count only if they are not older than `max_age`.
+    /// Sets the maximum age of scans that count.
     #[must_use]
     pub fn with_max_age(self, max_age: Option<Duration>) -> Self {
         Self { max_age, ..self }
     }
 
-    /// Returns what the service knows of an image manifest. It is asked once.
+    /// Returns the scan of an image manifest. The service is asked only once.
     async fn scan_once(&self, image: ScanImage<'_>, digest: Digest) -> Result<PartScan, ScanError> {
         let repository = image.repository;
         let cell = {
@@ -129,74 +129,74 @@ impl ContainerAnalysis {
         digest: Digest,
         now: Timestamp,
     ) -> Result<PartScan, ScanError> {
-        let asked = Asked::new(self, repository, digest)?;
+        let query = Query::new(self, repository, digest)?;
         let (mut scan, mut analyses) = (PartScan::default(), Vec::new());
         let mut tokens: HashSet<String> = HashSet::new();
         let mut token = String::new();
         loop {
-            let page = self.page(&asked, &token).await?;
+            let page = self.page(&query, &token).await?;
             if let Some(why) = page.incomplete() {
-                return Err(asked.fail(&why, None));
+                return Err(query.fail(&why, None));
             }
             for occurrence in page.occurrences.into_iter().flatten() {
                 match occurrence.resource().map(without_scheme) {
-                    // Servers exist that ignore filters, and occurrences that name images without `https://`.
-                    Some(resource) if resource == without_scheme(&asked.resource) => {
-                        asked.add(&occurrence, &mut scan, &mut analyses);
+                    // Some servers ignore filters, and some occurrences name images without `https://`.
+                    Some(resource) if resource == without_scheme(&query.resource) => {
+                        query.add(&occurrence, &mut scan, &mut analyses);
                     }
                     None if occurrence.is_vulnerability() => {
-                        return Err(asked.fail("the answer has a vulnerability that names no image", None));
+                        return Err(query.fail("the answer has a vulnerability that names no image", None));
                     }
                     _ => {}
                 }
             }
             if scan.findings.len() > FINDINGS_MAX {
-                return Err(asked.fail(&format!("more than {FINDINGS_MAX} vulnerabilities"), None));
+                return Err(query.fail(&format!("more than {FINDINGS_MAX} vulnerabilities"), None));
             }
             token = page.next_page_token.unwrap_or_default();
             if token.is_empty() {
                 break;
             }
             if !tokens.insert(token.clone()) {
-                return Err(asked.fail("the answer names a page that was read before", None));
+                return Err(query.fail("the answer names a page that was read before", None));
             }
             if tokens.len() >= PAGES_MAX {
-                return Err(asked.fail(&format!("the answer has more than {PAGES_MAX} pages"), None));
+                return Err(query.fail(&format!("the answer has more than {PAGES_MAX} pages"), None));
             }
         }
         match analysis::unfinished(&analyses, Times { now, max_age: self.max_age }) {
-            None => scan.finished.push(asked.source.to_string()),
-            Some(why) => scan.unscanned.push(format!("{}: {why}", asked.source)),
+            None => scan.finished.push(query.source.to_string()),
+            Some(why) => scan.unscanned.push(format!("{}: {why}", query.source)),
         }
         Ok(scan)
     }
 
-    async fn page(&self, asked: &Asked<'_>, token: &str) -> Result<Page, ScanError> {
-        let mut url = asked.url.clone();
+    async fn page(&self, query: &Query<'_>, token: &str) -> Result<Page, ScanError> {
+        let mut url = query.url.clone();
         if !token.is_empty() {
             url.query_pairs_mut().append_pair("pageToken", token);
         }
         let mut request = Request::new(Method::GET, url, "occurrences-list", Class::Read).limit(PAGE_MAX);
         if let Some(tokens) = &self.tokens {
-            let token = tokens.access_token().await.map_err(|why| asked.fail(&why, None))?;
+            let token = tokens.access_token().await.map_err(|why| query.fail(&why, None))?;
             if let Some(token) = token {
                 let value = HeaderValue::try_from(format!("Bearer {}", token.reveal()));
-                let mut value = value.map_err(|_| asked.fail("the access token is not valid", None))?;
+                let mut value = value.map_err(|_| query.fail("the access token is not valid", None))?;
                 value.set_sensitive(true);
                 request = request.header(header::AUTHORIZATION, value);
             }
         }
         let answer = self.door.send(request).await.map_err(|error| {
             let is_refused = matches!(error.kind(), ErrorKind::NotAdmitted { .. });
-            asked.fail(&error.to_string(), is_refused.then(|| asked.quota()))
+            query.fail(&error.to_string(), is_refused.then(|| query.quota()))
         })?;
         if !answer.status().is_success() {
-            return Err(asked.refused(&answer));
+            return Err(query.refused(&answer));
         }
         serde_json::from_slice(answer.body()).map_err(|error| {
             let why =
                 format!("the answer is not a list of occurrences: {}", shown(&error.to_string(), SHOWN_MAX));
-            asked.fail(
+            query.fail(
                 &why,
                 Some("check that this is the URL of Container Analysis or of a Grafeas server".to_owned()),
             )
@@ -204,8 +204,8 @@ impl ContainerAnalysis {
     }
 }
 
-/// An image manifest that the service is asked about.
-struct Asked<'a> {
+/// A query for the occurrences of one image manifest.
+struct Query<'a> {
     project: String,
     /// The manifest, as occurrences name it.
     resource: String,
@@ -215,7 +215,7 @@ struct Asked<'a> {
     source: Arc<str>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Query<'a> {
     fn new(
         service: &'a ContainerAnalysis,
         repository: &Repository,
@@ -267,7 +267,7 @@ impl<'a> Asked<'a> {
         struct Message {
             message: String,
         }
-        let said = match serde_json::from_slice(answer.body()) {
+        let detail = match serde_json::from_slice(answer.body()) {
             Ok(Refusal::Google { error } | Refusal::Grafeas(error)) => {
                 format!(": {}", shown(&answer.masked(&error.message), SHOWN_MAX))
             }
@@ -287,23 +287,23 @@ impl<'a> Asked<'a> {
             StatusCode::TOO_MANY_REQUESTS => Some(self.quota()),
             _ => None,
         };
-        self.fail(&format!("it answered {}{said}", answer.status()), advice)
+        self.fail(&format!("it answered {}{detail}", answer.status()), advice)
     }
 }
 
-/// Returns the name of an image without the scheme that Google writes before it.
+/// Returns the name of an image without the scheme that Google prepends to it.
 fn without_scheme(resource: &str) -> &str {
     resource.strip_prefix("https://").or_else(|| resource.strip_prefix("http://")).unwrap_or(resource)
 }
 
-/// Returns the project that a repository of Google's belongs to: the first part of its path. One of an organisation's own domain has
-/// two, `example.com/project`, and is called `example.com:project`.
+/// Returns the project of a repository in a registry of Google: the first component of its path. A domain-scoped project has
+/// two components, `example.com/project`, and is named `example.com:project`.
 fn project_of(repository: &Repository) -> String {
     let path = repository.path.as_str();
     let mut parts = path.split('/');
     let first = parts.next().unwrap_or(path);
     match parts.next() {
-        // A project has no dot in its name.
+        // The name of a project has no dot, so this is a domain.
         Some(second) if first.contains('.') => format!("{first}:{second}"),
         _ => first.to_owned(),
     }
@@ -330,7 +330,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_project_is_in_the_reference() {
+    fn the_project_is_derived_from_the_repository() {
         for (repository, expected) in [
             ("us-central1-docker.pkg.dev/k8s-artifacts-prod/images/app", "k8s-artifacts-prod"),
             ("gcr.io/k8s-staging-app/app", "k8s-staging-app"),

@@ -1,5 +1,5 @@
-//! Occurrences in JSON, as version v1 of the API has them. Version v1beta1, which Grafeas servers speak, has some members at other
-//! places.
+//! The JSON of occurrences in version v1 of the API. Version v1beta1, which Grafeas servers implement, has some members in
+//! other places.
 
 use oci_types::text::shown;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use super::analysis::{Analysis, is_of_vulnerabilities};
 use crate::scan::finding::{Finding, Fix};
 use crate::scan::severity::Severity;
 
-/// The maximum length of a foreign text in a message, in characters.
+/// The maximum length of an untrusted text in a message, in characters.
 const SHOWN_MAX: usize = 200;
 
 /// A page of occurrences.
@@ -18,14 +18,14 @@ const SHOWN_MAX: usize = 200;
 pub(super) struct Page {
     pub(super) occurrences: Option<Vec<Occurrence>>,
     pub(super) next_page_token: Option<String>,
-    /// What could not be listed.
+    /// The resources that could not be listed.
     unreachable: Option<Vec<Value>>,
-    /// Of an error, which some servers answer with the status of success.
+    /// An error, which some servers return with a success status.
     error: Option<Value>,
 }
 
 impl Page {
-    /// Returns why the page does not have all occurrences, if it does not.
+    /// Returns why the page does not have all occurrences, or `None` if it has.
     pub(super) fn incomplete(&self) -> Option<String> {
         if let Some(error) = self.error.as_ref().filter(|error| !error.is_null()) {
             return Some(format!("it answered with an error: {}", shown(&error.to_string(), SHOWN_MAX)));
@@ -75,7 +75,7 @@ struct Discovery {
     last_analysis_time: Option<String>,
 }
 
-/// An error (`google.rpc.Status`). Without any content it is none.
+/// An error (`google.rpc.Status`). An empty one is not an error.
 #[derive(Debug, Deserialize)]
 struct Status {
     code: Option<i64>,
@@ -134,7 +134,7 @@ impl Occurrence {
         self.vulnerability.is_some()
     }
 
-    /// Returns the analysis that the occurrence tells of, if it tells of one.
+    /// Returns the analysis in the occurrence, if any.
     pub(super) fn analysis(&self) -> Option<Analysis> {
         let beta = || self.discovered.as_ref().and_then(|discovered| discovered.discovered.as_ref());
         let discovery = self.discovery.as_ref().or_else(beta)?;
@@ -169,16 +169,16 @@ impl Occurrence {
             purl: None,
             fix,
         };
-        // The occurrence may tell of a fix that no package has.
         if issues.is_empty() {
             let says_none = vulnerability.fix_available == Some(false);
             return vec![finding(&PackageIssue::default(), Fix::of_versions("", says_none))];
         }
+        // The occurrence may state a fix although none of its packages has one.
         let is_fixed = vulnerability.fix_available == Some(true);
-        let is_nowhere = issues.iter().all(|issue| issue.fix() == Fix::None);
-        let nowhere = if is_fixed && is_nowhere { Fix::Unstated } else { Fix::None };
+        let is_unfixed = issues.iter().all(|issue| issue.fix() == Fix::None);
+        let fallback = if is_fixed && is_unfixed { Fix::Unstated } else { Fix::None };
         let fix = |issue: &PackageIssue| match issue.fix() {
-            Fix::None => nowhere.clone(),
+            Fix::None => fallback.clone(),
             fix => fix,
         };
         issues.iter().map(|issue| finding(issue, fix(issue))).collect()
@@ -213,7 +213,7 @@ impl PackageIssue {
     fn fix(&self) -> Fix {
         let beta = || self.fixed_location.as_ref()?.version.as_ref();
         let fixed = self.fixed_version.as_ref().or_else(beta);
-        // `MAXIMUM` is a version that does not exist, so no version fixes it. A version without a kind is a version all the same.
+        // `MAXIMUM` is a version that does not exist, so no version fixes it. A version without a kind is still a version.
         let is_maximum = fixed.is_some_and(|version| version.is_of_kind("MAXIMUM"));
         let version =
             fixed.filter(|version| !is_maximum && !version.is_of_kind("MINIMUM")).map(Version::text);

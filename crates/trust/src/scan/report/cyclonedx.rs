@@ -1,7 +1,7 @@
 //! CycloneDX JSON: the report of a scan, a VEX document, or both (CycloneDX v1.4 to v1.7, *Vulnerabilities*).
 //!
-//! Bills of materials have the same format, and have no vulnerabilities. A document counts as a report only if it has at
-//! least one vulnerability that is not merely a VEX statement, or if Grype created it, which only scans.
+//! Bills of materials have the same format, but no vulnerabilities. A document counts as a report only if it has at
+//! least one vulnerability that is not merely a VEX statement, or if it is by Grype, whose documents are always reports.
 
 use std::collections::HashMap;
 
@@ -129,7 +129,8 @@ struct AffectedVersion {
 }
 
 impl Affected {
-    /// Whether a version may be taken out: no version is listed, or it is, and none as affected or unknown.
+    /// Whether a statement may remove findings in a version: if no version is listed, or if the version is listed and all
+    /// listed versions are unaffected.
     fn may_remove(&self, version: Option<&str>) -> bool {
         let versions = self.versions.as_deref().unwrap_or_default();
         let is_unaffected = |listed: &AffectedVersion| listed.status.as_deref() == Some("unaffected");
@@ -179,7 +180,7 @@ fn tool(tools: Option<&Value>) -> Option<String> {
     list.first()?.get("name")?.as_str().map(str::to_owned)
 }
 
-/// Returns the image that a document is about. Trivy states it by properties and a package URL, Grype by the version.
+/// Returns the image that a document is about. Trivy states it in properties and the package URL, Grype in the version.
 fn about(component: &Component) -> About {
     let mut about = About::default();
     component.purl.iter().chain(&component.version).chain(&component.name).for_each(|text| about.add(text));
@@ -264,7 +265,7 @@ impl<'a> Parts<'a> {
             Some("not_affected" | "false_positive") => VexStatus::NotAffected,
             Some("resolved" | "resolved_with_pedigree") => VexStatus::Fixed,
             Some("exploitable") => VexStatus::Affected,
-            // `in_triage`, and what later versions may add.
+            // `in_triage`, and states that later versions may add.
             Some(_) => VexStatus::UnderInvestigation,
         };
         let updated = time("analysis.lastUpdated", analysis.last_updated.as_deref())?;
@@ -275,14 +276,14 @@ impl<'a> Parts<'a> {
             ids: ids(vulnerability),
             products: products.collect(),
             status,
-            // The time of the document is that of everything in it. The vulnerability's own is the last resort.
+            // The time of the document applies to everything in it. The vulnerability's own time is the last resort.
             at: updated.or(made).or(published),
             why: analysis.justification.clone().or_else(|| analysis.detail.clone()).unwrap_or_default(),
         }))
     }
 
-    /// Returns the product that a reference names: an image by its digest, or a package within the image that the document names by
-    /// digest. Without that image the product has no name, and matches nothing.
+    /// Returns the product that a reference names: an image by its digest, or a package within the image that the document
+    /// names by digest. Without such an image, the product has no name and matches nothing.
     fn product(&self, affected: &Affected, status: VexStatus) -> Product {
         let nothing = || Product { names: Vec::new(), subcomponents: Vec::new() };
         let Some(reference) = self.own_reference(&affected.reference) else { return nothing() };
@@ -302,8 +303,8 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Returns a reference within this document. A BOM-Link, `urn:cdx:serial/version#bom-ref`, to another document is `None`: what it
-    /// refers to is not known here.
+    /// Returns a reference within this document. Returns `None` for a BOM-Link (`urn:cdx:serial/version#bom-ref`) to another
+    /// document, whose content is unknown.
     fn own_reference<'r>(&self, reference: &'r str) -> Option<&'r str> {
         let Some(link) = reference.strip_prefix("urn:cdx:") else { return Some(reference) };
         let (document, reference) = link.split_once('#')?;
@@ -330,8 +331,8 @@ fn ids(vulnerability: &Vulnerability) -> Vec<String> {
     ids
 }
 
-/// Returns the severity by the source of the vulnerability, or else the highest of all ratings. An unknown rating may have any
-/// severity, so only a critical rating outweighs it.
+/// Returns the severity according to the source of the vulnerability, or else the highest of all ratings. An unknown rating
+/// may have any severity, so only a critical rating outweighs it.
 fn severity(vulnerability: &Vulnerability) -> Severity {
     let ratings = vulnerability.ratings.as_deref().unwrap_or_default();
     let name = |source: &Option<SourceName>| source.as_ref().and_then(|source| source.name.clone());

@@ -37,7 +37,7 @@ struct Descriptor {
     timestamp: Option<String>,
 }
 
-/// What was scanned. The form of `target` depends on the type.
+/// The scanned source. The form of `target` depends on the type.
 #[derive(Deserialize)]
 struct Source {
     #[serde(rename = "type")]

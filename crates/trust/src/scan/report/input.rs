@@ -12,14 +12,14 @@ use crate::scan::vex::VexStatement;
 
 /// The maximum number of findings, or of VEX statements, of one document.
 pub const FINDINGS_MAX: usize = 100_000;
-/// The maximum length of a foreign text in an error, in characters.
+/// The maximum length of an untrusted text in an error, in characters.
 const SHOWN_MAX: usize = 200;
 /// The earliest valid time of a scan: 2000-01-01.
 const FIRST: i64 = 946_684_800;
 /// The time that Go writes for an unset time.
 const NOT_SET: &str = "0001-01-01T00:00:00Z";
 
-/// The content of a document. It has at least one of the two.
+/// The content of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// The report of a scan, if the document proves that one was made.
@@ -39,7 +39,7 @@ pub struct Report {
     pub finished: Option<Timestamp>,
     /// The findings.
     pub findings: Vec<Finding>,
-    /// Why the report does not prove that the scan for vulnerabilities has finished, if it does not.
+    /// The reason why the report does not prove a finished scan for vulnerabilities. `None` if it proves one.
     pub unfinished: Option<&'static str>,
 }
 
@@ -49,15 +49,15 @@ pub enum InvalidReport {
     /// It has too many bytes.
     #[error("it has more than {0} bytes")]
     TooLarge(u64),
-    /// It is not JSON, or not of the form of its format.
+    /// It is not JSON, or does not match its format.
     #[error("{0}")]
     Json(String),
-    /// It is JSON, and in none of the supported formats.
+    /// It is JSON, but in none of the supported formats.
     #[error(
         "it is in none of the supported formats: Trivy, Grype, SARIF, CycloneDX, cosign's vuln predicate, OpenVEX"
     )]
     UnknownFormat,
-    /// It is in a supported format, and not the report of a scan of an image for vulnerabilities, nor a VEX document.
+    /// It is in a supported format, but is neither the report of a scan of an image for vulnerabilities nor a VEX document.
     #[error("{0}")]
     WrongKind(String),
     /// It has too many entries.
@@ -79,7 +79,7 @@ impl InvalidReport {
     }
 }
 
-/// A document that is read: a file, or a part of a statement.
+/// A document to read: a file, or a part of a statement.
 #[derive(Clone, Copy)]
 pub(super) enum Input<'a> {
     Bytes(&'a [u8]),
@@ -102,7 +102,7 @@ impl Input<'_> {
             Self::Bytes(bytes) => serde_json::from_slice(bytes),
             Self::Value(value) => T::deserialize(value),
         };
-        // The parser's message may contain foreign text.
+        // The parser's message may contain untrusted text.
         read.map_err(|error| InvalidReport::Json(shown(&error.to_string(), SHOWN_MAX)))
     }
 }
@@ -124,7 +124,7 @@ pub(super) fn bounded<T>(what: &'static str, entries: Vec<T>) -> Result<Vec<T>, 
     if entries.len() > FINDINGS_MAX { Err(InvalidReport::TooMany(what)) } else { Ok(entries) }
 }
 
-/// Shortens a foreign text for an error.
+/// Shortens an untrusted text for an error.
 pub(super) fn short(text: &str) -> String {
     shown(text, SHOWN_MAX)
 }

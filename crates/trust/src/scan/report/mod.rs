@@ -1,4 +1,4 @@
-//! Reports of scanners and VEX documents: their formats, told apart by their content, and bounds (`docs/design/scans.md`).
+//! Reports of scanners and VEX documents: their formats, which are recognised by content, and limits (`docs/design/scans.md`).
 
 mod cosign;
 mod cyclonedx;

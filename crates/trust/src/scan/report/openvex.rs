@@ -35,7 +35,7 @@ struct Statement {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Vulnerability {
-    /// As of v0.0.1.
+    /// In v0.0.1.
     Name(String),
     Named {
         name: String,
@@ -47,7 +47,7 @@ enum Vulnerability {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Product {
-    /// As of v0.0.1.
+    /// In v0.0.1.
     Id(String),
     Component(Box<Component>),
 }

@@ -10,7 +10,7 @@ use super::{cosign, cyclonedx, grype, openvex, sarif, trivy};
 /// The maximum size of a document, in bytes.
 pub const REPORT_MAX: u64 = 64 * 1024 * 1024;
 
-/// The members that tell the formats apart.
+/// The members that distinguish the formats.
 #[derive(Deserialize)]
 struct Members {
     /// Trivy.
@@ -29,7 +29,7 @@ struct Members {
     context: Option<Value>,
     /// cosign's predicate for vulnerabilities.
     scanner: Option<IgnoredAny>,
-    /// cosign's predicate for anything.
+    /// cosign's predicate for custom content.
     #[serde(rename = "Data")]
     data: Option<Value>,
 }
@@ -42,7 +42,7 @@ pub fn read(bytes: &[u8]) -> Result<Document, InvalidReport> {
     if bytes.len() as u64 > REPORT_MAX {
         return Err(InvalidReport::TooLarge(REPORT_MAX));
     }
-    // Editors of other systems begin files with a byte order mark.
+    // Some editors write a byte order mark at the start of a file.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     read_input(Input::Bytes(bytes), true)
 }
@@ -50,12 +50,12 @@ pub fn read(bytes: &[u8]) -> Result<Document, InvalidReport> {
 /// Reads a document that is the predicate of a statement.
 ///
 /// # Errors
-/// As [`read`].
+/// The same as [`read`].
 pub fn read_value(value: &Value) -> Result<Document, InvalidReport> {
     read_input(Input::Value(value), true)
 }
 
-/// Reads a document. Only the outermost may be a predicate of cosign, which has another document in it.
+/// Reads a document. Only the outermost document may be a predicate of cosign, which contains another document.
 fn read_input(input: Input<'_>, is_outermost: bool) -> Result<Document, InvalidReport> {
     let members: Members = input.read()?;
     let report = |report| Document { report: Some(report), vex: Vec::new() };
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_report_is_refused_with_the_reason() {
+    fn documents_that_are_not_reports_are_refused_with_the_reason() {
         for (text, expected) in [
             ("", "EOF"),
             ("{", "EOF"),

@@ -11,12 +11,12 @@ use crate::scan::part::About;
 use crate::scan::purl::Purl;
 use crate::scan::severity::Severity;
 
-/// Scanners whose report without results is that of an image without vulnerabilities. Those of other tools are reports of
-/// vulnerabilities if they have at least one.
+/// Scanners whose reports without results are of images without vulnerabilities. A report of another tool counts only if at
+/// least one of its results is known to be a vulnerability.
 const SCANNERS: [&str; 2] = ["trivy", "grype"];
-/// The tags of Trivy's rules for other things than vulnerabilities.
+/// The tags of Trivy's rules for results that are not vulnerabilities.
 const OTHER_KINDS: [&str; 3] = ["secret", "misconfiguration", "license"];
-/// The lines with the versions that fix a vulnerability: that of Trivy, in the help and the message, and that of Grype.
+/// The names of the lines with the fixed versions: that of Trivy, in the help and the message, and that of Grype.
 const FIXES: [&str; 2] = ["Fixed Version", "Fix Version"];
 const RULE: Shape = Shape {
     members: &["id", "help"],
@@ -93,7 +93,7 @@ struct Invocation {
     end_time_utc: Option<String>,
 }
 
-/// What Trivy states about the image.
+/// Trivy's properties of the image.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RunProperties {
@@ -160,11 +160,11 @@ fn about(properties: RunProperties) -> About {
     about
 }
 
-/// Returns a result as a finding, and whether it is known to be a vulnerability. `None`: it is known to be something else. What cannot
-/// be told counts.
+/// Returns a result as a finding, and whether it is known to be a vulnerability. Returns `None` if it is known to be
+/// something else. In doubt, a result counts.
 ///
-/// Messages have names and paths of the image in them, which may contain line breaks and so whole lines. Hence the rule says how severe
-/// the vulnerability is and whether there is a fix, and the message can only make it worse.
+/// Messages contain names and paths from the image, which may contain line breaks and therefore whole lines. For this reason
+/// the rule determines the severity and the fix, and the message can only make the finding worse.
 fn finding(result: &SarifResult, rule: Option<&Rule>) -> Option<(Finding, bool)> {
     let rule_id = result.rule_id.as_deref().or(rule.map(|rule| rule.id.as_str())).unwrap_or_default();
     let properties = rule.and_then(|rule| rule.properties.as_ref());
@@ -173,7 +173,7 @@ fn finding(result: &SarifResult, rule: Option<&Rule>) -> Option<(Finding, bool)>
     let help =
         rule.and_then(|rule| rule.help.as_ref()).and_then(|help| help.text.as_deref()).unwrap_or_default();
     let message = result.message.as_ref().and_then(|message| message.text.as_deref()).unwrap_or_default();
-    // The message is about this package. A rule has one help for all packages with the vulnerability.
+    // The message is about this package, but a rule has one help for all packages with the vulnerability.
     let stated = |name: &str| line(message, name).or_else(|| line(help, name));
     let named =
         identifier(rule_id).or_else(|| line(help, "Vulnerability").filter(|id| help_is_of(rule_id, id)));
@@ -208,7 +208,7 @@ fn severity(properties: Option<&RuleProperties>, tags: &[String], help: &str, me
     if ruled == Severity::Unknown { ruled } else { ruled.max(highest(message)) }
 }
 
-/// Returns the fix. There is none only if the help says so, and neither the help nor the message has a version.
+/// Returns the fix. It is absent only if the help states this, and neither the help nor the message has a version.
 fn fix(help: &str, message: &str) -> Fix {
     let ruled = || FIXES.iter().flat_map(|name| values(help, name));
     let all = ruled().chain(values(message, FIXES[0]));
@@ -216,7 +216,7 @@ fn fix(help: &str, message: &str) -> Fix {
     Fix::of_versions(versions, ruled().next().is_some())
 }
 
-/// Whether a rule's name begins with the identifier in its help, as that of Grype does.
+/// Whether a rule's name begins with the identifier in its help, as the names of Grype's rules do.
 fn help_is_of(rule_id: &str, id: &str) -> bool {
     rule_id.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
@@ -226,7 +226,7 @@ fn line<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     values(text, name).find(|value| !value.is_empty())
 }
 
-/// Returns the values of all lines `Name: value`. The identifier's line of Trivy has no colon.
+/// Returns the values of all lines `Name: value`. Trivy's line with the identifier has no colon.
 fn values<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     text.lines().filter_map(move |line| {
         let rest = line.strip_prefix(name)?;
@@ -237,7 +237,7 @@ fn values<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     })
 }
 
-/// Returns the identifier at the start of a rule's name: `CVE-2024-1`, or `CVE-2024-1-package` of Grype.
+/// Returns the identifier at the start of a rule's name, which may be `CVE-2024-1` or, by Grype, `CVE-2024-1-package`.
 fn identifier(rule_id: &str) -> Option<&str> {
     let parts = if rule_id.starts_with("CVE-") {
         3

@@ -1,5 +1,5 @@
-//! The spelling of the members that matter. A member in another case than its format has would be read as absent, and what is absent
-//! may look clean.
+//! Checks the spelling of relevant members. A member in a different case would be read as absent, and a report without it may
+//! look clean.
 
 use oci_types::json::NameRules;
 
@@ -13,7 +13,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Refuses a document that has a member which differs from a known one in its case only.
+    /// Refuses a document with a member that differs from a known one only in case.
     pub(super) fn check(self, input: Input<'_>) -> Result<(), InvalidReport> {
         input.check_names(self)
     }

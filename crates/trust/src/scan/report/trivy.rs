@@ -102,11 +102,16 @@ pub(super) fn read(input: Input<'_>) -> Result<Report, InvalidReport> {
     }
     match trivy.artifact_type.as_deref() {
         Some("container_image") => {}
-        other => {
-            let other = short(other.unwrap_or("nothing"));
+        Some(other) => {
+            let other = short(other);
             return Err(InvalidReport::wrong_kind(format!(
                 "Trivy has scanned a {other}, not a container image"
             )));
+        }
+        None => {
+            return Err(InvalidReport::wrong_kind(
+                "the report does not state what Trivy has scanned (`ArtifactType`)",
+            ));
         }
     }
     let results = trivy.results.unwrap_or_default();
@@ -114,7 +119,8 @@ pub(super) fn read(input: Input<'_>) -> Result<Report, InvalidReport> {
         result.vulnerabilities.is_some()
             || result.class.as_deref().is_some_and(|class| PACKAGES.contains(&class))
     };
-    // One with other results alone was scanned for something else. One without any may have been too, or the image has no packages.
+    // A report with only other results is of a scan for something else. A report without results may be of such a scan too,
+    // or the image has no packages.
     let unfinished = results.is_empty().then_some(
         "Trivy's report has no results, which does not prove a scan for vulnerabilities: Trivy found no \
          packages in the image, or scanned for something else",
