@@ -214,7 +214,7 @@ impl ErrorKind {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: {}", self.method, self.url, self.kind)?;
-        // How often a host that is given up was asked has been told.
+        // The text of `NotAdmitted` already contains the number of requests.
         if self.attempts > 1 && !matches!(self.kind, ErrorKind::NotAdmitted { .. }) {
             write!(f, " ({} attempts in {:.1} s)", self.attempts, self.elapsed.as_secs_f64())?;
         }
