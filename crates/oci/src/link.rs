@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_page_is_found_however_it_is_written() {
+    fn the_next_page_is_found_in_any_notation() {
         let path = "https://registry.example/v2/a/tags/list";
         for (link, query) in [
             (r#"</v2/a/tags/list?last=x&n=2>; rel="next""#, "last=x&n=2"),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_cannot_be_understood_is_not_the_end_of_the_list() {
+    fn an_invalid_link_is_an_error_rather_than_the_end_of_the_list() {
         for link in [
             "<",
             "</v2/a; rel=next",

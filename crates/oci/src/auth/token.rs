@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_of_an_answer_may_be_odd() {
+    fn unusual_fields_of_an_answer_are_accepted() {
         let unsaid = Duration::from_secs(25)..=Duration::from_secs(30);
         for body in [
             r#"{"token":"t"}"#,
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_token_is_an_error_that_quotes_nothing() {
+    fn an_answer_without_a_token_is_an_error_that_does_not_quote_it() {
         for body in [r#"{"expires_in":10}"#, r#"{"token":17}"#, "<html>hush</html>", r#"{"token":"  "}"#] {
             let error = Token::read(body.as_bytes(), "testing").unwrap_err().to_string();
             assert!(error.contains("token") && !error.contains("hush"), "{error}");
