@@ -173,8 +173,8 @@ impl ErrorKind {
             return None;
         }
         let text = String::from_utf8_lossy(body);
-        let said = EXPECTS_TLS.iter().find(|said| text.contains(**said))?;
-        Some(Self::NotPlainHttp((*said).to_owned()))
+        let phrase = EXPECTS_TLS.iter().find(|phrase| text.contains(**phrase))?;
+        Some(Self::NotPlainHttp((*phrase).to_owned()))
     }
 
     /// Converts the error for a host that has answered before. Such a host speaks the expected protocol, so data of another

@@ -382,13 +382,13 @@ mod tests {
     fn faults_and_refusals_are_distinguished() {
         let none = HeaderMap::new();
         let soon = answer(&[(header::RETRY_AFTER, "2")]);
-        let rubbish = answer(&[(header::RETRY_AFTER, "rubbish")]);
+        let invalid = answer(&[(header::RETRY_AFTER, "invalid")]);
         let refused = Observed::Refused(Some(Duration::from_secs(2)));
         for (status, headers, expected, temporary) in [
             (429, &none, Observed::Refused(None), true),
             (429, &soon, refused, true),
             (503, &soon, refused, true),
-            (503, &rubbish, Observed::Refused(None), true),
+            (503, &invalid, Observed::Refused(None), true),
             (503, &none, Observed::Failed, true),
             (500, &soon, Observed::Failed, true),
             (502, &none, Observed::Failed, true),

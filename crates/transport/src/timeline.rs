@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// The maximum number of buckets of a host.
 pub const BUCKETS_MAX: usize = 120;
-/// The width of a bucket at first. It doubles whenever a host would need more than [`BUCKETS_MAX`].
+/// The initial width of a bucket. It doubles whenever a host would need more than [`BUCKETS_MAX`].
 const FIRST_WIDTH: Duration = Duration::from_millis(100);
 
 /// The requests to a host during one bucket. The sums over all buckets are the counts of [`crate::HostTally`].

@@ -123,7 +123,7 @@ fn a_quota_by_the_minute_costs_few_refusals() {
     assert!(refused < 150, "{refused}");
 }
 
-/// A host that accumulates hardly any credit refuses all requests in progress when the rate is a little too high. A part of such a
+/// A host that accumulates almost no credit refuses all requests in progress when the rate is a little too high. A part of such a
 /// quota stays unused, but few requests are refused.
 #[test]
 fn a_quota_without_bursts_far_away_is_used_in_part() {
