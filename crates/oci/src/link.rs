@@ -30,7 +30,7 @@ pub(crate) fn next_page(
             return Err(Error::new(doing, ErrorKind::Malformed(what)));
         };
         if let Some(target) = next {
-            // The URL is relative to the URL that answered, but the next request goes to the host that was asked, with its
+            // The URL is relative to the URL that answered, but the next request goes to the requested host, with its
             // credentials.
             let target = base.join(target).map_or_else(|_| target.to_owned(), String::from);
             return same_host(asked, &target, "Link", doing).map(Some);

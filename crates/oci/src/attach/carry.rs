@@ -21,7 +21,7 @@ const AT_ONCE: usize = 4;
 
 impl Writer {
     /// Copies an attached manifest and its blobs to another repository, byte for byte, and returns the digest of the manifest.
-    /// The manifest is written by its digest, or under a tag, which then names this manifest alone: [`Writer::append`] is for
+    /// The manifest is written by its digest, or under a tag, which then names only this manifest: [`Writer::append`] is for
     /// tags that other clients write to.
     ///
     /// This is for small manifests: blobs are read into memory, four at a time, and have at most `limit` bytes together.

@@ -164,8 +164,8 @@ fn is_about_content(refusal: &Refusal) -> bool {
 fn index(answer: &Answer, doing: &str) -> Result<RawManifest, Error> {
     let content_type = MediaType::parse(answer.header(header::CONTENT_TYPE.as_str()).unwrap_or_default());
     // Registries also send the index with one of these media types.
-    let unsaid = ["application/json", "application/octet-stream", "text/plain", ""];
-    if content_type != MediaType::OciIndex && !unsaid.contains(&content_type.as_str()) {
+    let generic = ["application/json", "application/octet-stream", "text/plain", ""];
+    if content_type != MediaType::OciIndex && !generic.contains(&content_type.as_str()) {
         let got = printable(content_type.as_str(), 120);
         let what = format!("expected an index of referrers, got `{got}`");
         return Err(Error::new(doing, ErrorKind::Malformed(what)));

@@ -243,9 +243,9 @@ mod tests {
             ("Basic realm=\"r\"", None),
         ] {
             let headers = [(header::WWW_AUTHENTICATE, value.parse().unwrap())].into_iter().collect();
-            let said = not_understood(&headers, &Url::parse("https://registry.example/v2/").unwrap());
-            assert_eq!(said.is_some(), why.is_some(), "{value}: {said:?}");
-            assert!(said.unwrap_or_default().contains(why.unwrap_or_default()), "{value}");
+            let reported = not_understood(&headers, &Url::parse("https://registry.example/v2/").unwrap());
+            assert_eq!(reported.is_some(), why.is_some(), "{value}: {reported:?}");
+            assert!(reported.unwrap_or_default().contains(why.unwrap_or_default()), "{value}");
         }
     }
 

@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn unusual_fields_of_an_answer_are_accepted() {
-        let unsaid = Duration::from_secs(25)..=Duration::from_secs(30);
+        let default_life = Duration::from_secs(25)..=Duration::from_secs(30);
         for body in [
             r#"{"token":"t"}"#,
             r#"{"token":"","access_token":"t"}"#,
@@ -112,11 +112,11 @@ mod tests {
             r#"{"token":"t","expires_in":"soon"}"#,
             r#"{"token":"t","expires_in":{}}"#,
         ] {
-            assert!(unsaid.contains(&left(body)), "{body}: {:?}", left(body));
+            assert!(default_life.contains(&left(body)), "{body}: {:?}", left(body));
         }
-        let said = Duration::from_secs(265)..=Duration::from_secs(271);
+        let stated_life = Duration::from_secs(265)..=Duration::from_secs(271);
         for body in [r#"{"token":"t","expires_in":"300"}"#, r#"{"token":"t","expires_in":300.5}"#] {
-            assert!(said.contains(&left(body)), "{body}: {:?}", left(body));
+            assert!(stated_life.contains(&left(body)), "{body}: {:?}", left(body));
         }
         assert!(left(r#"{"token":"t","expires_in":1e300}"#) <= Duration::from_secs(24 * 3600));
     }

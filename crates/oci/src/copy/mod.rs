@@ -42,7 +42,7 @@ const BLOBS_IN_ALL: usize = 64;
 pub struct Target {
     /// The repository.
     pub repository: Repository,
-    /// The tags that the image receives; empty for an image that is pulled by digest alone.
+    /// The tags that the image receives; empty for an image that is pulled only by digest.
     pub tags: Vec<Tag>,
     /// Manifests that the repository is known to have, with all their parts.
     pub present: HashSet<Digest>,

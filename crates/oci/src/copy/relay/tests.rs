@@ -258,7 +258,7 @@ prop_compose! {
     }
 }
 
-/// Reads everything. Returns `None` if the destination was dropped or came back too late.
+/// Reads everything. Returns `None` if the destination was dropped or restarted too late.
 async fn visit(relay: &Arc<Relay>, number: usize, visitor: &Visitor) -> Option<Vec<u8>> {
     sleep(Duration::from_millis(visitor.starts)).await;
     for fails in visitor.fails.iter().map(|at| Some(*at)).chain([None]) {
