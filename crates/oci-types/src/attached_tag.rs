@@ -71,7 +71,7 @@ impl AttachedTag {
 
     /// Returns the tag.
     pub fn tag(&self) -> Tag {
-        made(&self.to_string())
+        valid_tag(&self.to_string())
     }
 }
 
@@ -92,12 +92,15 @@ impl fmt::Debug for AttachedTag {
 pub fn referrers_tag(subject: Digest) -> Tag {
     let mut hex = subject.hex();
     hex.truncate(FALLBACK_DIGITS);
-    made(&format!("{}-{hex}", subject.algorithm().name()))
+    valid_tag(&format!("{}-{hex}", subject.algorithm().name()))
 }
 
-fn made(text: &str) -> Tag {
-    #[expect(clippy::expect_used, reason = "an algorithm, at most 64 digits and a suffix make a tag")]
-    text.parse().expect("a tag is made of a digest")
+fn valid_tag(text: &str) -> Tag {
+    #[expect(
+        clippy::expect_used,
+        reason = "an algorithm, at most 64 digits and a suffix always form a valid tag"
+    )]
+    text.parse().expect("the tag of a digest is valid")
 }
 
 #[cfg(test)]
@@ -107,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_the_tag_that_cosign_gives_it() {
+    fn every_kind_has_the_tag_of_cosign() {
         let hex = Digest::of(b"").hex();
         for (kind, suffix) in [
             (AttachmentKind::Signature, "sig"),
@@ -122,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn other_tags_are_not_taken_for_attachments() {
+    fn other_tags_are_not_cosign_tags() {
         let hex = Digest::of(b"").hex();
         for text in [
             "v1.sig",
@@ -140,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_digest_has_a_list_of_referrers_and_no_tag_of_cosigns() {
+    fn a_sha512_digest_has_a_referrers_tag_but_no_cosign_tag() {
         let long: Digest = format!("sha512:{}{}", "ab".repeat(32), "cd".repeat(32)).parse().unwrap();
         assert_eq!(referrers_tag(long).as_str(), format!("sha512-{}", "ab".repeat(32)));
         assert_eq!(AttachedTag::new(long, AttachmentKind::Signature), None);
@@ -148,9 +151,9 @@ mod tests {
     }
 
     proptest! {
-        /// A tag that parses as a cosign tag is formatted as it was.
+        /// A tag that parses as a cosign tag is formatted unchanged.
         #[test]
-        fn what_is_read_is_written_the_same(text in "sha(256|512)-[0-9a-fA-F]{62,66}\\.(sig|att|sbom|x)") {
+        fn a_parsed_tag_is_formatted_unchanged(text in "sha(256|512)-[0-9a-fA-F]{62,66}\\.(sig|att|sbom|x)") {
             let tag: Tag = text.parse().unwrap();
             if let Some(attached) = AttachedTag::parse(&tag) { prop_assert_eq!(attached.tag(), tag); }
         }

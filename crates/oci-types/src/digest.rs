@@ -170,7 +170,7 @@ mod tests {
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn a_digest_reads_and_writes_its_one_spelling() {
+    fn a_digest_is_parsed_and_formatted_in_its_only_form() {
         let digest: Digest = EMPTY.parse().unwrap();
         assert_eq!(digest, Digest::of(b""));
         assert_eq!(digest.to_string(), EMPTY);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn other_spellings_are_refused() {
+    fn other_forms_are_rejected() {
         let upper = EMPTY.to_uppercase();
         let upper_hex = format!("sha256:{}", "AB".repeat(32));
         for text in

@@ -1,5 +1,5 @@
-//! The names of JSON objects, checked at every depth before a document is read: readers that understand a document differently
-//! must not both accept it.
+//! Checks of the member names of JSON objects, at every depth, before a document is read: a document that readers would interpret
+//! differently must be rejected.
 
 use std::fmt;
 
@@ -8,21 +8,21 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 /// Rules for the names of one object, and of the objects in its members.
 pub trait NameRules: Copy {
-    /// What is known of an object from the members read so far.
+    /// What is known about an object from the members that were read so far.
     type Seen: Default;
 
     /// Checks the next name of an object. Returns the rules for the objects in the member's value, or `None` if any name is
     /// allowed there. The items of a list have the rules of the list.
     ///
     /// # Errors
-    /// If the document must be refused. The text is the error message.
+    /// Returns the error message if the document must be rejected.
     fn member(self, name: &str, seen: &mut Self::Seen) -> Result<Option<Self>, String>;
 }
 
 /// Checks the names of a document.
 ///
 /// # Errors
-/// If the bytes are not JSON, or a name breaks the rules.
+/// Returns an error if the bytes are not JSON, or if a name violates the rules.
 pub fn check_names(bytes: &[u8], rules: impl NameRules) -> Result<(), serde_json::Error> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     Names(Some(rules)).deserialize(&mut json)?;
@@ -32,12 +32,12 @@ pub fn check_names(bytes: &[u8], rules: impl NameRules) -> Result<(), serde_json
 /// Checks the names of a value that a deserializer reads.
 ///
 /// # Errors
-/// If the value cannot be read, or a name breaks the rules.
+/// Returns an error if the value cannot be read, or if a name violates the rules.
 pub fn check_names_of<'de, D: Deserializer<'de>>(json: D, rules: impl NameRules) -> Result<(), D::Error> {
     Names(Some(rules)).deserialize(json)
 }
 
-/// Reads a value for the names in it, and keeps nothing of it.
+/// Reads a value to check the names in it, and discards it.
 struct Names<R>(Option<R>);
 
 impl<'de, R: NameRules> DeserializeSeed<'de> for Names<R> {

@@ -32,7 +32,7 @@ impl InvalidName {
     }
 }
 
-/// Implements the conversions of a name for a newtype over `Arc<str>`, all by its `FromStr`.
+/// Implements the conversions of a name for a newtype over `Arc<str>`, by means of its `FromStr`.
 macro_rules! name {
     ($name:ident) => {
         impl $name {
@@ -55,7 +55,7 @@ macro_rules! name {
     };
 }
 
-/// Serializes a type by its `Display` and deserializes it by its `FromStr`.
+/// Serializes a type with its `Display`, and deserializes it with its `FromStr`.
 macro_rules! parsed {
     ($name:ident) => {
         impl TryFrom<String> for $name {
@@ -92,7 +92,7 @@ impl Host {
         }
     }
 
-    /// Returns `true` if the name can only mean this machine. Plain HTTP is the default for such hosts alone.
+    /// Returns `true` if the name is a loopback name or address. Plain HTTP is the default only for such hosts.
     pub fn is_loopback(&self) -> bool {
         let name = self.name();
         name == "localhost"
@@ -389,7 +389,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_told_from_other_text() {
+    fn hosts_are_distinguished_from_other_text() {
         for good in ["gcr.io", "localhost", "127.0.0.1:5000", "[::1]:5000", "[2001:db8::1]", "a-b.c:443"] {
             assert_eq!(good.parse::<Host>().unwrap().as_str(), good);
         }
@@ -399,11 +399,15 @@ mod tests {
         ] {
             assert!(bad.parse::<Host>().is_err(), "{bad}");
         }
-        assert_eq!("GCR.io".parse::<Host>().unwrap(), "gcr.io".parse().unwrap(), "hosts have no case");
+        assert_eq!(
+            "GCR.io".parse::<Host>().unwrap(),
+            "gcr.io".parse().unwrap(),
+            "hosts are case-insensitive"
+        );
     }
 
     #[test]
-    fn only_names_of_this_machine_are_loopback() {
+    fn loopback_hosts_are_recognized() {
         for own in ["localhost", "localhost:1", "a.localhost", "127.0.0.1:5000", "127.9.9.9", "[::1]:80"] {
             assert!(own.parse::<Host>().unwrap().is_loopback(), "{own}");
         }
@@ -457,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_with_and_without_a_prefix_names_repositories() {
+    fn a_registry_root_names_repositories_with_and_without_a_prefix() {
         let image = "coredns".parse().unwrap();
         let with: RegistryRoot = "gcr.io/k8s-staging-coredns".parse().unwrap();
         let without: RegistryRoot = "127.0.0.1:5000".parse().unwrap();
@@ -466,9 +470,9 @@ mod tests {
     }
 
     proptest! {
-        /// Parsing never panics, and a name that parses is formatted as it was.
+        /// Parsing never panics, and a name that parses is formatted unchanged.
         #[test]
-        fn what_parses_prints_the_same(text in "[a-z0-9.:/@_-]{0,40}") {
+        fn a_parsed_name_is_formatted_unchanged(text in "[a-z0-9.:/@_-]{0,40}") {
             if let Ok(name) = text.parse::<Repository>() { prop_assert_eq!(name.to_string(), text.clone()); }
             if let Ok(name) = text.parse::<TagReference>() { prop_assert_eq!(name.to_string(), text.clone()); }
             if let Ok(name) = text.parse::<RegistryRoot>() { prop_assert_eq!(name.to_string(), text); }

@@ -1,33 +1,33 @@
 //! Untrusted text, sanitized for terminals and logs.
 
 /// Whether a character changes how the surrounding text is displayed, or is not displayed at all: control characters, characters that
-/// change the text direction, line separators, spaces without a width, and tags.
+/// change the text direction, line separators, zero-width spaces, and tag characters.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
         || matches!(c, '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Returns at most `most` characters of the start of a text, without control characters and without characters that change the
-/// text direction.
+/// Returns at most `most` characters of the start of a text, without control characters and without other characters that are
+/// hidden or that change the text direction.
 pub fn printable(text: &str, most: usize) -> String {
     text.chars().filter(|c| !is_hidden(*c)).take(most).collect()
 }
 
 /// Returns the first words of a body that is not the expected JSON, as one line without HTML tags.
 pub fn first_words(body: &[u8], most: usize) -> String {
-    // More bytes are not needed for this many characters.
+    // Only a prefix of the body is read, so that the work is bounded.
     let text = String::from_utf8_lossy(&body[..body.len().min(16 * most)]);
     let mut words = String::new();
-    let mut in_mark = false;
+    let mut in_tag = false;
     for c in text.chars() {
         match c {
-            '<' => in_mark = true,
-            '>' if in_mark => {
-                in_mark = false;
+            '<' => in_tag = true,
+            '>' if in_tag => {
+                in_tag = false;
                 words.push(' ');
             }
-            c if !in_mark => words.push(c),
+            c if !in_tag => words.push(c),
             _ => {}
         }
     }
@@ -71,7 +71,7 @@ pub fn counted(number: impl TryInto<u64>, one: &str) -> String {
 /// Returns the name that was probably meant by an unknown word: the most similar one, if it differs by at most two letters that are
 /// missing, added, replaced or swapped, and by at most one in a word of up to four letters.
 pub fn nearest<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    /// Longer words are no misspelled names. The time to compare grows with the length.
+    /// Longer words are not misspelled names, and the time of a comparison grows with the length.
     const LONGEST: usize = 100;
     let length = word.chars().take(LONGEST + 1).count();
     let most = match length {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_turns_a_line_around_is_left_out() {
+    fn characters_that_change_the_text_direction_are_removed() {
         assert_eq!(printable("a\u{202e}b\x07c", 10), "abc");
     }
 }

@@ -1,20 +1,21 @@
 //! Proof that content is absent from a registry.
 
-/// Proof that content is absent from a registry. Either the registry answered with status 404 and a code of the
-/// specification (`NAME_UNKNOWN`, `MANIFEST_UNKNOWN` or `BLOB_UNKNOWN`), or a list that was read to its end does not contain the
-/// content. In both cases the request carried the credentials that are configured for the registry.
+/// Proof that content is absent from a registry: the registry answered with status 404 and a code of the specification
+/// (`NAME_UNKNOWN` or `MANIFEST_UNKNOWN`) or a code that is configured for its host
+/// ([`HostOptions::absence_codes`](crate::HostOptions::absence_codes)). The request carried the credentials that are configured
+/// for the registry, if there are any.
 ///
 /// Only this crate constructs it, and only from such an answer. Any other 404 is an error, such as one from a proxy or from a
 /// registry that hides its content from anonymous readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Absent {
-    _made_here: (),
+    _private: (),
 }
 
 impl Absent {
     /// Constructs the proof. The caller must have checked the answer.
     pub(crate) const fn proven() -> Self {
-        Self { _made_here: () }
+        Self { _private: () }
     }
 }
 

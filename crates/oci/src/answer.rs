@@ -52,7 +52,7 @@ fn presentable(asked: &Url, to: &str) -> String {
         .map_or_else(|_| "what is not a URL".to_owned(), |url| printable(&transport::shown(&url), 200))
 }
 
-/// Resolves the URL in a header, and checks that it is on the host that was asked. The scheme of the request is kept:
+/// Resolves the URL in a header, and checks that it is on the host of the request. The scheme of the request is kept:
 /// registries behind a proxy often report the wrong one.
 pub(crate) fn same_host(asked: &Url, to: &str, header: &'static str, doing: &str) -> Result<Url, Error> {
     let foreign = || ErrorKind::ForeignHost { header, to: presentable(asked, to) };
@@ -78,12 +78,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_host_that_was_asked_is_followed() {
+    fn only_urls_on_the_requested_host_are_followed() {
         let asked = Url::parse("https://gcr.io/v2/a/tags/list").unwrap();
         let follow = |to| same_host(&asked, to, "Link", "testing").map(String::from);
         assert_eq!(follow("/v2/a/tags/list?last=b").unwrap(), "https://gcr.io/v2/a/tags/list?last=b");
         assert_eq!(follow("https://gcr.io/x").unwrap(), "https://gcr.io/x");
-        assert_eq!(follow("http://gcr.io/x").unwrap(), "https://gcr.io/x", "the scheme stays");
+        assert_eq!(follow("http://gcr.io/x").unwrap(), "https://gcr.io/x", "the scheme is kept");
         assert_eq!(follow("?last=b").unwrap(), "https://gcr.io/v2/a/tags/list?last=b");
         assert_eq!(follow("v2/a/blobs/uploads/1").unwrap(), "https://gcr.io/v2/a/blobs/uploads/1");
         assert_eq!(follow("/v2/a b").unwrap(), "https://gcr.io/v2/a%20b");

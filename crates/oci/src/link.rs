@@ -30,7 +30,7 @@ pub(crate) fn next_page(
             return Err(Error::new(doing, ErrorKind::Malformed(what)));
         };
         if let Some(target) = next {
-            // The URL is relative to the URL that answered, but the next request goes to the host that was asked, with its
+            // The URL is relative to the URL that answered, but the next request goes to the requested host, with its
             // credentials.
             let target = base.join(target).map_or_else(|_| target.to_owned(), String::from);
             return same_host(asked, &target, "Link", doing).map(Some);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_page_is_found_however_it_is_written() {
+    fn the_next_page_is_found_in_any_notation() {
         let path = "https://registry.example/v2/a/tags/list";
         for (link, query) in [
             (r#"</v2/a/tags/list?last=x&n=2>; rel="next""#, "last=x&n=2"),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_cannot_be_understood_is_not_the_end_of_the_list() {
+    fn an_invalid_link_is_an_error_rather_than_the_end_of_the_list() {
         for link in [
             "<",
             "</v2/a; rel=next",

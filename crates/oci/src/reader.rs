@@ -33,7 +33,7 @@ impl Reader {
         Self { pushes: true, ..self }
     }
 
-    /// Returns when a host last served a request, and neither refused it for a rate limit nor failed; `None` if it never has.
+    /// Returns when a host last served a request, which excludes refusals because of a rate limit and failures. `None`: never.
     pub fn last_served(&self, host: &Host) -> Option<Instant> {
         self.sessions.door.last_served(host.api())
     }

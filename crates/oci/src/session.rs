@@ -13,10 +13,11 @@ use crate::auth::{Asking, Authenticator, HostAuth, Replied, Scope, Scopes, Way, 
 use crate::credential::CredentialSource;
 use crate::error::{Error, ErrorKind, Identity, Refusal};
 
-/// The codes by which a registry says that a repository or a manifest does not exist (distribution specification, *Error Codes*).
+/// The codes with which a registry reports that a repository or a manifest does not exist (distribution specification, *Error
+/// Codes*).
 pub(crate) const NO_REPOSITORY: &[&str] = &["NAME_UNKNOWN"];
 pub(crate) const NO_MANIFEST: &[&str] = &["MANIFEST_UNKNOWN", "NAME_UNKNOWN"];
-/// After this many failed mounts in a row, each followed by a successful plain upload, a host is no longer asked to mount.
+/// After this many failed mounts in a row, each followed by a successful plain upload, no more mounts are requested from a host.
 const MOUNTS_FAILED: u8 = 3;
 /// The chunk size, in bytes, for a host that refuses whole blobs and does not state what it accepts.
 const DEFAULT_CHUNK: u64 = 16 * 1024 * 1024;
@@ -30,10 +31,10 @@ pub struct HostOptions {
     pub token_hosts: Vec<Host>,
     /// The chunk size of uploads, in bytes. `None`: blobs are uploaded whole, until the host refuses that.
     pub upload_chunk: Option<u64>,
-    /// Whether the host honours `If-None-Match` and `If-Match` for writes of manifests, so that no tag is overwritten that
-    /// another client has written in the meantime.
+    /// Whether the host honours `If-None-Match` and `If-Match` for writes of manifests, so that a tag that another client
+    /// has written in the meantime is not overwritten.
     pub conditional_writes: bool,
-    /// Codes, in addition to those of the specification, by which the host says with status 404 that something does not exist.
+    /// Codes, in addition to those of the specification, with which the host reports in a 404 that something does not exist.
     pub absence_codes: Vec<String>,
 }
 
@@ -402,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn single_failures_do_not_end_mounting_and_a_row_of_them_does() {
+    fn only_several_failures_in_a_row_end_mounting() {
         let session = session();
         for _ in 0..10 {
             session.learn_mount_failed(false);

@@ -1,6 +1,6 @@
 //! Copies over HTTP to registries of which some are slow or fail: the requests to staging, and which copies wait for others.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests report failures by panicking")]
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -107,9 +107,9 @@ async fn with_equally_fast_hosts_the_spool_is_unused_and_staging_is_read_once() 
     assert_eq!(copier.spooled(), 0);
 }
 
-/// The fast regions complete while the slow one does not even have its layer, which it then receives from the spool.
+/// The fast regions complete before the slow one has its layer, which it then receives from the spool.
 #[tokio::test]
-async fn a_slow_region_holds_up_no_other_and_staging_is_read_once_all_the_same() {
+async fn a_slow_region_does_not_delay_others_and_staging_is_read_once() {
     let scene = Scene::new(3, 30 * MIB).await;
     scene.regions[0].faults().set_latency(SLOW);
     let copier = scene.copier(SpoolSettings::default());
@@ -162,7 +162,7 @@ async fn if_the_disk_fails_a_slow_region_is_served_by_a_second_read() {
         .await;
 }
 
-/// Small blobs leave memory too when only slow regions are left, and are not read again.
+/// Small blobs are also moved from memory to the spool when only slow regions are left, and are not read again.
 #[tokio::test]
 async fn small_blobs_of_slow_regions_wait_in_the_spool() {
     let scene = Scene::new(2, 100_000).await;
@@ -174,7 +174,7 @@ async fn small_blobs_of_slow_regions_wait_in_the_spool() {
     assert_eq!(copier.spooled(), scene.image.blob_bytes());
 }
 
-/// A region that never answers an upload ends by its timeout; the others have completed long before.
+/// An upload that a region never answers ends with a timeout, long after the other regions have completed.
 #[tokio::test]
 async fn an_upload_that_hangs_is_restarted() {
     let scene = Scene::new(2, 30 * MIB).await;

@@ -1,7 +1,12 @@
 //! Registries with invalid or malicious answers: each answer causes a clear error, in bounded time and memory, and no request
 //! goes to a forbidden host.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests report failures by panicking"
+)]
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -79,9 +84,9 @@ impl Scene {
     async fn copy(&self, graph: &Graph, target: Target) -> Result<Copied, oci::Error> {
         let copier = Copier::new(self.client.writer(), SpoolSettings::default());
         let result = Mutex::new(None);
-        let finished = |_, came| *result.lock().unwrap() = Some(came);
+        let finished = |_, outcome| *result.lock().unwrap() = Some(outcome);
         copier.copy(graph, &self.repository, &[target], Lane::Common, &|_| {}, &finished).await;
-        result.into_inner().unwrap().expect("a result for the one target")
+        result.into_inner().unwrap().expect("the target has a result")
     }
 
     /// Requests an upload of a blob that the repository does not have.
@@ -94,17 +99,20 @@ impl Scene {
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, Box::pin(work)).await.expect("an answer in bounded time")
+    tokio::time::timeout(PATIENCE, Box::pin(work)).await.expect("the operation ends in bounded time")
 }
 
 #[tokio::test]
-async fn a_manifest_that_is_not_what_its_digest_names_is_refused() {
+async fn a_manifest_that_does_not_match_its_digest_is_refused() {
     let scene = Scene::new().await;
     let watch = scene.strike(Kind::ManifestGet, Effect::Corrupt);
     let error = scene.manifest().await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::WrongDigest { .. }), "{error}");
-    assert!(error.to_string().contains(&scene.repository.to_string()), "it says where: {error}");
-    assert_eq!(watch.struck(), 1, "wrong content is not asked for again");
+    assert!(
+        error.to_string().contains(&scene.repository.to_string()),
+        "the error names the repository: {error}"
+    );
+    assert_eq!(watch.struck(), 1, "wrong content is not requested again");
 }
 
 #[tokio::test]
@@ -116,8 +124,8 @@ async fn a_head_with_an_unexpected_digest_is_refused() {
         ("content-type", "application/vnd.oci.image.manifest.v1+json"),
     ];
     scene.answer(Kind::ManifestHead, 200, &headers, "");
-    let asked = Selector::Digest(scene.image.digest());
-    let error = scene.reader().head(&scene.repository, asked).await.unwrap_err();
+    let which = Selector::Digest(scene.image.digest());
+    let error = scene.reader().head(&scene.repository, which).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::WrongDigest { .. }), "{error}");
 }
 
@@ -142,7 +150,7 @@ async fn a_blob_that_is_longer_or_shorter_than_its_descriptor_is_refused() {
 }
 
 #[tokio::test]
-async fn a_blob_that_breaks_off_is_resumed_from_there() {
+async fn an_interrupted_blob_is_resumed() {
     let scene = Scene::new().await;
     scene.server.faults().add(Fault::new(Effect::Cut { after: 60_000 }).on(Kind::BlobGet).times(1));
     assert_eq!(scene.layer().await.unwrap().len(), 100_000);
@@ -169,7 +177,7 @@ async fn html_is_neither_a_listing_nor_a_manifest_nor_a_token() {
 }
 
 #[tokio::test]
-async fn pages_that_lead_to_themselves_end() {
+async fn a_page_that_links_to_itself_is_an_error() {
     let scene = Scene::new().await;
     let link = ("link", "</v2/team/app/tags/list?n=1000&last=v1>; rel=\"next\"");
     scene.answer(Kind::TagList, 200, &[link], r#"{"name":"team/app","tags":["v1"]}"#);
@@ -178,9 +186,9 @@ async fn pages_that_lead_to_themselves_end() {
     assert!(scene.server.tally().snapshot().total() <= 3);
 }
 
-/// Each page repeats a tag of the page before it, and refers to another page.
+/// Each page has a new tag, and refers to a new page.
 #[tokio::test]
-async fn pages_without_end_end() {
+async fn endless_pages_are_an_error() {
     let scene = Scene::new().await;
     for page in 0..2_100 {
         let link = format!("</v2/team/app/tags/list?page={}>; rel=\"next\"", page + 1);
@@ -204,7 +212,7 @@ async fn a_link_to_another_host_is_not_followed() {
 }
 
 #[tokio::test]
-async fn an_upload_that_leads_to_another_host_is_not_sent_there() {
+async fn an_upload_is_not_sent_to_another_host() {
     let (scene, other) = (Scene::new().await, Scene::new().await);
     let location = format!("http://{}/v2/team/app/blobs/uploads/1", other.server.host());
     scene.answer(Kind::Mount, 202, &[("location", &location)], "");
@@ -291,7 +299,7 @@ async fn a_manifest_of_a_hundred_megabytes_is_not_read() {
 }
 
 #[tokio::test]
-async fn redirects_in_a_circle_end() {
+async fn a_redirect_loop_is_an_error() {
     let scene = Scene::new().await;
     scene.answer(Kind::ManifestGet, 307, &[("location", "/v2/team/app/manifests/round-and-round")], "");
     let error = scene.manifest().await.unwrap_err();
@@ -301,10 +309,10 @@ async fn redirects_in_a_circle_end() {
 
 /// The redirect is followed without the credentials.
 #[tokio::test]
-async fn a_blob_that_is_elsewhere_is_read_there_without_credentials() {
+async fn a_redirected_blob_is_read_without_credentials() {
     let elsewhere = Scene::new().await;
     let scene = Scene::of(with_tokens(), client_with(Arc::new(User))).await;
-    // The other registry would refuse a token that it has not issued, and knows no user.
+    // The other registry requires no credentials.
     let layer = scene.image.blobs.iter().max_by_key(|blob| blob.len()).unwrap();
     let location = format!("http://{}/v2/team/app/blobs/{}", elsewhere.server.host(), Digest::of(layer));
     scene.reader().listing(&scene.repository).await.unwrap();
@@ -349,27 +357,27 @@ async fn an_unsupported_challenge_is_reported_as_such() {
 }
 
 #[tokio::test]
-async fn a_registry_that_repeats_the_credentials_does_not_make_them_shown() {
+async fn credentials_that_a_registry_echoes_are_masked() {
     let scene = Scene::of(Config::default(), client_with(Arc::new(User))).await;
     let found = User.credential(scene.server.host(), None).await.unwrap().unwrap();
-    let Credential::Basic { user, password } = found.credential else { panic!("a password") };
-    let proof = base64::Engine::encode(
+    let Credential::Basic { user, password } = found.credential else { panic!("expected a password") };
+    let encoded = base64::Engine::encode(
         &base64::engine::general_purpose::STANDARD,
         format!("{user}:{}", password.reveal()),
     );
-    let message = format!("not with Basic {proof}, nor {proof}, nor {}", password.reveal());
+    let message = format!("not with Basic {encoded}, nor {encoded}, nor {}", password.reveal());
     for body in
         [serde_json::json!({ "errors": [{ "code": "DENIED", "message": message }] }).to_string(), message]
     {
         scene.answer(Kind::ManifestGet, 403, &[], body);
         let error = scene.manifest().await.unwrap_err().to_string();
         assert!(error.contains("not with"), "{error}");
-        assert!(!error.contains(&proof) && !error.contains(password.reveal()), "{error}");
+        assert!(!error.contains(&encoded) && !error.contains(password.reveal()), "{error}");
     }
 }
 
 #[tokio::test]
-async fn answers_and_bodies_that_never_come_or_never_end_are_given_up() {
+async fn missing_and_endless_answers_are_given_up() {
     for effect in [Effect::Hang, Effect::HangBody { after: 10 }, Effect::Endless] {
         let scene = Scene::new().await;
         scene.strike(Kind::ManifestGet, effect.clone());
@@ -381,7 +389,7 @@ async fn answers_and_bodies_that_never_come_or_never_end_are_given_up() {
 
 /// A body that arrives too slowly counts as stalled, even if it never pauses for long.
 #[tokio::test]
-async fn a_body_that_drips_is_given_up() {
+async fn a_very_slow_body_is_given_up() {
     let scene = Scene::new().await;
     scene.strike(Kind::BlobGet, Effect::Slow { bytes_per_second: 100 });
     let error = soon(scene.layer()).await.unwrap_err();
@@ -410,7 +418,7 @@ async fn an_upload_that_is_never_answered_is_sent_three_times() {
 }
 
 #[tokio::test]
-async fn an_index_that_names_a_missing_part_or_a_wrong_size_is_refused_when_it_is_read() {
+async fn an_index_with_a_wrong_size_of_a_child_is_refused() {
     let scene = Scene::new().await;
     let sample = Recipe { seed: 5, ..Recipe::default() }.index(2);
     let repository = &scene.repository;
@@ -427,7 +435,7 @@ async fn an_index_that_names_a_missing_part_or_a_wrong_size_is_refused_when_it_i
 
 /// If a registry reports another digest for a manifest, it receives no further tag.
 #[tokio::test]
-async fn a_destination_that_names_another_digest_is_an_error() {
+async fn a_destination_that_reports_another_digest_is_an_error() {
     let (source, destination) = (Scene::new().await, Scene::new().await);
     let other = Digest::of(b"other").to_string();
     destination.answer(Kind::ManifestPut, 201, &[("docker-content-digest", &other)], "");
@@ -440,7 +448,7 @@ async fn a_destination_that_names_another_digest_is_an_error() {
 
 /// A host that refuses whole blobs as too large receives them in chunks, without any configuration.
 #[tokio::test]
-async fn a_host_that_wants_pieces_gets_pieces() {
+async fn a_host_that_requires_chunks_receives_chunks() {
     let (source, destination) = (Scene::new().await, Scene::new().await);
     let headers = HeaderMap::new();
     let refused = Canned { status: StatusCode::PAYLOAD_TOO_LARGE, headers, body: Bytes::new() };
@@ -457,7 +465,7 @@ async fn a_host_that_wants_pieces_gets_pieces() {
     assert!(result.is_ok(), "{result:?}");
     assert!(
         destination.server.tally().snapshot().requests(Kind::UploadPatch) >= 2,
-        "20 MiB are two pieces of 16"
+        "20 MiB are two chunks of at most 16 MiB"
     );
     assert!(destination.server.store().missing_parts().await.unwrap().is_empty());
 }

@@ -1,6 +1,6 @@
 //! Reading from registries that conform to the specification.
 
-#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, reason = "tests report failures by panicking")]
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl CredentialSource for AccessToken {
     }
 }
 
-/// Google's registries require this: the token service is not asked for each repository.
+/// Google's registries require this: no token is requested from the token service for each repository.
 #[tokio::test]
 async fn an_access_token_is_sent_unchanged_without_a_token_service() {
     let account =
@@ -102,7 +102,7 @@ async fn an_access_token_is_sent_unchanged_without_a_token_service() {
     assert_eq!(
         server.tally().snapshot().total(),
         1,
-        "what is refused though it is all we have is not shown twice"
+        "a refused token is not sent again if there is no other one"
     );
 }
 
@@ -125,7 +125,7 @@ impl CredentialSource for Broken {
 }
 
 #[tokio::test]
-async fn credentials_that_cannot_be_read_are_an_error_where_the_host_asks_for_them() {
+async fn credentials_that_cannot_be_read_are_an_error_if_the_host_requires_them() {
     let open = Server::start(Config::default()).await.unwrap();
     let account =
         registry::Account { name: "u".into(), password: "p".into(), access: registry::Access::Full };
@@ -136,10 +136,13 @@ async fn credentials_that_cannot_be_read_are_an_error_where_the_host_asks_for_th
     image.put(open.store(), &"there".parse().unwrap(), &["v1".parse().unwrap()]).await.unwrap();
     assert!(
         reader.listing(&repository(&open, "there")).await.unwrap().is_present(),
-        "the host asks for none"
+        "the host requires no credentials"
     );
     let error = reader.listing(&repository(&open, "app")).await.unwrap_err();
-    assert!(matches!(error.kind(), oci::ErrorKind::Unproven { .. }), "what is hidden is not absent: {error}");
+    assert!(
+        matches!(error.kind(), oci::ErrorKind::Unproven { .. }),
+        "hidden content is not proven absent: {error}"
+    );
     let error = reader.listing(&repository(&closed, "app")).await.unwrap_err();
     assert!(error.to_string().contains("has failed"), "{error}");
 }
@@ -149,8 +152,8 @@ async fn credentials_that_cannot_be_read_are_an_error_where_the_host_asks_for_th
 async fn registry_with_token_service() -> (Host, Arc<std::sync::Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let asked = Arc::<std::sync::Mutex<Vec<String>>>::default();
-    let log = Arc::clone(&asked);
+    let received = Arc::<std::sync::Mutex<Vec<String>>>::default();
+    let log = Arc::clone(&received);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = vec![0; 8192];
@@ -173,7 +176,7 @@ async fn registry_with_token_service() -> (Host, Arc<std::sync::Mutex<Vec<String
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     });
-    (address.to_string().parse().unwrap(), asked)
+    (address.to_string().parse().unwrap(), received)
 }
 
 /// Provides a refresh token.
@@ -195,16 +198,16 @@ impl CredentialSource for RefreshToken {
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_changed_for_a_token_once() {
-    let (host, asked) = registry_with_token_service().await;
+async fn a_refresh_token_is_exchanged_for_a_token_once() {
+    let (host, received) = registry_with_token_service().await;
     let app = Repository { host, path: "app".parse().unwrap() };
     let reader = client(Arc::new(RefreshToken)).reader();
     for _ in 0..2 {
         assert_eq!(reader.listing(&app).await.unwrap().present().unwrap().tags.len(), 1);
     }
-    let asked = asked.lock().unwrap();
-    let grants: Vec<&String> = asked.iter().filter(|request| request.starts_with("POST")).collect();
-    assert_eq!((grants.len(), asked.len()), (1, 4), "a challenge, a grant, two listings");
+    let received = received.lock().unwrap();
+    let grants: Vec<&String> = received.iter().filter(|request| request.starts_with("POST")).collect();
+    assert_eq!((grants.len(), received.len()), (1, 4), "a challenge, a grant, two listings");
     for part in ["grant_type=refresh_token", "refresh_token=again", "scope=repository%3Aapp%3Apull"] {
         assert!(grants[0].contains(part), "{part}: {}", grants[0]);
     }
@@ -212,14 +215,14 @@ async fn a_refresh_token_is_changed_for_a_token_once() {
 
 /// The registry accepts the token; this does not mean that it accepts anonymous requests.
 #[tokio::test]
-async fn an_access_token_is_shown_with_every_request() {
-    let (host, asked) = registry_with_token_service().await;
+async fn an_access_token_is_sent_with_every_request() {
+    let (host, received) = registry_with_token_service().await;
     let app = Repository { host, path: "app".parse().unwrap() };
     let reader = client(Arc::new(AccessToken)).reader();
     for _ in 0..3 {
         reader.listing(&app).await.unwrap().present().unwrap();
     }
-    let asked = asked.lock().unwrap();
-    assert_eq!(asked.len(), 3, "nobody has to ask who we are");
-    assert!(asked.iter().all(|request| request.contains("Bearer access-token")));
+    let received = received.lock().unwrap();
+    assert_eq!(received.len(), 3, "no request only determines the scheme or fetches a token");
+    assert!(received.iter().all(|request| request.contains("Bearer access-token")));
 }

@@ -1,7 +1,7 @@
-//! Many images that share layers, copied concurrently to the same hosts, which fail occasionally: no copy waits for ever, and a
+//! Many images that share layers, copied concurrently to the same hosts, which fail occasionally: no copy waits forever, and a
 //! layer is uploaded once for each host.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests report failures by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use registry::{Config, Effect, ErrorCode, Fault, Kind, Server};
 use transport::{Door, Retry, Settings};
 
 const HOSTS: usize = 3;
-/// No operation takes longer than this unless a task waits for ever.
+/// No operation takes longer than this unless a task waits forever.
 const FOR_EVER: Duration = Duration::from_secs(60);
 
 /// An image: the shared layers that it has, and the time in milliseconds after which its copy is dropped, if it is.
@@ -29,7 +29,7 @@ struct CopyRequest {
 
 /// A fault of a host.
 #[derive(Clone, Debug)]
-struct Trouble {
+struct HostFault {
     host: usize,
     kind: Kind,
     reset: bool,
@@ -47,11 +47,11 @@ fn copy_request(drops: bool) -> impl Strategy<Value = CopyRequest> {
 }
 
 prop_compose! {
-    fn trouble()(
+    fn host_fault()(
         host in 0..HOSTS, kind in prop::sample::select(vec![Kind::Mount, Kind::UploadPut]),
         reset: bool, skip in 0_u64..8, times in 1_u64..4,
-    ) -> Trouble {
-        Trouble { host, kind, reset, skip, times }
+    ) -> HostFault {
+        HostFault { host, kind, reset, skip, times }
     }
 }
 
@@ -63,13 +63,13 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(requests: &[CopyRequest], troubles: &[Trouble]) -> Self {
+    async fn new(requests: &[CopyRequest], host_faults: &[HostFault]) -> Self {
         let staging = Server::start(Config::default()).await.unwrap();
         let mut hosts = Vec::new();
         for _ in 0..HOSTS {
             hosts.push(Server::start(Config { request_log: 10_000, ..Config::default() }).await.unwrap());
         }
-        for Trouble { host, kind, reset, skip, times } in troubles.iter().cloned() {
+        for HostFault { host, kind, reset, skip, times } in host_faults.iter().cloned() {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             let busy = Effect::Status { status, code: ErrorCode::TooManyRequests, retry_after: None };
             let effect = if reset { Effect::Reset } else { busy };
@@ -126,7 +126,7 @@ impl Scene {
                 }
                 copied => copied,
             };
-            let results = results.unwrap_or_else(|_| panic!("image {image} waits for ever"));
+            let results = results.unwrap_or_else(|_| panic!("image {image} waits forever"));
             assert_eq!(results.len(), HOSTS);
             assert!(results.iter().all(Result::is_ok), "{results:?}");
         });
@@ -168,17 +168,23 @@ fn holds<T: std::fmt::Debug>(cases: u32, what: impl Strategy<Value = T>, test: i
 
 /// For any sharing of layers and any temporary fault of a host, each layer is uploaded to each host exactly once.
 #[test]
-fn a_layer_is_uploaded_once_a_host_and_mounted_by_all_others() {
-    let world =
-        (proptest::collection::vec(copy_request(false), 2..12), proptest::collection::vec(trouble(), 0..4));
-    holds(12, world, async |(requests, troubles)| {
-        let scene = Scene::new(&requests, &troubles).await;
+fn a_layer_is_uploaded_once_for_each_host_and_mounted_by_all_others() {
+    let world = (
+        proptest::collection::vec(copy_request(false), 2..12),
+        proptest::collection::vec(host_fault(), 0..4),
+    );
+    holds(12, world, async |(requests, host_faults)| {
+        let scene = Scene::new(&requests, &host_faults).await;
         scene.copy_all(&requests, SpoolSettings::default()).await;
         for host in 0..HOSTS {
             let uploads = scene.uploads(host);
             let layers: BTreeSet<usize> =
                 requests.iter().flat_map(|copy_request| copy_request.layers.iter().copied()).collect();
-            assert_eq!(uploads.len(), layers.len() + requests.len(), "the layers, and a configuration each");
+            assert_eq!(
+                uploads.len(),
+                layers.len() + requests.len(),
+                "the layers, and one configuration for each image"
+            );
             assert!(uploads.values().all(|times| *times == 1), "{uploads:?}");
         }
     });
@@ -186,15 +192,15 @@ fn a_layer_is_uploaded_once_a_host_and_mounted_by_all_others() {
 
 /// Copies that are dropped do not block copies that wait for their blobs, with or without a spool.
 #[test]
-fn dropped_images_delay_no_other_image() {
+fn dropped_copies_do_not_block_other_copies() {
     let world = (
         proptest::collection::vec(copy_request(true), 2..12),
-        proptest::collection::vec(trouble(), 0..3),
+        proptest::collection::vec(host_fault(), 0..3),
         any::<bool>(),
     );
-    holds(12, world, async |(requests, troubles, spools)| {
+    holds(12, world, async |(requests, host_faults, spools)| {
         let limit = if spools { 1 << 20 } else { 0 };
-        let scene = Scene::new(&requests, &troubles).await;
+        let scene = Scene::new(&requests, &host_faults).await;
         scene.copy_all(&requests, SpoolSettings { limit, ..SpoolSettings::default() }).await;
     });
 }

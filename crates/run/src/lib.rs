@@ -1,7 +1,7 @@
 //! A run: phases that report events to observers, and that can be stopped.
 //!
-//! `promote` and `files` have different phases and events. What they share is here, so that one progress display, one report
-//! and one reaction to an interrupt fit both.
+//! `promote` and `files` have different phases and events. This crate contains what they share, so that one progress display,
+//! one report and one reaction to an interrupt work for both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct Run<E> {
     stop: CancellationToken,
 }
 
-/// Derived code would require `E: Clone`.
+/// A derived implementation would require `E: Clone`.
 impl<E> Clone for Run<E> {
     fn clone(&self) -> Self {
         Self { observers: self.observers.clone(), stop: self.stop.clone() }
@@ -41,8 +41,8 @@ impl<E> Clone for Run<E> {
 }
 
 impl<E: Event> Run<E> {
-    /// Creates a run that sends its events to `observers`. When `stop` is cancelled, the run starts nothing new, completes what
-    /// takes little time, and gives up the rest in order. To stop at once, drop the future of the run.
+    /// Creates a run that sends its events to `observers`. When `stop` is cancelled, the run starts no new work, completes
+    /// short operations, and abandons the others in an orderly way. To stop immediately, drop the future of the run.
     pub fn new(observers: Vec<Arc<dyn Observer<E>>>, stop: CancellationToken) -> Self {
         Self { observers, stop }
     }
@@ -52,7 +52,7 @@ impl<E: Event> Run<E> {
         self.observers.iter().for_each(|observer| observer.observe(event));
     }
 
-    /// Returns whether the run is stopping: it starts nothing new.
+    /// Returns `true` if the run is stopping: it starts no new work.
     pub fn is_stopping(&self) -> bool {
         self.stop.is_cancelled()
     }
@@ -62,12 +62,12 @@ impl<E: Event> Run<E> {
         self.stop.cancelled().await;
     }
 
-    /// Returns the token that stops the run, for work that has to react by itself.
+    /// Returns the token that stops the run, for work that must react to it directly.
     pub fn token(&self) -> &CancellationToken {
         &self.stop
     }
 
-    /// Stops the run: it starts nothing new.
+    /// Stops the run: it starts no new work.
     pub fn stop(&self) {
         self.stop.cancel();
     }

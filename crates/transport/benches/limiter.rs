@@ -1,6 +1,6 @@
 //! The cost of the limiter for each request.
 
-#![allow(missing_docs, reason = "criterion's macros document nothing")]
+#![allow(missing_docs, reason = "criterion's macros generate undocumented items")]
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use transport::limit::{Admission, Limiter, Observed};
 use transport::{Class, HostSettings};
 
-/// Simulates one second with a host that serves all requests except each hundredth, which it refuses.
+/// Simulates one second against a host that refuses every hundredth request and serves the others.
 fn second(limiter: &mut Limiter, start: Instant) -> u32 {
     let mut admitted = 0;
     for millisecond in 0..1_000 {
@@ -28,7 +28,7 @@ fn second(limiter: &mut Limiter, start: Instant) -> u32 {
 }
 
 fn limiter(criterion: &mut Criterion) {
-    criterion.bench_function("limiter: 5,000 questions", |bencher| {
+    criterion.bench_function("limiter: 5,000 admissions", |bencher| {
         let start = Instant::now();
         bencher.iter(|| {
             let mut limiter = Limiter::new(&HostSettings::default(), start);

@@ -73,7 +73,7 @@ fn is_public_v4(v4: Ipv4Addr) -> bool {
         || METADATA_V4.contains(&v4))
 }
 
-/// Returns `true` if the host of a URL can only be this machine, by its name or address.
+/// Returns `true` if the host of a URL is a loopback name or address, which always means this machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => is_loopback_name(name),
@@ -86,10 +86,10 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 /// Returns `true` if the host of a URL is a literal non-public address or a loopback name. Other names are checked when they
 /// are resolved. A loopback name must be checked here, since a proxy would resolve it to itself; the local resolver may not know
 /// the name if it ends with a dot.
-pub(crate) fn is_written_private(url: &Url) -> bool {
+pub(crate) fn has_private_host(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => is_loopback_name(name.trim_end_matches('.')),
-        _ => written_address(url).is_some_and(|address| !is_public(address)),
+        _ => literal_address(url).is_some_and(|address| !is_public(address)),
     }
 }
 
@@ -98,14 +98,14 @@ fn is_loopback_name(name: &str) -> bool {
 }
 
 /// Returns `true` if the host of a URL is a literal name or address of a metadata service.
-pub(crate) fn is_written_metadata(url: &Url) -> bool {
+pub(crate) fn has_metadata_host(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => METADATA_NAMES.contains(&name.trim_end_matches('.')),
-        _ => written_address(url).is_some_and(is_metadata),
+        _ => literal_address(url).is_some_and(is_metadata),
     }
 }
 
-fn written_address(url: &Url) -> Option<IpAddr> {
+fn literal_address(url: &Url) -> Option<IpAddr> {
     match url.host()? {
         Host::Ipv4(v4) => Some(v4.into()),
         Host::Ipv6(v6) => Some(v6.into()),
@@ -139,7 +139,7 @@ impl Allowed {
     /// the proxy can reach it.
     pub(crate) async fn allows_all_of(&self, url: &Url) -> bool {
         let Some(Host::Domain(name)) = url.host() else {
-            return written_address(url).is_none_or(self.allows);
+            return literal_address(url).is_none_or(self.allows);
         };
         let Ok(mut found) = tokio::net::lookup_host((name, 0)).await else { return true };
         found.all(|address| (self.allows)(address.ip()))
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_machines_and_clouds_are_not_public() {
+    fn private_and_metadata_addresses_are_not_public() {
         for private in [
             "127.0.0.1",
             "10.1.2.3",
@@ -193,19 +193,19 @@ mod tests {
     }
 
     #[test]
-    fn the_loopback_is_known_by_its_names() {
+    fn loopback_names_are_recognized() {
         for url in
             ["https://localhost/", "https://LOCALHOST./", "https://a.localhost/", "https://a.localhost./"]
         {
-            assert!(is_written_private(&Url::parse(url).unwrap()), "{url}");
+            assert!(has_private_host(&Url::parse(url).unwrap()), "{url}");
         }
         for url in ["https://localhost.example/", "https://notlocalhost/"] {
-            assert!(!is_written_private(&Url::parse(url).unwrap()), "{url}");
+            assert!(!has_private_host(&Url::parse(url).unwrap()), "{url}");
         }
     }
 
     #[test]
-    fn metadata_services_are_known_by_name_and_address() {
+    fn metadata_services_are_recognized_by_name_and_address() {
         for url in [
             "http://169.254.169.254/computeMetadata/v1/",
             "http://metadata.google.internal/",
@@ -215,15 +215,15 @@ mod tests {
             "http://0xa9fea9fe/",
             "http://100.100.100.200/",
         ] {
-            assert!(is_written_metadata(&Url::parse(url).unwrap()), "{url}");
+            assert!(has_metadata_host(&Url::parse(url).unwrap()), "{url}");
         }
         for url in ["http://10.0.0.1/", "https://registry.example/", "http://127.0.0.1/"] {
-            assert!(!is_written_metadata(&Url::parse(url).unwrap()), "{url}");
+            assert!(!has_metadata_host(&Url::parse(url).unwrap()), "{url}");
         }
     }
 
     #[tokio::test]
-    async fn the_loopback_name_has_no_public_address_and_is_no_metadata_service() {
+    async fn localhost_has_no_public_address_and_is_not_a_metadata_service() {
         let name = || "localhost".parse().unwrap();
         assert!(Allowed::PUBLIC.resolve(name()).await.is_err());
         assert!(Allowed::NO_METADATA.resolve(name()).await.is_ok());

@@ -13,8 +13,8 @@ use crate::retry::{asked_pause, is_refusal};
 
 /// An answer of any status, with its complete body.
 ///
-/// An answer holds no permit at its host: the permit is released when the body was read. A caller may keep an answer for any
-/// length of time, and may send other requests meanwhile.
+/// An answer holds no permit at its host: the permit is released when the body has been read. A caller may keep an answer for any
+/// length of time, and may send other requests in the meantime.
 #[derive(Debug)]
 pub struct Answer {
     pub(crate) status: StatusCode,
@@ -54,10 +54,10 @@ impl Answer {
         self.is_redirected
     }
 
-    /// Masks secrets in text of the answer, since servers repeat what they receive. The secrets of the request, the query of
+    /// Masks secrets in text of the answer, since servers may echo what they receive. The secrets of the request, the query of
     /// its URL and everything that looks like credentials are replaced by dots. Truncate the text only after masking it.
-    pub fn masked(&self, words: &str) -> String {
-        self.carried.masked(words, &self.url)
+    pub fn masked(&self, text: &str) -> String {
+        self.carried.masked(text, &self.url)
     }
 
     /// Returns the method of the request.
@@ -80,12 +80,13 @@ impl Answer {
         self.body
     }
 
-    /// Returns `true` if the host refused the request for its rate.
+    /// Returns `true` if the host refused the request because of a rate limit.
     pub fn is_refusal(&self) -> bool {
         is_refusal(self.status, &self.headers)
     }
 
-    /// Returns how long the answer asks to wait, by `Retry-After` or because a quota is used up until then. The value is untrusted.
+    /// Returns the wait that the answer asks for: `Retry-After`, or the time until a used-up quota is renewed. The value is
+    /// untrusted.
     pub fn asked_pause(&self) -> Option<Duration> {
         asked_pause(&self.headers)
     }

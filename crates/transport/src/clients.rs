@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
-use crate::address::{Allowed, is_loopback, is_written_metadata, is_written_private};
+use crate::address::{Allowed, has_metadata_host, has_private_host, is_loopback};
 use crate::error::ErrorKind;
 use crate::request::NamedBy;
 use crate::settings::{InvalidSettings, Settings};
@@ -32,7 +32,7 @@ impl Clients {
                 .map_err(|source| InvalidSettings::Authority { position: index + 1, source })?;
             authorities.extend(found);
         }
-        #[expect(clippy::disallowed_methods, reason = "this is the door")]
+        #[expect(clippy::disallowed_methods, reason = "only the door creates HTTP clients")]
         let builder = || {
             reqwest::Client::builder()
                 .user_agent(&settings.user_agent)
@@ -40,8 +40,8 @@ impl Clients {
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never())
                 .referer(false)
-                // If a connection dies silently, its requests are lost, and so would the next attempt be. The answer to a ping
-                // may be queued behind a body that is sent slowly, so it has as much time as any other answer.
+                // If a connection dies silently, its requests are lost, and the next attempt would be lost too. The answer to a
+                // ping may be queued behind a body that is sent slowly, so it gets as much time as any other answer.
                 .http2_keep_alive_interval(settings.timeouts.answer / 2)
                 .http2_keep_alive_timeout(settings.timeouts.answer)
                 .tls_certs_merge(authorities.clone())
@@ -59,7 +59,7 @@ impl Clients {
     /// Returns the client for a URL. `direct` means that no proxy is used.
     ///
     /// # Errors
-    /// Returns an error if an answer has named a host that it must not name.
+    /// Returns an error if an answer named the host, and answers must not name this host.
     pub(crate) async fn of(
         &self,
         url: &Url,
@@ -67,20 +67,20 @@ impl Clients {
         direct: bool,
     ) -> Result<&reqwest::Client, ErrorKind> {
         let allowed = match named_by {
-            // This machine is not behind a proxy.
+            // A proxy would resolve the loopback to itself instead of this machine.
             NamedBy::User if direct || is_loopback(url) => return Ok(&self.direct),
             NamedBy::User => return Ok(&self.usual),
-            NamedBy::AnswerAndUser | NamedBy::Answer if is_written_metadata(url) => {
+            NamedBy::AnswerAndUser | NamedBy::Answer if has_metadata_host(url) => {
                 return Err(ErrorKind::Forbidden("an answer points to the metadata service of a cloud"));
             }
-            NamedBy::Answer if is_written_private(url) => {
+            NamedBy::Answer if has_private_host(url) => {
                 return Err(ErrorKind::Forbidden("an answer named this host, but its address is not public"));
             }
             NamedBy::AnswerAndUser if direct || is_loopback(url) => return Ok(&self.configured),
             NamedBy::AnswerAndUser => Allowed::NO_METADATA,
             NamedBy::Answer => Allowed::PUBLIC,
         };
-        // The proxy resolves the name, and the proxy itself may have a private address.
+        // The proxy resolves the name, so no resolver of this process can check it, and the proxy may have a private address.
         if self.is_proxied(url) {
             return if allowed.allows_all_of(url).await {
                 Ok(&self.usual)

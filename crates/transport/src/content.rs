@@ -14,7 +14,8 @@ use crate::request::Body;
 use crate::tally::Counters;
 use crate::under_way::Progress;
 
-/// The minimum speed, in bytes a second, at which a body is sent in one piece. The timeout of the answer is extended accordingly.
+/// The assumed minimum speed, in bytes a second, at which a body in memory is sent. The timeout of the answer is extended
+/// accordingly.
 const SLOWEST_LINE: u64 = 100_000;
 
 /// The body of a request for the HTTP client.
@@ -36,7 +37,7 @@ impl Failure {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
 
-    /// Takes the reason out.
+    /// Takes the recorded reason.
     pub(crate) fn take(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -91,7 +92,7 @@ impl Stream for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        // From here on the client waits for the host.
+        // The client no longer reads this body, so from now on it waits for the host.
         self.progress.set_starved(false);
     }
 }

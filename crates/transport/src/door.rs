@@ -35,13 +35,13 @@ pub struct Queue {
     pub host: String,
     /// The number of requests that wait.
     pub requests: usize,
-    /// The time until the host may be asked again after refusals, or until the last of the paused requests is sent again,
-    /// whichever is longer.
+    /// The time until requests may be sent to the host again after refusals, or until the last of the paused requests is sent
+    /// again, whichever is longer.
     pub rests: Duration,
-    /// Whether the host has announced that its quota is renewed then.
+    /// Whether `rests` is the time until a renewal of the quota that the host has announced.
     pub is_quota: bool,
-    /// Whether the host refused the last request that it did not serve for its rate (429, or 503 with `Retry-After`), rather than
-    /// failing.
+    /// Whether the host refused the last unserved request because of a rate limit (429, 503 with `Retry-After`, or a 403 as
+    /// GitHub sends it), rather than failing.
     pub refuses: bool,
 }
 
@@ -58,7 +58,7 @@ impl Door {
     /// Creates a door.
     ///
     /// # Errors
-    /// Returns an error if a certificate authority in the settings cannot be read.
+    /// Returns an error if a certificate authority in the settings cannot be read, or if the HTTP client rejects the settings.
     pub fn open(settings: Settings) -> Result<Self, InvalidSettings> {
         Ok(Self { shared: Arc::new(Shared::new(settings)?) })
     }

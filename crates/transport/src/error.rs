@@ -173,8 +173,8 @@ impl ErrorKind {
             return None;
         }
         let text = String::from_utf8_lossy(body);
-        let said = EXPECTS_TLS.iter().find(|said| text.contains(**said))?;
-        Some(Self::NotPlainHttp((*said).to_owned()))
+        let phrase = EXPECTS_TLS.iter().find(|phrase| text.contains(**phrase))?;
+        Some(Self::NotPlainHttp((*phrase).to_owned()))
     }
 
     /// Converts the error for a host that has answered before. Such a host speaks the expected protocol, so data of another
@@ -214,7 +214,7 @@ impl ErrorKind {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: {}", self.method, self.url, self.kind)?;
-        // How often a host that is given up was asked has been told.
+        // The text of `NotAdmitted` already contains the number of requests.
         if self.attempts > 1 && !matches!(self.kind, ErrorKind::NotAdmitted { .. }) {
             write!(f, " ({} attempts in {:.1} s)", self.attempts, self.elapsed.as_secs_f64())?;
         }

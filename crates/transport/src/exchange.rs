@@ -1,4 +1,4 @@
-//! The course of one request through its attempts: redirects, pauses, and checks of each attempt.
+//! One request with all its attempts: redirects, pauses, and checks of each attempt.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -25,8 +25,8 @@ const HOPS: usize = 5;
 /// The timeout for the answer to a write, as a multiple of that for a read, unless the settings of the host define one: a
 /// registry may take minutes to commit a large blob.
 const WRITE_ANSWER: u32 = 5;
-/// How often a request starts over because the target of a redirect has refused it: signed URLs expire.
-const REDIRECTED_ANEW: u32 = 2;
+/// The maximum number of times that a request starts over because the target of a redirect has refused it: signed URLs expire.
+const MAX_RESTARTS: u32 = 2;
 
 /// A request in progress.
 pub(crate) struct Exchange<'a> {
@@ -43,13 +43,13 @@ pub(crate) struct Exchange<'a> {
     repeat: Repeat,
     /// The permit for the first attempt, if the caller has acquired one.
     reservation: Option<Reservation>,
-    /// Where the request starts. Each attempt starts there.
+    /// The start of the request, to which each attempt returns.
     origin: Leg,
     leg: Leg,
     /// The secrets that the request carries at its start.
     carried: Arc<Carried>,
     hops: usize,
-    redirected_anew: u32,
+    restarts: u32,
     budget: Budget,
     started: Instant,
     repeated: bool,
@@ -99,7 +99,7 @@ impl<'a> Exchange<'a> {
             leg,
             carried,
             hops: 0,
-            redirected_anew: 0,
+            restarts: 0,
             budget: shared.budget().with_patience(patience),
             started: Instant::now(),
             repeated: false,
@@ -118,14 +118,14 @@ impl<'a> Exchange<'a> {
                 }
             };
             if let Some(next) = self.next_hop(&head).map_err(|kind| self.error(kind))? {
-                self.leg.turn_to(next, self.shared);
+                self.leg.redirect_to(next, self.shared);
                 self.hops += 1;
                 continue;
             }
             let Some(pause) = self.pause_after(&head) else { return Ok(head) };
             // The permit is released before the pause. If the body is too long, the connection is closed instead of being reused.
             drop(Box::pin(head.collect(0)).await);
-            self.begin_again(pause).await;
+            self.restart(pause).await;
         }
     }
 
@@ -136,11 +136,11 @@ impl<'a> Exchange<'a> {
         }
         self.budget.failed(&error);
         let Some(pause) = self.budget.pause(None) else { return Err(error) };
-        self.begin_again(pause).await;
+        self.restart(pause).await;
         Ok(())
     }
 
-    async fn begin_again(&mut self, pause: Duration) {
+    async fn restart(&mut self, pause: Duration) {
         tracing::debug!(method = %self.method, url = shown(&self.leg.url), pause_ms = pause.as_millis(), "trying again");
         self.shared.host(&self.leg.url).pauses.pause(pause).await;
         self.leg = self.origin.clone();
@@ -161,14 +161,14 @@ impl<'a> Exchange<'a> {
             Repeat::WhenRefused => None,
             Repeat::Always if is_temporary(status) => self.budget.pause_after(status, headers),
             Repeat::Always if self.has_expired(status) => {
-                self.redirected_anew += 1;
+                self.restarts += 1;
                 self.budget.pause(None)
             }
             Repeat::Always => None,
         }
     }
 
-    /// Returns the pause after a refusal for the rate, or `None` if the answer is final.
+    /// Returns the pause after a refusal because of a rate limit, or `None` if the answer is final.
     fn pause_refused(&mut self, head: &Head) -> Option<Duration> {
         let deadline = self.shared.host_settings(&authority(head.url())).quota_deadline;
         match (deadline, asked_pause(head.headers())) {
@@ -185,7 +185,7 @@ impl<'a> Exchange<'a> {
     /// Returns `true` if the target of a redirect has refused the request, and the first host may redirect to a new URL.
     fn has_expired(&self, status: StatusCode) -> bool {
         self.hops > 0
-            && self.redirected_anew < REDIRECTED_ANEW
+            && self.restarts < MAX_RESTARTS
             && matches!(status.as_u16(), 400 | 401 | 403 | 404 | 410)
     }
 
@@ -306,7 +306,7 @@ impl<'a> Exchange<'a> {
                 match observed {
                     Observed::Served | Observed::UsedUp(_) => host.counters.served(),
                     Observed::Refused(_) => host.counters.answered(),
-                    // It may come from a proxy in front of a host that is down.
+                    // The failure may come from a proxy in front of a host that is down.
                     Observed::Failed => {}
                 }
                 host.counters.observed(observed);
@@ -345,7 +345,7 @@ impl<'a> Exchange<'a> {
 
 impl Leg {
     /// Continues at the target of a redirect. Credentials are not sent to another origin.
-    fn turn_to(&mut self, next: Url, shared: &Shared) {
+    fn redirect_to(&mut self, next: Url, shared: &Shared) {
         if next.origin() != self.url.origin() {
             self.headers.remove(header::AUTHORIZATION);
             self.headers.remove(header::COOKIE);

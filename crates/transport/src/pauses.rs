@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn pauses_count_from_a_second_on_and_while_they_last() {
+    async fn pauses_of_a_second_or_longer_are_counted_until_they_end() {
         let pauses = Pauses::default();
         let count = |pauses: &Pauses| pauses.waiting().0;
         let seconds = Duration::from_secs;
@@ -75,6 +75,6 @@ mod tests {
         long.await;
         assert_eq!(pauses.waiting(), (0, None));
         assert!(timeout(seconds(10), pauses.pause(seconds(30))).await.is_err());
-        assert_eq!(count(&pauses), 0, "a request that is dropped pauses no more");
+        assert_eq!(count(&pauses), 0, "a dropped request no longer pauses");
     }
 }

@@ -72,10 +72,10 @@ impl Carried {
         let mut carried: Vec<String> = others.iter().map(|secret| secret.reveal().to_owned()).collect();
         for value in headers.values().filter(|value| value.is_sensitive()) {
             let value = String::from_utf8_lossy(value.as_bytes());
-            let proof = value.split_once(' ').map_or("", |(_, proof)| proof.trim());
-            let pair = STANDARD.decode(proof).ok().and_then(|pair| String::from_utf8(pair).ok());
+            let credentials = value.split_once(' ').map_or("", |(_, credentials)| credentials.trim());
+            let pair = STANDARD.decode(credentials).ok().and_then(|pair| String::from_utf8(pair).ok());
             carried.extend(pair.as_ref().and_then(|pair| pair.split_once(':')).map(|pair| pair.1.to_owned()));
-            carried.extend([value.to_string(), proof.to_owned()]);
+            carried.extend([value.to_string(), credentials.to_owned()]);
         }
         Self(carried)
     }
@@ -98,15 +98,15 @@ impl Carried {
             text = text.replace(secret.as_str(), DOTS);
             if secret.chars().count() > BEGINNING {
                 let beginning: String = secret.chars().take(BEGINNING).collect();
-                text = without_runs(&text, &beginning);
+                text = mask_prefixed(&text, &beginning);
             }
         }
-        ["bearer", "basic"].iter().fold(text, |text, scheme| without_proofs(&text, scheme))
+        ["bearer", "basic"].iter().fold(text, |text, scheme| mask_credentials(&text, scheme))
     }
 }
 
 /// Masks everything that starts with `beginning`, up to the next space or quotation mark.
-fn without_runs(text: &str, beginning: &str) -> String {
+fn mask_prefixed(text: &str, beginning: &str) -> String {
     let mut parts = text.split(beginning);
     let mut clean = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -118,17 +118,17 @@ fn without_runs(text: &str, beginning: &str) -> String {
 }
 
 /// Masks the word after an authentication scheme, unless it is a plain word, as in `Basic authentication`.
-fn without_proofs(text: &str, scheme: &str) -> String {
-    let is_of_proof = |c: char| c.is_ascii_alphanumeric() || "+/_.~-%".contains(c);
+fn mask_credentials(text: &str, scheme: &str) -> String {
+    let is_credential_char = |c: char| c.is_ascii_alphanumeric() || "+/_.~-%".contains(c);
     let mut clean = String::new();
     let mut rest = text;
     // Only ASCII letters are changed, so the offsets stay the same.
     while let Some(at) = rest.to_ascii_lowercase().find(scheme) {
         let (before, after) = rest.split_at(at + scheme.len());
         clean.push_str(before);
-        let gap = after.find(is_of_proof).unwrap_or(after.len());
+        let gap = after.find(is_credential_char).unwrap_or(after.len());
         let word = &after[gap..];
-        let word = &word[..word.find(|c| !is_of_proof(c)).unwrap_or(word.len())];
+        let word = &word[..word.find(|c| !is_credential_char(c)).unwrap_or(word.len())];
         let is_plain = word.trim_end_matches('.').bytes().all(|byte| byte.is_ascii_lowercase());
         clean.push_str(&after[..gap]);
         if gap > 0 && !is_plain {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_request_carried_is_not_shown_where_the_answer_repeats_it() {
+    fn secrets_of_a_request_are_masked_in_its_answer() {
         // `robot:s3cr3t/pass+word`
         let basic = "Basic cm9ib3Q6czNjcjN0L3Bhc3Mrd29yZA==";
         for (text, expected) in [
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_credentials_is_not_shown() {
+    fn text_that_looks_like_credentials_is_masked() {
         for (text, expected) in [
             ("got bearer: eyJhbGciOi.x, sorry", "got bearer: …, sorry"),
             ("got \"BASIC  YTpi\" and Bearer Zz09", "got \"BASIC  …\" and Bearer …"),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_of_a_url_is_not_shown_where_the_answer_repeats_it() {
+    fn the_query_of_a_url_is_masked_in_its_answer() {
         let url = "https://a.example/up?_state=aB%2F34567890&scope=repository:team/app:pull&n=5";
         for (text, expected) in [
             ("no upload aB/34567890", "no upload …"),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_url_is_shown_as_it_is() {
+    fn a_url_without_query_or_user_is_shown_unchanged() {
         assert_eq!(shown(&Url::parse("https://example.com/v2/a").unwrap()), "https://example.com/v2/a");
     }
 }

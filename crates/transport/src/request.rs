@@ -21,7 +21,7 @@ pub(crate) enum Redirects {
     Refuse,
     /// To the same host, with method and body (307 and 308 only).
     SameHost,
-    /// To the same host, to a configured host or to a public address. Credentials are only sent to the host that was asked.
+    /// To the same host, to a configured host or to a public address. Credentials are sent only to the first host.
     Follow,
 }
 
@@ -30,8 +30,8 @@ pub(crate) enum Redirects {
 pub(crate) enum Repeat {
     /// After every temporary failure.
     Always,
-    /// Only after a refusal for the rate (429, or 503 with `Retry-After`), which means that the host has not executed the
-    /// request.
+    /// Only after a refusal because of a rate limit (429, 503 with `Retry-After`, or a 403 as GitHub sends it), which means that
+    /// the host has not executed the request.
     WhenRefused,
     /// Never.
     Never,
@@ -121,7 +121,8 @@ impl Request {
         self
     }
 
-    /// Registers a secret in the body, which is masked in all displayed text. The secrets of sensitive headers are known already.
+    /// Registers a secret in the body, which is masked in all displayed text. The secrets of sensitive headers are
+    /// registered automatically.
     pub fn secret(mut self, secret: &Secret) -> Self {
         self.secrets.push(secret.clone());
         self
@@ -142,8 +143,8 @@ impl Request {
         self
     }
 
-    /// Lets the body of the answer take as long as its head may, however slowly it comes. This is for servers that begin an answer
-    /// before they have done what was asked, and send white space meanwhile.
+    /// Gives the body of the answer the timeout of its head, however slowly it arrives. This is for servers that begin an answer
+    /// before the operation has completed, and send white space in the meantime.
     pub fn patient(mut self) -> Self {
         self.is_patient = true;
         self
@@ -167,7 +168,7 @@ impl Request {
         self
     }
 
-    /// Sends the request again only if the host has refused it for its rate, and so has not executed it.
+    /// Sends the request again only if the host has refused it because of a rate limit, and so has not executed it.
     pub fn again_when_refused(mut self) -> Self {
         if self.repeat == Repeat::Always {
             self.repeat = Repeat::WhenRefused;

@@ -7,11 +7,11 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use crate::error::Error;
 use crate::limit::Observed;
 
-/// How long callers remember the failure of a service that many of their requests depend on, so that not each of these waits for
-/// the same failure.
+/// How long callers remember the failure of a service that many of their requests depend on, so that these requests do not all
+/// wait for the same failure.
 pub const FAILURE_LIFE: Duration = Duration::from_secs(60);
 
-/// The maximum value of `Retry-After` that is considered. Longer waits are never made.
+/// The maximum wait that a host can ask for. Longer values are reduced to it.
 const LONGEST_ASKED: Duration = Duration::from_secs(3_600);
 /// The maximum number of attempts that end in silence. Each lasts as long as the host may take to answer, which is minutes for a
 /// write, so all attempts together would last for an hour.
@@ -42,7 +42,7 @@ impl Default for Retry {
     }
 }
 
-/// The rest of a [`Retry`], for a request or for a larger operation that the door cannot repeat, such as a stream.
+/// The remainder of a [`Retry`], for a request or for a larger operation that the door cannot repeat, such as a stream.
 ///
 /// Its time starts with the first attempt, so the time in a queue does not count.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub struct Budget {
     patience: Duration,
     started: Instant,
     attempts: u32,
-    /// Attempts that were refused for their rate. Only time limits them, since the request itself is not at fault.
+    /// Attempts that were refused because of a rate limit. Only time limits them, since the request itself is not at fault.
     refused: u32,
     /// Attempts that ended because no data arrived, or too little.
     silences: u32,
@@ -111,9 +111,9 @@ impl Budget {
         }
     }
 
-    /// Returns how long to wait after an attempt that the host refused for its rate (429, or 503 with `Retry-After`), or `None`
-    /// if the time is used up. The first pause is zero: the limits of the host make the request wait as long as the host asks,
-    /// within bounds, in a queue that is reported to the user.
+    /// Returns how long to wait after an attempt that the host refused because of a rate limit, or `None` if the time is used up.
+    /// The first pause is zero: the limits of the host make the request wait as long as the host asks, within bounds, in a queue
+    /// that is reported to the user.
     pub fn pause_refused(&mut self) -> Option<Duration> {
         self.refused += 1;
         let own = if self.refused == 1 { Duration::ZERO } else { self.jitter(self.refused - 1) };
@@ -121,7 +121,7 @@ impl Budget {
     }
 
     /// Returns how long to wait before the next attempt, or `None` if the budget is used up. `asked` is the `Retry-After` of the
-    /// host. A pause is never shorter than the budget's own, and exceeds neither the patience nor the total.
+    /// host, which is limited to the patience and to the remaining time. A pause is never shorter than the budget's own.
     pub fn pause(&self, asked: Option<Duration>) -> Option<Duration> {
         let failed = self.attempts - self.refused.min(self.attempts);
         if failed >= self.retry.attempts || self.silences >= SILENCES {
@@ -130,15 +130,15 @@ impl Budget {
         self.bounded(self.jitter(failed), asked)
     }
 
-    /// Returns a random pause. A single fault costs little, and an outage has seconds to end: the upper bound is four times as
-    /// long with each further attempt.
+    /// Returns a random pause. The upper bound is four times as long with each further attempt, so that a single fault costs
+    /// little and an outage has seconds to end.
     fn jitter(&self, attempts: u32) -> Duration {
         let earlier = attempts.saturating_sub(1).min(15);
         let bound = (self.retry.first_pause * 4_u32.pow(earlier)).min(self.retry.longest_pause);
         bound.mul_f64(rand::random::<f64>())
     }
 
-    /// Returns the longer of `own` and `asked`, limited to the rest of the total.
+    /// Returns the longer of `own` and `asked`, which is limited to the remaining time, or `None` if `own` exceeds that time.
     fn bounded(&self, own: Duration, asked: Option<Duration>) -> Option<Duration> {
         let left = self.retry.total.checked_sub(self.started.elapsed())?;
         let asked = asked.unwrap_or_default().min(self.patience).min(left);
@@ -156,7 +156,7 @@ pub fn is_temporary(status: StatusCode) -> bool {
     }
 }
 
-/// Returns `true` if the host refused the request for its rate: 429, 503 with `Retry-After` (spec 03.9), or 403 with
+/// Returns `true` if the host refused the request because of a rate limit: 429, 503 with `Retry-After` (spec 03.9), or 403 with
 /// `Retry-After` or with `x-ratelimit-remaining: 0`, as GitHub answers.
 pub(crate) fn is_refusal(status: StatusCode, headers: &HeaderMap) -> bool {
     match status {
@@ -167,7 +167,7 @@ pub(crate) fn is_refusal(status: StatusCode, headers: &HeaderMap) -> bool {
     }
 }
 
-/// Returns how long an answer asks to wait: by `Retry-After`, or until a quota that is used up is renewed.
+/// Returns the wait that an answer asks for: `Retry-After`, or the time until a used-up quota is renewed.
 pub(crate) fn asked_pause(headers: &HeaderMap) -> Option<Duration> {
     retry_after(headers).or_else(|| until_reset(headers))
 }
@@ -181,7 +181,7 @@ fn until_reset(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(reset).saturating_sub(now))
 }
 
-/// Returns for how long the quota of a host is used up, if an answer that is no refusal says so.
+/// Returns how long the quota of a host remains used up, if an answer that is not a refusal reports that.
 pub(crate) fn used_up_for(headers: &HeaderMap) -> Option<Duration> {
     until_reset(headers).map(|time| time.min(LONGEST_ASKED)).filter(|time| !time.is_zero())
 }
@@ -198,7 +198,7 @@ fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
 pub(crate) fn observed(status: StatusCode, headers: &HeaderMap) -> Observed {
     match is_refusal(status, headers) {
         true => Observed::Refused(asked_pause(headers).map(|pause| pause.min(LONGEST_ASKED))),
-        // A 425 is about the way the request was sent, and the host has accepted it.
+        // A 425 refers to how the request was sent (in TLS early data), not to the state of the host.
         false if is_temporary(status) && status != StatusCode::TOO_EARLY => Observed::Failed,
         false => Observed::Served,
     }
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_asks_for_is_obeyed_within_patience_and_total() {
+    fn retry_after_is_obeyed_within_patience_and_total() {
         let mut budget = Budget::new(Retry { total: Duration::from_secs(10), ..Retry::default() });
         budget.attempt();
         let second = Duration::from_secs(1);
@@ -261,12 +261,12 @@ mod tests {
         assert!((second * 9..=second * 10).contains(&longest), "{longest:?}: no longer than the total");
         let mut budget = budget.with_patience(second * 3);
         assert_eq!(budget.pause(Some(second * 60)), Some(second * 3));
-        assert_eq!(budget.pause_refused(), Some(Duration::ZERO), "the limits of the host wait");
+        assert_eq!(budget.pause_refused(), Some(Duration::ZERO), "the gate waits instead");
     }
 
-    /// Otherwise a host with `Retry-After: 0` would be asked as fast as it answers.
+    /// Otherwise a host with `Retry-After: 0` would receive requests as fast as it answers.
     #[test]
-    fn no_pause_is_shorter_than_our_own_because_the_host_asks_for_it() {
+    fn retry_after_does_not_shorten_pauses() {
         let mut budget = Budget::new(Retry::default());
         let sum = |pauses: &mut dyn FnMut() -> Option<Duration>| {
             (0..200).filter_map(|_| pauses()).sum::<Duration>()
@@ -283,7 +283,7 @@ mod tests {
 
     /// A host with a quota by the minute refuses requests for longer than the attempts would last.
     #[test]
-    fn refusals_cost_time_and_no_attempts() {
+    fn refusals_use_up_time_but_no_attempts() {
         let retry = Retry { attempts: 2, total: Duration::from_secs(100), ..Retry::default() };
         let mut budget = Budget::new(retry);
         for _ in 0..20 {
@@ -293,11 +293,11 @@ mod tests {
         budget.attempt();
         assert!(budget.pause(None).is_some(), "the first failure");
         budget.attempt();
-        assert_eq!(budget.pause(None), None, "the second");
+        assert_eq!(budget.pause(None), None, "the second failure");
     }
 
     #[test]
-    fn a_budget_whose_time_is_over_has_no_pause_left() {
+    fn a_budget_ends_with_its_time() {
         let mut budget = Budget::new(Retry { total: Duration::ZERO, ..Retry::default() });
         budget.attempt();
         assert_eq!(budget.pause(Some(Duration::from_secs(1))), None);
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_judged_by_our_clock_where_the_answer_has_none() {
+    fn a_date_is_compared_with_the_local_clock_if_the_answer_has_none() {
         let later = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60));
         let asked = retry_after(&answer(&[(header::RETRY_AFTER, &later)])).unwrap();
         assert!((50..=60).contains(&asked.as_secs()), "{asked:?}");
@@ -343,9 +343,9 @@ mod tests {
         headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
     }
 
-    /// As GitHub answers: <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>.
+    /// GitHub answers in this way: <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>.
     #[test]
-    fn a_quota_that_is_used_up_is_waited_for_or_the_answer_is_final() {
+    fn a_used_up_quota_is_retried_if_patience_suffices() {
         let date = ("date", "Wed, 21 Oct 2026 07:28:00 GMT");
         let at = |reset: u64| {
             named(&[date, ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", &reset.to_string())])
@@ -374,21 +374,21 @@ mod tests {
         assert_eq!(
             observed(StatusCode::FORBIDDEN, &left),
             Observed::Served,
-            "forbidden, and not for the rate"
+            "forbidden, but not rate-limited"
         );
     }
 
     #[test]
-    fn a_fault_is_told_from_a_refusal() {
+    fn faults_and_refusals_are_distinguished() {
         let none = HeaderMap::new();
         let soon = answer(&[(header::RETRY_AFTER, "2")]);
-        let rubbish = answer(&[(header::RETRY_AFTER, "rubbish")]);
+        let invalid = answer(&[(header::RETRY_AFTER, "invalid")]);
         let refused = Observed::Refused(Some(Duration::from_secs(2)));
         for (status, headers, expected, temporary) in [
             (429, &none, Observed::Refused(None), true),
             (429, &soon, refused, true),
             (503, &soon, refused, true),
-            (503, &rubbish, Observed::Refused(None), true),
+            (503, &invalid, Observed::Refused(None), true),
             (503, &none, Observed::Failed, true),
             (500, &soon, Observed::Failed, true),
             (502, &none, Observed::Failed, true),

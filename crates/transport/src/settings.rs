@@ -26,9 +26,9 @@ pub struct HostSettings {
     pub start_burst: f64,
     /// How long to wait for a host that no longer serves any request. This is also the maximum wait for a `Retry-After`.
     pub patience: Duration,
-    /// Until when to wait for a quota whose end the host announces: by `Retry-After` of a refusal, or by `x-ratelimit-reset` where
-    /// `x-ratelimit-remaining` is 0, which is then obeyed in every answer. If the quota ends later, no request waits for it. `None`:
-    /// [`HostSettings::patience`] limits the wait, and only refusals count.
+    /// The latest time until which to wait for a quota whose end the host announces: by `Retry-After` of a refusal, or by
+    /// `x-ratelimit-reset` if `x-ratelimit-remaining` is 0, which is then obeyed in every answer. If the quota ends later, no
+    /// request waits for it. `None`: [`HostSettings::patience`] limits the wait, and only refusals count.
     pub quota_deadline: Option<Instant>,
     /// The timeout for the head of an answer. `None`: [`Timeouts::answer`], and five times as long for writes, since a registry
     /// may take minutes to commit a large blob.
@@ -59,12 +59,12 @@ impl Default for HostSettings {
 }
 
 /// The concurrency that `cargo xtask test` sets for all hosts without settings of their own. Release builds ignore it.
-#[expect(clippy::disallowed_methods, reason = "a switch of the tests, which release builds do not have")]
+#[expect(clippy::disallowed_methods, reason = "a switch for tests, which release builds ignore")]
 fn test_concurrency() -> Option<usize> {
     if cfg!(debug_assertions) { std::env::var("KPROMO_TEST_CONCURRENCY").ok()?.parse().ok() } else { None }
 }
 
-/// The timeouts of the door. None of them ends a stream that moves at a reasonable speed.
+/// The timeouts of the door. None of them ends a stream that makes progress at a reasonable speed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timeouts {
     /// For establishing a connection.

@@ -27,7 +27,7 @@ impl Shared {
     /// Sets up the HTTP clients. No host is known yet.
     ///
     /// # Errors
-    /// Returns an error if a certificate authority in the settings cannot be read.
+    /// Returns an error if a certificate authority in the settings cannot be read, or if the HTTP client rejects the settings.
     pub(crate) fn new(settings: Settings) -> Result<Self, InvalidSettings> {
         let clients = Clients::new(&settings)?;
         let (hosts, under_way) = Default::default();

@@ -26,7 +26,8 @@ const REFUSAL_MAX: u64 = 64 * 1024;
 /// The maximum time for the body of an answer that is not successful: its status is the most important part.
 const REFUSAL_TIME: Duration = Duration::from_secs(5);
 
-/// Receives the pieces of a body as they arrive. It cannot wait, so it cannot send a request while the answer holds its permit.
+/// Receives the pieces of a body as they arrive. Its methods are synchronous, so it cannot send a
+/// request while the answer holds its permit.
 pub trait Sink: Send {
     /// Called when a body starts: the first one, and again after an attempt that was interrupted. Earlier pieces are invalid
     /// then.
@@ -86,7 +87,7 @@ impl Head {
             let limit = REFUSAL_TIME.min(self.origin.timeouts.answer);
             match timeout(limit, self.read(u64::MAX, &mut body)).await {
                 Ok(read) => drop(read?),
-                // The body of a 404 says what does not exist: a partial body must not prove anything.
+                // The body of a 404 says what does not exist, so a part of it is not evidence of absence.
                 Err(_) if answer.status == StatusCode::NOT_FOUND => {
                     return Err(answer.error(ErrorKind::LongBody { limit }));
                 }
@@ -183,7 +184,7 @@ impl Sink for Collected {
 
 /// The body of a successful answer as a stream.
 ///
-/// It is the only type that holds a permit at its host while its owner does something else, such as passing the pieces on to
+/// Unlike an [`Answer`], it holds a permit at its host while its owner does something else, such as passing the pieces on to
 /// other hosts. Drop it before sending another request to the same host.
 pub struct BodyStream {
     inner: reqwest::Response,

@@ -115,7 +115,7 @@ impl Counters {
         self.last_answer.fetch_max(self.touch().max(1), Relaxed);
     }
 
-    /// Records that the host has answered with what was asked for, with a head or a piece of a body.
+    /// Records that the host has served a request: it sent a head or a piece of a body, neither a refusal nor a failure.
     pub(crate) fn served(&self) {
         self.answered();
         self.last_served.fetch_max(self.touch().max(1), Relaxed);

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 /// The maximum number of buckets of a host.
 pub const BUCKETS_MAX: usize = 120;
-/// The width of a bucket at first. It doubles whenever a host would need more than [`BUCKETS_MAX`].
+/// The initial width of a bucket. It doubles whenever a host would need more than [`BUCKETS_MAX`].
 const FIRST_WIDTH: Duration = Duration::from_millis(100);
 
-/// What happened at a host during one bucket. The sums over all buckets are the counts of [`crate::HostTally`].
+/// The requests to a host during one bucket. The sums over all buckets are the counts of [`crate::HostTally`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
     /// Requests that were sent.
     pub requests: u64,
-    /// Answers that refused a request for its rate.
+    /// Answers that refused a request because of a rate limit.
     pub refused: u64,
-    /// Answers with another temporary 5xx.
+    /// Answers with 408 or another temporary 5xx.
     pub faults: u64,
     /// Requests that ended without an answer.
     pub unanswered: u64,
@@ -24,9 +24,9 @@ pub struct Bucket {
 /// The buckets of all hosts. They have the same width and begin when the door was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
-    /// The time since the door was opened, when the first bucket begins.
+    /// The time since the door was opened, which is when the first bucket begins.
     pub age: Duration,
-    /// The width of a bucket: 100 ms, or a multiple of it by a power of two.
+    /// The width of a bucket: 100 ms times a power of two.
     pub width: Duration,
     /// The buckets by host, [`BUCKETS_MAX`] at most.
     pub hosts: BTreeMap<String, Vec<Bucket>>,
@@ -80,7 +80,7 @@ impl Bucket {
 
 /// Returns the width of a bucket that was doubled this often.
 const fn width(doubled: u32) -> Duration {
-    // 64 doublings exceed any duration that a process can run, so the exponent is limited.
+    // After 31 doublings the buckets cover 800 years, longer than any process runs. The limit keeps the shift from overflowing.
     FIRST_WIDTH.saturating_mul(1 << if doubled < 31 { doubled } else { 31 })
 }
 
@@ -110,12 +110,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_has_the_requests_of_its_span() {
+    fn a_bucket_counts_the_requests_of_its_span() {
         assert_eq!(requests(&recorder([0, 99, 100, 350])), [2, 1, 0, 1]);
     }
 
     #[test]
-    fn buckets_become_wider_and_not_more_and_lose_no_request() {
+    fn buckets_become_wider_instead_of_more_and_lose_no_request() {
         let day = 24 * 3600 * 1000;
         let recorder = recorder((0..day).step_by(10_000));
         assert!(recorder.buckets.len() <= BUCKETS_MAX && recorder.buckets.len() > BUCKETS_MAX / 2);
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(
             requests(&recorder)[0],
             width.div_ceil(10_000),
-            "a bucket has a width's worth of requests"
+            "a bucket counts the requests of its whole width"
         );
     }
 

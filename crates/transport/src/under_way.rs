@@ -154,11 +154,14 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn silence_counts_only_while_the_host_is_to_answer() {
+    async fn silence_counts_only_while_the_host_has_to_answer() {
         let progress = Progress::new();
         let limit = Duration::from_secs(60);
         progress.set_starved(true);
-        assert!(timeout(Duration::from_secs(600), progress.silence(limit)).await.is_err(), "we have to send");
+        assert!(
+            timeout(Duration::from_secs(600), progress.silence(limit)).await.is_err(),
+            "the request waits for content to send"
+        );
         progress.set_starved(false);
         assert!(timeout(Duration::from_secs(59), progress.silence(limit)).await.is_err());
         assert!(timeout(Duration::from_secs(2), progress.silence(limit)).await.is_ok());

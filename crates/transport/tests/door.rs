@@ -1,6 +1,6 @@
 //! The behaviour of the door towards a server with predefined answers.
 
-#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, reason = "tests report failures by panicking")]
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,19 +12,19 @@ use tokio::net::TcpListener;
 use transport::{Body, Class, Door, ErrorKind, HostSettings, Opened, Request, Retry, Settings, Timeouts};
 use url::Url;
 
-/// A server that returns its answers in turn, the last one for ever, and records its requests.
+/// A server that returns its answers in turn, repeats the last one forever, and records its requests.
 struct Server {
     address: String,
-    asked: Arc<Mutex<Vec<String>>>,
+    received: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
     async fn start(answers: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let received = Arc::<Mutex<Vec<String>>>::default();
         let (log, answers) =
-            (Arc::clone(&asked), answers.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>());
+            (Arc::clone(&received), answers.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>());
         tokio::spawn(async move {
             for number in 0.. {
                 let (mut stream, _) = listener.accept().await.unwrap();
@@ -36,12 +36,13 @@ impl Server {
                     log.lock().unwrap().push(String::from_utf8_lossy(&head[..read]).into_owned());
                     let _ = stream.write_all(answer.as_bytes()).await;
                     let _ = stream.shutdown().await;
-                    // The rest of the request is read, so that the client does not lose the answer with the connection.
+                    // Reads the rest of the request: closing the connection earlier would reset it, and the client could lose
+                    // the answer.
                     while stream.read(&mut head).await.is_ok_and(|read| read > 0) {}
                 });
             }
         });
-        Self { address, asked }
+        Self { address, received }
     }
 
     fn url(&self, path: &str) -> Url {
@@ -52,8 +53,8 @@ impl Server {
         Request::new(Method::GET, self.url(path), "get", Class::Read)
     }
 
-    fn asked(&self) -> usize {
-        self.asked.lock().unwrap().len()
+    fn received(&self) -> usize {
+        self.received.lock().unwrap().len()
     }
 }
 
@@ -72,7 +73,7 @@ fn door() -> Door {
 }
 
 #[tokio::test]
-async fn a_temporary_failure_is_tried_again_and_counted() {
+async fn temporary_failures_are_retried_and_counted() {
     let server = Server::start(&[BUSY, "", OK]).await;
     let door = door();
     let response = door.send(server.get("/")).await.unwrap();
@@ -86,10 +87,10 @@ async fn a_temporary_failure_is_tried_again_and_counted() {
 }
 
 #[tokio::test]
-async fn the_last_answer_is_given_back_when_the_budget_is_spent() {
+async fn the_last_answer_is_returned_when_the_budget_is_used_up() {
     let server = Server::start(&[BUSY]).await;
     let response = door().send(server.get("/")).await.unwrap();
-    assert_eq!((response.status().as_u16(), server.asked()), (503, 3));
+    assert_eq!((response.status().as_u16(), server.received()), (503, 3));
 }
 
 #[tokio::test]
@@ -110,8 +111,8 @@ async fn requests_that_must_not_be_repeated_are_sent_once() {
     let put = Request::new(Method::PUT, server.url("/"), "put", Class::Write)
         .body(Body::Stream { length: 3, stream });
     assert_eq!(door().send(put).await.unwrap().status().as_u16(), 503);
-    assert_eq!(server.asked(), 2);
-    assert!(server.asked.lock().unwrap()[1].contains("content-length: 3"), "the length is announced");
+    assert_eq!(server.received(), 2);
+    assert!(server.received.lock().unwrap()[1].contains("content-length: 3"), "the length is announced");
 }
 
 #[tokio::test]
@@ -128,7 +129,7 @@ async fn a_server_that_never_answers_is_given_up() {
 }
 
 #[tokio::test]
-async fn credentials_stay_behind_when_a_redirect_leads_to_another_host() {
+async fn credentials_are_not_sent_to_another_host_after_a_redirect() {
     let other = Server::start(&[OK]).await;
     let answer = format!(
         "HTTP/1.1 307 There\r\nlocation: {}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
@@ -139,12 +140,12 @@ async fn credentials_stay_behind_when_a_redirect_leads_to_another_host() {
     secret.set_sensitive(true);
     let request = server.get("/").follow().header(header::AUTHORIZATION, secret);
     assert_eq!(door().send(request).await.unwrap().url().path(), "/x");
-    assert!(server.asked.lock().unwrap()[0].contains("hush"));
-    assert!(!other.asked.lock().unwrap()[0].contains("hush"));
+    assert!(server.received.lock().unwrap()[0].contains("hush"));
+    assert!(!other.received.lock().unwrap()[0].contains("hush"));
 }
 
 #[tokio::test]
-async fn redirects_do_not_lead_to_machines_that_are_not_public() {
+async fn redirects_to_non_public_addresses_are_refused() {
     for place in [
         "http://169.254.169.254/token",
         "http://10.0.0.1/",
@@ -162,7 +163,7 @@ async fn redirects_do_not_lead_to_machines_that_are_not_public() {
 }
 
 #[tokio::test]
-async fn plain_http_is_spoken_with_this_machine_alone_or_where_it_is_configured() {
+async fn plain_http_requires_a_loopback_host_or_configuration() {
     let url = Url::parse("http://registry.invalid/").unwrap();
     let request = || Request::new(Method::GET, url.clone(), "get", Class::Read).once();
     assert!(matches!(door().send(request()).await.unwrap_err().kind(), ErrorKind::Forbidden(_)));
@@ -178,29 +179,29 @@ async fn concurrent_requests_stay_within_the_limit_of_the_host() {
     let server = Server::start(&[OK]).await;
     let one = HostSettings { concurrency: 1, ..HostSettings::default() };
     let door = Door::open(Settings { other_hosts: one, ..settings() }).unwrap();
-    let Opened::Body(first) = door.stream(server.get("/")).await.unwrap() else { panic!("a body") };
+    let Opened::Body(first) = door.stream(server.get("/")).await.unwrap() else { panic!("expected a body") };
     let second = tokio::time::timeout(Duration::from_millis(200), door.send(server.get("/"))).await;
-    assert!(second.is_err(), "the first one's body is not read yet");
+    assert!(second.is_err(), "the body of the first answer still holds the permit");
     drop(first);
     assert!(door.send(server.get("/")).await.is_ok());
 }
 
 /// An answer that a caller keeps blocks no other request, whatever its status.
 #[tokio::test]
-async fn an_answer_holds_no_place_at_its_host() {
+async fn an_answer_holds_no_permit_at_its_host() {
     let denied = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 4\r\nconnection: close\r\n\r\nwho?";
     let server = Server::start(&[denied, OK]).await;
     let one = HostSettings { concurrency: 1, ..HostSettings::default() };
     let door = Door::open(Settings { other_hosts: one, ..settings() }).unwrap();
     let held = door.send(server.get("/")).await.unwrap();
     let second = tokio::time::timeout(Duration::from_secs(20), door.send(server.get("/"))).await;
-    assert_eq!(second.expect("it does not wait for the first").unwrap().body(), "ok");
+    assert_eq!(second.expect("the second request does not wait for the first").unwrap().body(), "ok");
     assert_eq!((held.status().as_u16(), &held.body()[..]), (401, &b"who?"[..]));
 }
 
 /// A truncated body is requested again. If all attempts fail, the error of the last one is returned.
 #[tokio::test]
-async fn a_body_that_is_cut_is_read_again() {
+async fn a_truncated_body_is_requested_again() {
     let cut = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\nok";
     let server = Server::start(&[cut, OK]).await;
     let answer = door().send(server.get("/")).await.unwrap();
@@ -208,12 +209,12 @@ async fn a_body_that_is_cut_is_read_again() {
     let server = Server::start(&[cut]).await;
     let error = door().send(server.get("/")).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Broken(_)), "{error}");
-    assert_eq!(server.asked(), 3);
+    assert_eq!(server.received(), 3);
 }
 
 /// While the content to send is delayed, the host is not the cause of the silence. If the content fails, the error says so.
 #[tokio::test]
-async fn a_source_that_is_silent_or_fails_is_not_the_hosts_fault() {
+async fn a_slow_or_failing_source_is_not_attributed_to_the_host() {
     let server = Server::start(&[OK]).await;
     let timeouts = Timeouts { answer: Duration::from_millis(200), ..Timeouts::default() };
     let answer = Some(Duration::from_millis(200));
@@ -235,7 +236,7 @@ async fn a_source_that_is_silent_or_fails_is_not_the_hosts_fault() {
 }
 
 #[tokio::test]
-async fn no_answer_leads_to_a_metadata_service_whatever_is_configured_for_it() {
+async fn a_redirect_to_a_metadata_service_is_refused_even_if_it_is_configured() {
     let metadata = Server::start(&[OK]).await;
     let answer = format!(
         "HTTP/1.1 307 There\r\nlocation: {}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
@@ -248,7 +249,7 @@ async fn no_answer_leads_to_a_metadata_service_whatever_is_configured_for_it() {
     let door = Door::open(Settings { hosts, metadata_hosts, ..settings() }).unwrap();
     let error = door.send(server.get("/").follow()).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Forbidden(_)), "{error}");
-    assert_eq!(metadata.asked(), 0);
+    assert_eq!(metadata.received(), 0);
     let link_local = "HTTP/1.1 307 There\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let server = Server::start(&[link_local]).await;
     let error = door.send(server.get("/").follow()).await.unwrap_err();
@@ -279,7 +280,7 @@ async fn stalled_requests_are_reported_while_they_stall() {
     named.sort();
     assert_eq!(named.len(), 2, "{named:?}");
     assert!(named.iter().any(|what| what.ends_with("/body")), "{named:?}");
-    assert!(named.iter().any(|what| what.ends_with("/hangs?…")), "without what may be secret: {named:?}");
+    assert!(named.iter().any(|what| what.ends_with("/hangs?…")), "the query is hidden: {named:?}");
     let queues = door.queues();
     assert_eq!((queues.len(), queues[0].host.as_str(), queues[0].requests), (1, busy.address.as_str(), 1));
     assert!(queues[0].rests > Duration::from_secs(20));
@@ -289,26 +290,26 @@ async fn stalled_requests_are_reported_while_they_stall() {
     refused.abort();
     let _ = (request.await, refused.await);
     assert!(door.stalled(Duration::ZERO).is_empty());
-    assert!(door.queues().is_empty(), "nobody waits any more");
+    assert!(door.queues().is_empty(), "no request waits any more");
 }
 
-/// A host that is down is given up for all requests at once, rather than for each after attempts of its own.
+/// A host that is down is given up for all requests at once, rather than for each request after its own attempts.
 #[tokio::test]
-async fn a_host_that_is_given_up_answers_all_who_wait() {
+async fn all_waiting_requests_fail_when_their_host_is_given_up() {
     let server = Server::start(&[BUSY]).await;
     let one = HostSettings { patience: Duration::from_millis(300), ..HostSettings::default() };
     let door = Door::open(Settings { other_hosts: one, ..settings() }).unwrap();
-    let asked = futures_util::future::join_all((0..200).map(|_| door.send(server.get("/")))).await;
-    let given_up = asked.iter().filter_map(|answer| answer.as_ref().err());
+    let answers = futures_util::future::join_all((0..200).map(|_| door.send(server.get("/")))).await;
+    let given_up = answers.iter().filter_map(|answer| answer.as_ref().err());
     let given_up: Vec<String> = given_up.map(ToString::to_string).collect();
     assert!(given_up.len() > 150, "{} of 200", given_up.len());
     assert!(given_up[0].contains(": gave up after "), "{}", given_up[0]);
     assert!(given_up[0].ends_with("; last: 503 Service Unavailable"), "{}", given_up[0]);
-    assert!(server.asked() < 50, "{} requests were sent", server.asked());
+    assert!(server.received() < 50, "{} requests were sent", server.received());
 }
 
 #[test]
-fn an_authority_that_is_no_certificate_is_refused_by_its_place() {
+fn an_invalid_authority_is_reported_with_its_position() {
     let error = Door::open(Settings {
         authorities: vec![b"-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n".to_vec()],
         ..settings()
@@ -316,9 +317,9 @@ fn an_authority_that_is_no_certificate_is_refused_by_its_place() {
     assert!(error.unwrap_err().to_string().contains("number 1"));
 }
 
-/// A server may begin its answer before it has done what was asked, and send white space meanwhile.
+/// A server may begin its answer before the operation has completed, and send white space in the meantime.
 #[tokio::test]
-async fn a_patient_request_waits_for_a_body_that_comes_slowly() {
+async fn a_patient_request_waits_for_a_body_that_arrives_slowly() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
     tokio::spawn(async move {

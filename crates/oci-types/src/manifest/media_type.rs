@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_of_html_is_no_image_to_rebuild() {
+    fn an_html_page_is_not_reported_as_an_image_to_rebuild() {
         for (media_type, is_page) in [
             ("text/html; charset=utf-8", true),
             ("application/xhtml+xml", true),

@@ -56,7 +56,7 @@ impl RawManifest {
         let wire = WireManifest::parse(&bytes).unwrap_or_default();
         let own = wire.media_type.as_deref().filter(|own| !own.is_empty()).map(MediaType::parse);
         let media_type = match (own, named) {
-            // Two contradictory types of manifest are not resolved here: see `parse`.
+            // Two contradictory types of manifest are not resolved here: `wire` rejects them.
             (Some(own), Some(named)) if own.is_manifest() && own != named => named,
             (Some(own), _) => own,
             (None, Some(named)) => named,
@@ -101,8 +101,8 @@ impl RawManifest {
         if has_image_parts && wire.manifests.is_some() {
             return Err(InvalidManifest::Ambiguous);
         }
-        let lacks_parts = if self.media_type.is_index() { has_image_parts } else { !has_image_parts };
-        if lacks_parts {
+        let has_wrong_members = if self.media_type.is_index() { has_image_parts } else { !has_image_parts };
+        if has_wrong_members {
             let kind = if self.media_type.is_index() { "an index" } else { "an image" };
             let problem = format!("it does not have the members of {kind}");
             return Err(InvalidManifest::Malformed { media_type: self.media_type.clone(), problem });
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_says_what_kind_a_manifest_is_whatever_the_header_says() {
+    fn the_type_comes_from_the_body_or_else_the_header_or_else_the_members() {
         let own = format!(r#"{{"mediaType":"{INDEX}","manifests":[]}}"#);
         let upper = INDEX.to_uppercase();
         for header in [
@@ -194,14 +194,14 @@ mod tests {
             assert_eq!(*manifest.media_type(), MediaType::OciIndex, "{header:?}");
             assert!(manifest.parse().unwrap().children.is_empty());
         }
-        let unsaid = format!(r#"{{"config":{},"layers":[]}}"#, descriptor());
-        assert_eq!(*received(Some("text/plain"), &unsaid).media_type(), MediaType::OciManifest);
+        let untyped = format!(r#"{{"config":{},"layers":[]}}"#, descriptor());
+        assert_eq!(*received(Some("text/plain"), &untyped).media_type(), MediaType::OciManifest);
         assert_eq!(
             *received(None, r#"{"schemaVersion":2,"manifests":[]}"#).media_type(),
             MediaType::OciIndex
         );
         let docker = "application/vnd.docker.distribution.manifest.v2+json";
-        assert_eq!(*received(Some(docker), &unsaid).media_type(), MediaType::DockerManifest);
+        assert_eq!(*received(Some(docker), &untyped).media_type(), MediaType::DockerManifest);
         assert_eq!(
             *received(None, r#"{"schemaVersion":1,"fsLayers":[]}"#).media_type(),
             MediaType::DockerSchema1
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_reader_takes_for_an_image_and_another_for_an_index_is_refused() {
+    fn manifests_that_readers_could_take_for_images_or_indexes_are_rejected() {
         let index = format!(r#"{{"mediaType":"{INDEX}","manifests":[]}}"#);
         let refused = received(Some(IMAGE), &index).parse().unwrap_err();
         assert!(matches!(refused, InvalidManifest::Contradiction { .. }), "{refused}");
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn members_that_are_null_missing_or_unknown_do_no_harm() {
+    fn null_missing_and_unknown_members_are_accepted() {
         let d = descriptor();
         for (kind, text, blobs, children) in [
             (IMAGE, format!(r#"{{"config":{d},"layers":null}}"#), 1, 0),
@@ -243,7 +243,7 @@ mod tests {
     /// JSON decoders in Go match members in any case, and the last one wins, so they would read other values than the verified
     /// ones.
     #[test]
-    fn members_that_differ_from_known_ones_in_case_alone_are_refused() {
+    fn members_that_differ_from_known_ones_only_in_case_are_rejected() {
         let d = descriptor();
         let index = |members: &str| format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}",{members}}}"#);
         let child =
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_says_which_manifest_it_attests_where_both_annotations_of_buildkit_say_so() {
+    fn attests_requires_both_annotations_of_buildkit() {
         let about = Digest::of(b"image");
         let kind = r#""vnd.docker.reference.type":"attestation-manifest""#;
         let digest = format!(r#""vnd.docker.reference.digest":"{about}""#);
@@ -321,14 +321,14 @@ mod tests {
     }
 
     #[test]
-    fn no_terminal_obeys_what_is_shown_of_a_digest() {
+    fn control_characters_in_a_digest_are_not_displayed() {
         let text = r#"{"manifests":[{"digest":"sha256:\u007f\u001b[2J\u202e","size":1}]}"#;
         let error = received(Some(INDEX), text).parse().unwrap_err().to_string();
         assert!(error.contains("`sha256:[2J` is not a digest"), "{error:?}");
     }
 
     #[test]
-    fn what_cannot_be_read_is_said_in_words() {
+    fn parse_errors_do_not_mention_serde() {
         for text in
             ["<html>", r#"{"manifests":[{"digest":"md5:00","size":1}]}"#, r#"{"manifests":[{"size":1}]}"#]
         {

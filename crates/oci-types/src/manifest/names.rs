@@ -56,7 +56,7 @@ impl Kind {
     /// Returns the kind of a member.
     ///
     /// # Errors
-    /// Returns the known member whose name differs in case alone.
+    /// Returns the known member whose name differs only in case.
     fn of_member(self, name: &str) -> Result<Self, &'static str> {
         let folded = folded(name);
         for (known, kind) in self.members() {
@@ -71,12 +71,12 @@ impl Kind {
     }
 }
 
-/// Folds the case of a name. The conversion goes by way of upper case, where `ſ` becomes `S`.
+/// Folds the case of a name. The name is converted to upper case first, where `ſ` becomes `S`.
 fn folded(name: &str) -> String {
     name.to_uppercase().to_lowercase()
 }
 
-/// Rejects a manifest with members whose names differ from known ones in case alone.
+/// Rejects a manifest with members whose names differ from known ones only in case.
 ///
 /// # Errors
 /// Returns an error if there is such a member, or if the bytes are not JSON.

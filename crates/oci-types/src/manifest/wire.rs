@@ -40,7 +40,7 @@ pub struct WireManifest {
     /// The annotations whose values are strings.
     #[serde(deserialize_with = "annotations")]
     pub annotations: BTreeMap<String, String>,
-    /// Docker's first schema.
+    /// `fsLayers` of Docker's first schema.
     fs_layers: Option<Value>,
 }
 
@@ -71,9 +71,10 @@ impl WireManifest {
     /// Parses the members of a manifest.
     ///
     /// # Errors
-    /// Returns an error if the bytes are not a JSON object, if a member has the wrong type, or if two names differ in case alone.
+    /// Returns an error if the bytes are not a JSON object, if a member has the wrong type, or if a name differs from a known one
+    /// only in case.
     pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        // The deserializer would accept a list as the members in their order.
+        // The deserializer would also accept a list, as the members in their order.
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return Err(serde::de::Error::custom("it is not an object"));
         }

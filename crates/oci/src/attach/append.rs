@@ -64,7 +64,7 @@ struct Execution {}
 struct Extended {
     document: Document,
     media_type: MediaType,
-    /// The media type of its configuration; `None` if that type lists no layers. Such a configuration is kept unchanged.
+    /// The media type of its configuration; `None` if configurations of that type list no layers and are kept unchanged.
     config_type: Option<&'static str>,
     /// The layers that the manifest had before.
     before: Vec<AttachedBlob>,
@@ -76,12 +76,12 @@ impl Writer {
     /// come first, in their order, with everything that the manifest says about them. A layer that exists with the same
     /// annotations is not added again.
     ///
-    /// What is damaged is repaired: a manifest that cannot be parsed is replaced. If the registry refuses the manifest because
+    /// Damage is repaired: a manifest that cannot be parsed is replaced. If the registry refuses the manifest because
     /// blobs are missing, the blobs of the new layers are sent, and old layers that the repository does not have are left out.
     ///
     /// Sends one request if the manifest already has all the layers. Otherwise it sends one request to read the tag (none if the
-    /// tag is [`Known::Absent`]), two for each new layer (one if the repository has it, none if the manifest has named it
-    /// before), two for the configuration, which lists all layers, one to check the tag again, and one for the manifest.
+    /// tag is [`Known::Absent`]), two for each new layer (one if the repository has it, none if the manifest already
+    /// names it), two for the configuration, which lists all layers, one to check the tag again, and one for the manifest.
     ///
     /// In this process only one caller at a time writes the tag. If another process writes the tag between the check and the
     /// write, the write of that process may be lost, unless the host has `conditional_writes`: the protocol has no lock.
@@ -99,7 +99,7 @@ impl Writer {
         let doing = format!("adding to {repository}:{tag}");
         let memory = &self.own.attached;
         let _turn = memory.turn(repository, tag).await;
-        // The old layers that the repository does not have, once the registry has refused the manifest for them.
+        // The old layers that the repository does not have, once the registry has refused the manifest because of them.
         let mut lost: Option<HashSet<Digest>> = None;
         for _ in 0..CHANGES_MAX {
             let current = self.under_tag(repository, tag, known).await?;
@@ -212,7 +212,7 @@ impl Extended {
         self.before.retain(|layer| !lost.contains(&layer.digest));
     }
 
-    /// Returns the blobs that the manifest has not named before, or those of all new layers with `all`, without duplicates.
+    /// Returns the blobs that the manifest does not name yet, or those of all new layers with `all`, without duplicates.
     fn new_blobs(&self, new: &[&NewLayer], config: Option<Bytes>, all: bool) -> Vec<Bytes> {
         let is_new = |content: &Bytes| {
             let digest = Digest::of(content);
@@ -274,7 +274,7 @@ mod tests {
 
     /// The expected value is the configuration of a manifest that cosign wrote with one signature.
     #[test]
-    fn a_configuration_is_the_one_that_cosign_writes() {
+    fn a_configuration_matches_that_of_cosign() {
         let digest = Digest::of(b"payload");
         assert_eq!(
             configuration(vec![digest]).unwrap(),
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_is_there_only_with_the_same_annotations() {
+    fn a_layer_exists_only_with_the_same_annotations() {
         let mut extended = Extended::empty().unwrap();
         let first = layer("a", "1");
         extended.add(&[&first]).unwrap();
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_that_names_no_layers_stays() {
+    fn a_configuration_that_lists_no_layers_is_kept() {
         let config = format!(r#"{{"mediaType":"a/b","digest":"{}","size":2}}"#, Digest::of(b"{}"));
         let text =
             format!(r#"{{"schemaVersion":2,"config":{config},"layers":[],"annotations":{{"a":"b"}}}}"#);
@@ -307,6 +307,6 @@ mod tests {
         let manifest = extended.document.manifest(MediaType::OciManifest, "testing").unwrap();
         let read = Attachment::parse(manifest).unwrap();
         assert_eq!((read.config.digest, read.layers.len()), (Digest::of(b"{}"), 1));
-        assert_eq!(read.annotations["a"], "b", "what it said of itself it still says");
+        assert_eq!(read.annotations["a"], "b", "the annotations of the manifest are kept");
     }
 }

@@ -111,7 +111,7 @@ impl Reader {
     }
 
     /// Reads a manifest that is listed as a referrer of an image, and checks that the manifest agrees with the list: every
-    /// client that may push a tag may write a list.
+    /// client that may push a tag may also write a list.
     ///
     /// Sends one request, or none if the size in the list is larger than any manifest may be.
     ///
@@ -149,8 +149,8 @@ impl Reader {
 
     /// Reads a small blob, and verifies it against the digest and size of its descriptor.
     ///
-    /// Sends one request. Sends none if the descriptor has more than `limit` bytes, nor for an empty blob, whose content is
-    /// known.
+    /// Sends one request. Sends none if the descriptor states more than `limit` bytes, or if the blob is empty, since its
+    /// content is known then.
     ///
     /// # Errors
     /// Returns an error if the blob is larger than `limit`, does not exist, or does not match its digest.
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_a_manifest_says_is_kept() {
+    fn all_members_of_a_manifest_are_kept() {
         let bundle = "application/vnd.dev.sigstore.bundle+json;version=0.2";
         let text = format!(
             r#"{{"schemaVersion":2,"artifactType":"application/example","config":{},"layers":[{},{}],"subject":{},"annotations":{{"b":"2","a":"1"}}}}"#,
@@ -210,14 +210,14 @@ mod tests {
             annotations.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
         };
         assert_eq!(pairs(&read.annotations), ["a=1", "b=2"]);
-        assert_eq!(read.layers[0].media_type, bundle, "with its parameter");
+        assert_eq!(read.layers[0].media_type, bundle, "the parameter is kept");
         assert_eq!((read.layers[0].digest, read.layers[0].size), (Digest::of(b"abc"), 3));
         assert_eq!(pairs(&read.layers[0].annotations), ["y=", "z=ü"]);
         assert!(read.layers[1].annotations.is_empty());
     }
 
     #[test]
-    fn what_names_no_artifact_is_what_its_configuration_is() {
+    fn the_configuration_type_replaces_a_missing_artifact_type() {
         let config = descriptor("application/vnd.cncf.helm.config.v1+json", "");
         for named in ["", r#""artifactType":"","#] {
             let text = format!(r#"{{{named}"schemaVersion":2,"config":{config},"layers":[]}}"#);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_and_what_cannot_be_verified_are_not_attachments() {
+    fn indexes_and_unverifiable_manifests_are_not_attachments() {
         let index = parse(MediaType::OciIndex, r#"{"schemaVersion":2,"manifests":[]}"#).unwrap_err();
         assert!(matches!(index, InvalidManifest::WrongKind { got: MediaType::OciIndex, .. }), "{index}");
         let config = descriptor("a/b", "");

@@ -21,15 +21,15 @@ const AT_ONCE: usize = 4;
 
 impl Writer {
     /// Copies an attached manifest and its blobs to another repository, byte for byte, and returns the digest of the manifest.
-    /// The manifest is written by its digest, or under a tag, which then names this manifest alone: [`Writer::append`] is for
+    /// The manifest is written by its digest, or under a tag, which then names only this manifest: [`Writer::append`] is for
     /// tags that other clients write to.
     ///
-    /// This is for small manifests: blobs are read into memory, four at a time, and have at most `limit` bytes together. For
-    /// images there is [`Copier`](crate::Copier), which does not handle lists of referrers.
+    /// This is for small manifests: blobs are read into memory, four at a time, and have at most `limit` bytes together.
+    /// [`Copier`](crate::Copier) copies images.
     ///
     /// Sends one request for each blob that exists or is on the same registry, three for each other blob, and one for the
-    /// manifest. If the manifest has a subject and the registry has no referrers API, the fallback tag is read and written: two
-    /// more requests, or one if the tag is [`Known::Absent`].
+    /// manifest. If the manifest has a subject and the registry has no referrers API, the fallback tag is read, checked and
+    /// written: three more requests, or two if the tag is [`Known::Absent`].
     ///
     /// # Errors
     /// Returns an error if the blobs have more than `limit` bytes or are too many, which is checked before any request; if one of

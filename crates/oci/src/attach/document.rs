@@ -11,8 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind};
 
-/// A descriptor for writing. The types for reading keep annotations in no order, so they do not always serialize to the same
-/// bytes.
+/// A descriptor for writing. The types for reading cannot be serialized, since they drop unknown members.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WrittenDescriptor<'a> {
@@ -55,7 +54,8 @@ impl Document {
     pub(super) fn of(manifest: &RawManifest, doing: &str) -> Result<Self, Error> {
         let members = serde_json::from_slice(manifest.bytes()).map_err(|error| malformed(doing, &error))?;
         let mut this = Self { members };
-        // If the manifest has no `mediaType`, the registry has reported it. The next reader finds it in the manifest.
+        // If the manifest has no `mediaType`, only the answer of the registry states it. Writing it here keeps it for the next
+        // reader.
         this.set("mediaType", manifest.media_type().as_str())?;
         Ok(this)
     }
@@ -101,7 +101,7 @@ pub(super) fn raw(content: &(impl Serialize + ?Sized)) -> Result<Box<RawValue>, 
     serde_json::value::to_raw_value(content).map_err(unwritable)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "so that it can be named where errors are mapped")]
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` passes the error by value")]
 fn unwritable(error: serde_json::Error) -> Error {
     Error::new("writing a manifest", ErrorKind::Content(error.to_string()))
 }
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_here_knows_stays_as_it_was_written() {
+    fn unknown_members_are_kept_unchanged() {
         let text = r#"{"schemaVersion":2,"new":{"z":1.50,"a":18446744073709551616},"manifests":[{"b": 1,"a":"\u00fc"}]}"#;
         let manifest = RawManifest::new(MediaType::OciIndex, text.into());
         let mut document = Document::of(&manifest, "testing").unwrap();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_registry_takes_is_not_sent() {
+    fn a_manifest_beyond_the_size_limit_is_not_sent() {
         let mut document = Document::empty(&MediaType::OciIndex).unwrap();
         assert!(document.manifest(MediaType::OciIndex, "testing").is_ok());
         document.set("annotations", &"a".repeat(MANIFEST_MAX)).unwrap();

@@ -29,21 +29,21 @@ pub(super) fn changes(doing: String) -> Error {
     Error::new(doing, ErrorKind::Unreasonable(what.to_owned()))
 }
 
-/// Returns `true` if a registry refuses a manifest because it does not have what the manifest names.
+/// Returns `true` if a registry refuses a manifest because it does not have content that the manifest names.
 pub(super) fn says_parts_are_missing(error: &Error) -> bool {
     error.refusal().is_some_and(|refusal| refusal.says(&PARTS_MISSING))
 }
 
-/// Returns `true` if a manifest cannot be parsed, so that it holds nothing to keep. A manifest of another kind is not damaged: it
-/// is something else, and is left alone.
+/// Returns `true` if a manifest cannot be parsed, so that it contains nothing to keep. A manifest of another kind is not damaged,
+/// and is left unchanged.
 pub(super) fn is_damaged(error: &InvalidManifest) -> bool {
     matches!(error, InvalidManifest::Malformed { .. })
 }
 
 impl Writer {
     /// Adds a manifest to the list of referrers of an image, if it is not listed. All other entries are kept as they are. A list
-    /// that cannot be parsed is replaced. If the registry refuses the list because manifests are missing, entries are left out
-    /// whose manifests it does not have.
+    /// that cannot be parsed is replaced. If the registry refuses the list because manifests are missing, the entries
+    /// whose manifests it does not have are left out.
     pub(super) async fn list_referrer(
         &self,
         repository: &Repository,
@@ -57,7 +57,7 @@ impl Writer {
         let invalid = |error| Error::new(&doing, ErrorKind::Manifest(error));
         let entry = Referrer::of(manifest).map_err(invalid)?;
         let _turn = self.own.attached.turn(repository, &tag).await;
-        // The entries whose manifests do not exist, once the registry has refused the list for them.
+        // The entries whose manifests do not exist, once the registry has refused the list because of them.
         let mut lost: Option<HashSet<Digest>> = None;
         for _ in 0..CHANGES_MAX {
             let current = self.under_tag(repository, &tag, fallback).await?;
@@ -115,7 +115,7 @@ impl Writer {
     }
 
     /// Reads the manifest under a tag that is about to be extended; `None` if the tag does not exist. If the registry returns a
-    /// state older than the last write of this client, it is asked again until the write is visible.
+    /// state older than the last write of this client, the tag is read again until the write is visible.
     pub(super) async fn under_tag(
         &self,
         repository: &Repository,
@@ -140,7 +140,7 @@ impl Writer {
         }
     }
 
-    /// Writes a tag that was read before, and remembers the digest that it now names.
+    /// Writes a tag that was read before, and records the digest that it now names.
     pub(super) async fn extend_tag(
         &self,
         repository: &Repository,
@@ -149,7 +149,7 @@ impl Writer {
         before: Option<Digest>,
     ) -> Result<Written, NotWritten> {
         let expected = before.map_or(Expected::Nothing, Expected::Digest);
-        // Remembered before the write: if the answer is lost, the tag may have been written all the same.
+        // Recorded before the write: if the answer is lost, the tag may have been written nevertheless.
         self.own.attached.learn_written(repository, tag, before, manifest.digest());
         self.write_tag(repository, tag, manifest, expected).await
     }

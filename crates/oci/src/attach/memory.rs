@@ -54,7 +54,7 @@ impl Memory {
         self.learnt().written.contains_key(&self.hasher.hash_one((repository, tag)))
     }
 
-    /// Records that a tag is written which named `before`.
+    /// Records that this client writes a tag, which named `before` and will name `after`.
     pub(super) fn learn_written(
         &self,
         repository: &Repository,
@@ -103,10 +103,10 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_shows_what_it_named_before_lags() {
+    fn a_tag_lags_while_it_names_the_digest_from_before_the_write() {
         let (memory, tag, app) = (Memory::default(), "v1".parse().unwrap(), repository("app"));
         let (old, new, other) = (Digest::of(b"old"), Digest::of(b"new"), Digest::of(b"other"));
-        assert!(!memory.lags(&app, &tag, None), "it was not written here");
+        assert!(!memory.lags(&app, &tag, None), "this client has not written it");
         memory.learn_written(&app, &tag, None, old);
         assert!(memory.lags(&app, &tag, None));
         memory.learn_written(&app, &tag, Some(old), new);
@@ -117,24 +117,24 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_one_callers_at_a_time_and_others_are_free() {
+    fn one_caller_at_a_time_holds_the_lock_of_a_tag() {
         let (memory, tag) = (Memory::default(), "v1".parse().unwrap());
         let first = memory.turn(&repository("a"), &tag).now_or_never().unwrap();
-        assert!(memory.turn(&repository("a"), &tag).now_or_never().is_none(), "taken");
-        assert!(memory.turn(&repository("b"), &tag).now_or_never().is_some(), "another tag");
+        assert!(memory.turn(&repository("a"), &tag).now_or_never().is_none(), "locked");
+        assert!(memory.turn(&repository("b"), &tag).now_or_never().is_some(), "another repository");
         drop(first);
-        assert!(memory.turn(&repository("a"), &tag).now_or_never().is_some(), "given back");
+        assert!(memory.turn(&repository("a"), &tag).now_or_never().is_some(), "released");
     }
 
     #[test]
-    fn turns_that_are_over_are_forgotten() {
+    fn unused_locks_are_dropped() {
         let (memory, tag) = (Memory::default(), "v1".parse().unwrap());
         let held = memory.turn(&repository("held"), &tag).now_or_never().unwrap();
         for number in 0..3 * TURNS {
             drop(memory.turn(&repository(&format!("r{number}")), &tag).now_or_never().unwrap());
         }
         assert!(memory.learnt().turns.len() <= TURNS);
-        assert!(memory.turn(&repository("held"), &tag).now_or_never().is_none(), "one that is held is kept");
+        assert!(memory.turn(&repository("held"), &tag).now_or_never().is_none(), "a held lock is kept");
         drop(held);
     }
 }

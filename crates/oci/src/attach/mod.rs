@@ -1,4 +1,5 @@
-//! Content that is attached to an image, such as signatures, attestations and SBOMs. This module knows none of their formats.
+//! Content that is attached to an image, such as signatures, attestations and SBOMs. This module does not depend
+//! on their formats.
 //!
 //! There are two ways to attach content. cosign writes a manifest under a tag that is derived from the digest of the image
 //! ([`AttachedTag`](oci_types::AttachedTag)), and the layers of that manifest are the attached content. OCI 1.1 sets the

@@ -19,7 +19,7 @@ use crate::read::Selector;
 use crate::write::Written;
 use crate::writer::Writer;
 
-/// The configuration of a manifest that needs none (OCI image specification, *Guidance for an Empty Descriptor*).
+/// The configuration of a manifest that does not need one (OCI image specification, *Guidance for an Empty Descriptor*).
 const EMPTY: &[u8] = b"{}";
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 
@@ -97,7 +97,7 @@ impl NewReferrer {
     /// Returns the manifest to push. The same content always has the same bytes.
     ///
     /// # Errors
-    /// Returns an error if it is larger than a manifest may be.
+    /// Returns an error if the manifest exceeds [`MANIFEST_MAX`](crate::MANIFEST_MAX).
     pub fn manifest(&self) -> Result<RawManifest, Error> {
         let Subject { media_type: kind, digest, size } = &self.subject;
         let media_type = MediaType::OciManifest;
@@ -196,7 +196,7 @@ impl Writer {
     ) -> Result<bool, Error> {
         let invalid = |error| Error::new(format!("writing {repository}:{tag}"), ErrorKind::Manifest(error));
         if manifest.parse().map_err(invalid)?.subject.is_some() {
-            // The tag is written last: after an interruption the next run sees that the tag is missing, and does the rest.
+            // The tag is written last: after an interruption, the next run finds that the tag is missing, and completes the work.
             self.place(repository, manifest.digest(), manifest, Known::Unknown).await?;
         }
         let written = self.put_tag(repository, tag, manifest).await?;
@@ -218,7 +218,7 @@ impl Writer {
             self.own.sessions.of(&repository.host)?.learn_referrers(true);
             return Ok(());
         }
-        // If the answer was lost, the registry may list the manifest all the same.
+        // If the answer was lost, the registry may list the manifest nevertheless.
         if answer.is_none() {
             let listed = self.own.referrers(repository, subject, None, fallback).await?;
             let is_listed = listed.iter().any(|referrer| referrer.digest == manifest.digest());
@@ -268,7 +268,7 @@ mod tests {
 
     /// Stable bytes matter: after an interruption the same manifest is built again, and must match the one in the registry.
     #[test]
-    fn the_same_referrer_has_the_same_manifest_whatever_the_order() {
+    fn the_order_of_annotations_does_not_change_the_manifest() {
         let referrer = |pairs: &[(&str, &str)]| NewReferrer {
             subject: Subject { media_type: MediaType::OciIndex, digest: Digest::of(b"image"), size: 5 },
             artifact_type: "application/example".to_owned(),

@@ -8,7 +8,7 @@ use oci_types::{InvalidManifest, MediaType, RawManifest, WireDescriptor};
 /// The maximum number of referrers of one image. Referrers of other types are counted too, although they are not returned.
 pub(super) const REFERRERS_MAX: usize = 1_000;
 
-/// A manifest that is listed as a referrer of an image. All fields are what the list says, and are not verified; see
+/// A manifest that is listed as a referrer of an image. All fields are copied from the list, and are not verified; see
 /// [`Reader::referrer`](crate::Reader::referrer).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Referrer {

@@ -45,8 +45,8 @@ impl Reader {
         let mut found = List::new(format!("listing the referrers of {repository}@{subject}"));
         let session = self.sessions.of(&repository.host)?;
         // An empty answer is final. A registry that adds the API must take over the referrers that the fallback tag lists
-        // (*Enabling the Referrers API*), so crane, cosign and regclient do not read the tag either. To read it would be
-        // one more request for nearly every image.
+        // (*Enabling the Referrers API*), so crane, cosign and regclient do not read the tag either. Reading it would
+        // cost one more request for nearly every image.
         if !session.lacks_referrers()
             && self.referrers_by_api(repository, subject, artifact_type, &mut found).await?
         {
@@ -62,7 +62,7 @@ impl Reader {
         }
     }
 
-    /// Reads the list by the API, page by page; `false` if the registry has no such API.
+    /// Reads the list through the API, page by page. Returns `false` if the registry has no such API.
     async fn referrers_by_api(
         &self,
         repository: &Repository,
@@ -147,14 +147,14 @@ impl List {
     }
 }
 
-/// The statuses by which registries say that they have no referrers API. The specification requires 404; some registries take the
-/// path for another endpoint, and refuse it with other statuses.
+/// The statuses by which registries say that they have no referrers API. The specification requires 404; some registries
+/// mistake the path for another endpoint, and refuse it with other statuses.
 fn says_no_api(status: StatusCode) -> bool {
     matches!(status.as_u16(), 400 | 404 | 405 | 406 | 410 | 415 | 422 | 501)
 }
 
-/// Returns `true` if the refusal is about the repository or the image, although the registry may have the API. Some registries
-/// refuse in this way if they do not know the repository or the image.
+/// Returns `true` if the refusal is about the repository or the image, so that the registry may have the API nevertheless. Some
+/// registries refuse requests in this way if they do not know the repository or the image.
 fn is_about_content(refusal: &Refusal) -> bool {
     let codes = ["NAME_UNKNOWN", "NAME_INVALID", "MANIFEST_UNKNOWN", "DIGEST_INVALID"];
     refusal.says(&codes)
@@ -164,8 +164,8 @@ fn is_about_content(refusal: &Refusal) -> bool {
 fn index(answer: &Answer, doing: &str) -> Result<RawManifest, Error> {
     let content_type = MediaType::parse(answer.header(header::CONTENT_TYPE.as_str()).unwrap_or_default());
     // Registries also send the index with one of these media types.
-    let unsaid = ["application/json", "application/octet-stream", "text/plain", ""];
-    if content_type != MediaType::OciIndex && !unsaid.contains(&content_type.as_str()) {
+    let generic = ["application/json", "application/octet-stream", "text/plain", ""];
+    if content_type != MediaType::OciIndex && !generic.contains(&content_type.as_str()) {
         let got = printable(content_type.as_str(), 120);
         let what = format!("expected an index of referrers, got `{got}`");
         return Err(Error::new(doing, ErrorKind::Malformed(what)));

@@ -51,7 +51,7 @@ impl Challenges {
         found
     }
 
-    /// Removes the scopes, which are those of the one repository that was asked about.
+    /// Removes the scopes of repositories, which apply only to the repository of the request.
     pub(super) fn for_all_repositories(mut self) -> Self {
         if let Some(challenge) = &mut self.bearer {
             challenge.scopes.retain(|scope| !scope.starts_with("repository:"));
@@ -93,7 +93,7 @@ impl Bearer {
                 "its realm is a URL of `{scheme}`, and tokens are requested only by http and https"
             ));
         }
-        // The client would send a user in the URL as credentials; only the user's configuration provides credentials.
+        // An HTTP client would send the user information of a URL as credentials, but only the configuration provides them.
         let _ = realm.set_username("");
         let _ = realm.set_password(None);
         realm.set_fragment(None);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bearer_challenge_is_read_with_commas_and_quotes_inside() {
+    fn a_bearer_challenge_may_contain_commas_and_quotes() {
         let found = bearer(&[
             r#"Bearer realm="https://auth.example/token?a=b,c",service="a \"b\"",scope="repository:x:pull,push""#,
         ]);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn several_challenges_are_told_apart_however_they_are_written() {
+    fn several_challenges_are_separated_in_any_notation() {
         let realm = r#"Bearer realm="https://a.example/t",service=x"#;
         for values in [
             vec![realm],
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_answered_is_no_challenge() {
+    fn unsupported_challenges_are_ignored() {
         for value in
             ["Negotiate abc", r#"Bearer realm="""#, "Bearer", "=", "Bearer realm=\"ftp://a.example\"", ""]
         {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn why_a_challenge_is_not_understood_is_said() {
+    fn the_reason_why_a_challenge_is_unsupported_is_reported() {
         for (value, why) in [
             ("Bearer realm=\"ftp://a.example/t\"", Some("`ftp`")),
             ("Bearer service=x", Some("no realm")),
@@ -243,9 +243,9 @@ mod tests {
             ("Basic realm=\"r\"", None),
         ] {
             let headers = [(header::WWW_AUTHENTICATE, value.parse().unwrap())].into_iter().collect();
-            let said = not_understood(&headers, &Url::parse("https://registry.example/v2/").unwrap());
-            assert_eq!(said.is_some(), why.is_some(), "{value}: {said:?}");
-            assert!(said.unwrap_or_default().contains(why.unwrap_or_default()), "{value}");
+            let reported = not_understood(&headers, &Url::parse("https://registry.example/v2/").unwrap());
+            assert_eq!(reported.is_some(), why.is_some(), "{value}: {reported:?}");
+            assert!(reported.unwrap_or_default().contains(why.unwrap_or_default()), "{value}");
         }
     }
 

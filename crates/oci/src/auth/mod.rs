@@ -1,9 +1,9 @@
 //! Authentication to registries (distribution specification, *Authentication*; RFC 9110, section 11; Docker's *Token
 //! Authentication Specification*).
 //!
-//! If credentials exist for a host, this client asks the host once, by `GET /v2/`, which scheme it wants. All further requests
-//! carry the credentials from the first one on, since a registry may hide content from anonymous readers. For any other
-//! host, the first answer shows which scheme it wants. A token is fetched once per host and scope, by the first request that
+//! If credentials exist for a host, this client first determines with one `GET /v2/` which scheme the host requires. All further
+//! requests carry the credentials, since a registry may hide content from anonymous readers. For any other host, the first
+//! answer shows which scheme it requires. A token is fetched once per host and scope, by the first request that
 //! needs it while the others wait, and is renewed before it expires. A request that succeeds without credentials says nothing
 //! about the next one.
 
@@ -74,9 +74,9 @@ pub(crate) struct Authenticator {
 pub(crate) struct HostAuth {
     /// The schemes that the host has offered, if it has offered any.
     offered: Mutex<Option<Challenges>>,
-    /// Held while the host is asked which scheme it wants. `true` once it was asked.
+    /// Held while a request determines which scheme the host requires. `true` once it was answered.
     probed: tokio::sync::Mutex<bool>,
-    /// Held by the first request without credentials, while the others wait. `true` once it was sent.
+    /// Held by the first request without credentials, while the others wait. `true` once it has ended.
     tried: tokio::sync::Mutex<bool>,
     tokens: Mutex<HashMap<Scopes, Arc<Slot>>>,
 }
@@ -134,7 +134,7 @@ impl Authenticator {
         Self { door, source, token_hosts }
     }
 
-    /// Sends a request with the credentials that the host wants. A token that is refused is renewed once. `ping` is the URL of
+    /// Sends a request with the credentials that the host requires. A token that is refused is renewed once. `ping` is the URL of
     /// the host's `/v2/`.
     pub(crate) async fn send(
         &self,
@@ -153,7 +153,7 @@ impl Authenticator {
         let first = match &found {
             Ok(None) => state.first().await,
             found => {
-                if has_to_be_asked_for(found) {
+                if needs_probe(found) {
                     self.probe(state, ping, asking.doing).await?;
                 }
                 None
@@ -194,7 +194,7 @@ impl Authenticator {
         delivered.map_err(|error| Error::new(doing, ErrorKind::Transport(error)))
     }
 
-    /// Asks a host, once, which scheme it wants, if credentials exist for it.
+    /// Determines which scheme a host requires, once for each host.
     async fn probe(&self, state: &HostAuth, ping: &Url, doing: &str) -> Result<(), Error> {
         let mut probed = state.probed.lock().await;
         if *probed || lock(&state.offered).is_some() {
@@ -218,7 +218,7 @@ impl Authenticator {
         found: &Result<Option<FoundCredential>, String>,
     ) -> Result<Authorization, Error> {
         let Asking { host, scopes, doing, .. } = asking;
-        // Without a credential any token service may be asked.
+        // Without a credential, any token service may be used.
         let is_usable = |realm: &Url| matches!(found, Ok(None)) || self.may_have_credentials(host, realm);
         let scheme = state.offered(scopes).map_or(Scheme::Unknown, |offered| Scheme::of(&offered, is_usable));
         let host_name = || host.to_string();
@@ -228,7 +228,7 @@ impl Authenticator {
         let unusable = |why: &str| Identity::Unusable { host: host_name(), why: why.to_owned() };
         let found = match (found, &scheme) {
             (Ok(found), _) => found.as_ref(),
-            // The host has not asked for credentials. If it does later, the same error occurs again.
+            // The host has not required credentials. If it does later, the same error occurs again.
             (Err(why), Scheme::Unknown) => {
                 return Ok(Authorization { header: None, identity: unusable(why) });
             }
@@ -238,7 +238,7 @@ impl Authenticator {
             (_, Some((found, Credential::Bearer(token)))) => {
                 (Some(bearer(token.reveal(), doing)?), shown_as(found))
             }
-            // A host that has not asked for credentials may still show more to authenticated clients.
+            // A host that has not required credentials may still show more to authenticated clients.
             (Scheme::Basic | Scheme::Unknown, Some((found, Credential::Basic { user, password }))) => {
                 (Some(basic(user, password, doing)?), shown_as(found))
             }
@@ -391,8 +391,8 @@ impl Slot {
 }
 
 impl Scheme {
-    /// Selects a scheme: `Bearer` if its realm is usable, then `Basic`. If neither can be used, it selects `Bearer` all the same,
-    /// so that the error names the realm.
+    /// Selects a scheme: `Bearer` if its realm is usable, then `Basic`. If neither can be used, it selects `Bearer` anyway, so
+    /// that the error names the realm.
     fn of(challenges: &Challenges, is_usable: impl Fn(&Url) -> bool) -> Self {
         match &challenges.bearer {
             Some(bearer) if is_usable(&bearer.realm) || !challenges.basic => Self::Bearer(bearer.clone()),
@@ -402,8 +402,8 @@ impl Scheme {
     }
 }
 
-/// Returns `true` if a host must be asked how to send a credential. An access token is sent as it is, without asking.
-fn has_to_be_asked_for(found: &Result<Option<FoundCredential>, String>) -> bool {
+/// Returns `true` if the scheme of the host must be known before a credential is sent. An access token is always sent unchanged.
+fn needs_probe(found: &Result<Option<FoundCredential>, String>) -> bool {
     match found {
         Ok(None) => false,
         Ok(Some(found)) => !matches!(found.credential, Credential::Bearer(_)),
@@ -415,7 +415,7 @@ fn whole(answer: Answer) -> Opened {
     Opened::Other(Box::new(answer))
 }
 
-/// Returns the challenges of an answer if it is a 401 of the host that was asked. Challenges of other hosts are ignored.
+/// Returns the challenges of an answer if it is a 401 of the requested host. Challenges of other hosts are ignored.
 fn challenges(opened: &Opened, ping: &Url) -> Option<Challenges> {
     let answer: &Answer = match opened {
         Opened::Other(answer) => answer,

@@ -101,8 +101,8 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_of_an_answer_may_be_odd() {
-        let unsaid = Duration::from_secs(25)..=Duration::from_secs(30);
+    fn unusual_fields_of_an_answer_are_accepted() {
+        let default_life = Duration::from_secs(25)..=Duration::from_secs(30);
         for body in [
             r#"{"token":"t"}"#,
             r#"{"token":"","access_token":"t"}"#,
@@ -112,17 +112,17 @@ mod tests {
             r#"{"token":"t","expires_in":"soon"}"#,
             r#"{"token":"t","expires_in":{}}"#,
         ] {
-            assert!(unsaid.contains(&left(body)), "{body}: {:?}", left(body));
+            assert!(default_life.contains(&left(body)), "{body}: {:?}", left(body));
         }
-        let said = Duration::from_secs(265)..=Duration::from_secs(271);
+        let stated_life = Duration::from_secs(265)..=Duration::from_secs(271);
         for body in [r#"{"token":"t","expires_in":"300"}"#, r#"{"token":"t","expires_in":300.5}"#] {
-            assert!(said.contains(&left(body)), "{body}: {:?}", left(body));
+            assert!(stated_life.contains(&left(body)), "{body}: {:?}", left(body));
         }
         assert!(left(r#"{"token":"t","expires_in":1e300}"#) <= Duration::from_secs(24 * 3600));
     }
 
     #[test]
-    fn an_answer_without_a_token_is_an_error_that_quotes_nothing() {
+    fn an_answer_without_a_token_is_an_error_that_does_not_quote_it() {
         for body in [r#"{"expires_in":10}"#, r#"{"token":17}"#, "<html>hush</html>", r#"{"token":"  "}"#] {
             let error = Token::read(body.as_bytes(), "testing").unwrap_err().to_string();
             assert!(error.contains("token") && !error.contains("hush"), "{error}");

@@ -12,11 +12,11 @@ use super::relay::WINDOW;
 const SMALL_TOGETHER: usize = 48 * 1024 * 1024;
 /// How many larger blobs are read concurrently, over all images. Each uses one window of memory.
 const LARGE_AT_ONCE: usize = 4;
-/// The same limits for each host that is behind. Such a host keeps at least as many connections open meanwhile.
+/// The same limits for each host that is behind. In the meantime such a host keeps at least that many connections open.
 const SMALL_BEHIND: usize = 4 * 1024 * 1024;
 const LARGE_BEHIND: usize = 2;
 /// How many requests about blobs one host may have at once, including those that wait at its gate. Each uses about 10 KB.
-/// This bounds memory alone; the gate limits the load on the host.
+/// This bounds only memory; the gate limits the load on the host.
 const REQUESTS: usize = 128;
 
 /// The memory budgets. Each host that is behind has its own budget, so that it does not use up the budget of other hosts.
@@ -74,9 +74,9 @@ impl Budgets {
 async fn acquire(semaphore: Arc<Semaphore>, permits: u32) -> OwnedSemaphorePermit {
     #[expect(
         clippy::expect_used,
-        reason = "the semaphore is never closed, and no caller asks for more than it has"
+        reason = "the semaphore is never closed, and no caller acquires more than its total"
     )]
-    semaphore.acquire_many_owned(permits).await.expect("an open semaphore")
+    semaphore.acquire_many_owned(permits).await.expect("the semaphore is open")
 }
 
 impl Budget {
@@ -92,11 +92,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_host_that_is_behind_takes_no_room_of_others() {
+    async fn a_host_that_is_behind_does_not_use_the_budget_of_others() {
         let budgets = Budgets::default();
         let (slow, other): (Host, Host) = ("slow.io".parse().unwrap(), "other.io".parse().unwrap());
         let held = budgets.wait(WINDOW, Some(&slow)).await;
-        assert!(budgets.wait(1, Some(&slow)).now_or_never().is_none(), "its share is used up");
+        assert!(budgets.wait(1, Some(&slow)).now_or_never().is_none(), "its budget is used up");
         assert!(budgets.wait(WINDOW, Some(&other)).now_or_never().is_some());
         assert!(budgets.wait(WINDOW, None).now_or_never().is_some());
         drop(held);

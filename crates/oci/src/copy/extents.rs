@@ -17,11 +17,11 @@ impl Extents {
     /// Allocates the first free extent of `length` bytes and returns its start; `None` if there is none. Taking the first one
     /// keeps the file short.
     pub(super) fn take(&mut self, length: u64) -> Option<u64> {
-        let (start, budget) =
-            self.free.iter().find(|(_, budget)| **budget >= length).map(|(s, r)| (*s, *r))?;
+        let (start, available) =
+            self.free.iter().find(|(_, available)| **available >= length).map(|(s, l)| (*s, *l))?;
         self.free.remove(&start);
-        if budget > length {
-            self.free.insert(start + length, budget - length);
+        if available > length {
+            self.free.insert(start + length, available - length);
         }
         Some(start)
     }
@@ -31,14 +31,14 @@ impl Extents {
         if length == 0 {
             return;
         }
-        if let Some((before, budget)) = self.free.range(..start).next_back().map(|(s, r)| (*s, *r))
-            && before + budget == start
+        if let Some((before, available)) = self.free.range(..start).next_back().map(|(s, l)| (*s, *l))
+            && before + available == start
         {
             self.free.remove(&before);
-            (start, length) = (before, budget + length);
+            (start, length) = (before, available + length);
         }
-        if let Some(budget) = self.free.remove(&(start + length)) {
-            length += budget;
+        if let Some(available) = self.free.remove(&(start + length)) {
+            length += available;
         }
         self.free.insert(start, length);
     }
@@ -54,7 +54,7 @@ mod tests {
         /// In any order of allocations and frees, no two extents overlap and none exceeds the file. When all are freed, one
         /// extent covers the whole file.
         #[test]
-        fn stretches_never_overlap_and_all_come_together_again(
+        fn extents_never_overlap_and_merge_when_they_are_freed(
             steps in proptest::collection::vec((1_u64..40, any::<prop::sample::Index>(), any::<bool>()), 1..200),
         ) {
             let mut extents = Extents::new(100);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_no_length_has_no_room() {
+    fn an_empty_file_has_no_free_extent() {
         assert_eq!(Extents::new(0).take(1), None);
     }
 }

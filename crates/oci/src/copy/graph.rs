@@ -1,4 +1,4 @@
-//! An image with all its parts, as its manifests name them.
+//! An image with all the manifests and blobs that its manifests name.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::read::Selector;
 use crate::reader::Reader;
 
-/// All manifests of an image, without duplicates, parts before wholes. The last one is the image itself.
+/// All manifests of an image, without duplicates, children before parents. The last one is the image itself.
 #[derive(Clone, Debug)]
 pub struct Graph {
     nodes: Vec<Node>,
@@ -23,10 +23,10 @@ impl Graph {
     pub async fn read(reader: &Reader, image: &DigestReference) -> Result<Self, Error> {
         let root = reader.manifest(&image.repository, Selector::Digest(image.digest)).await?;
         let visited = walk(reader, &image.repository, (image.digest, root), |_| true).await?;
-        Ok(Self { nodes: parts_first(visited.into_iter().map(|visited| visited.node).collect()) })
+        Ok(Self { nodes: children_first(visited.into_iter().map(|visited| visited.node).collect()) })
     }
 
-    /// Reads the image's own manifest alone. This suffices to tag an image that exists.
+    /// Reads only the image's own manifest. This suffices to tag an image that exists.
     ///
     /// # Errors
     /// Returns an error if the manifest is missing, wrong or unsupported.
@@ -35,18 +35,18 @@ impl Graph {
         Ok(Self { nodes: vec![visit(&image.repository, image.digest, root)?.node] })
     }
 
-    /// Returns the manifests, parts before wholes.
+    /// Returns the manifests, children before parents.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
     /// Returns the manifest of the image itself.
     pub fn root(&self) -> &Node {
-        #[expect(clippy::expect_used, reason = "a graph is only made with the image it was read for")]
+        #[expect(clippy::expect_used, reason = "every constructor adds the manifest of the image")]
         self.nodes.last().expect("a graph has a root")
     }
 
-    /// Returns `true` if the graph contains all manifests that its manifests list, rather than the image's own manifest alone.
+    /// Returns `true` if the graph contains all manifests that its manifests list, rather than only the image's own manifest.
     pub fn is_whole(&self) -> bool {
         let digests: HashSet<Digest> = self.nodes.iter().map(|node| node.digest).collect();
         self.nodes.iter().flat_map(|node| &node.children).all(|child| digests.contains(child))
@@ -71,8 +71,8 @@ impl Graph {
     }
 }
 
-/// Orders manifests so that each one follows all its parts. A part may occur at several depths.
-fn parts_first(nodes: Vec<Node>) -> Vec<Node> {
+/// Orders manifests so that each one follows all its children. A child may occur at several depths.
+fn children_first(nodes: Vec<Node>) -> Vec<Node> {
     let Some(root) = nodes.first().map(|node| node.digest) else { return nodes };
     let mut waiting: HashMap<Digest, Node> = nodes.into_iter().map(|node| (node.digest, node)).collect();
     let mut ordered = Vec::with_capacity(waiting.len());
@@ -107,9 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn parts_come_before_wholes_even_where_they_stand_at_two_depths() {
+    fn children_precede_parents_even_at_several_depths() {
         // Manifest 1 lists 2 and 3; manifest 2 lists 3 and 4.
-        let ordered = parts_first(vec![node(1, &[3, 2]), node(3, &[]), node(2, &[4, 3]), node(4, &[])]);
+        let ordered = children_first(vec![node(1, &[3, 2]), node(3, &[]), node(2, &[4, 3]), node(4, &[])]);
         let place = |name: u8| ordered.iter().position(|node| node.digest == Digest::of(&[name])).unwrap();
         assert_eq!(ordered.len(), 4);
         assert!(place(3) < place(2) && place(4) < place(2) && place(2) < place(1));

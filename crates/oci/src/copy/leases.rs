@@ -55,7 +55,7 @@ pub(super) enum Turn {
 /// The result of a claim. `Err` means that another task is moving the blob until the channel closes.
 pub(super) type Claim = Result<Turn, watch::Receiver<()>>;
 
-/// The duty to move a blob to a host. If it is dropped without success, the next task that claims the blob takes over.
+/// The lease to move a blob to a host. If it is dropped without success, the next task that claims the blob takes over.
 #[derive(Debug)]
 pub(super) struct Lead {
     leases: BlobLeases,
@@ -183,7 +183,7 @@ mod tests {
     fn lead(leases: &BlobLeases, text: &str, blob: Digest) -> Lead {
         match leases.claim(&repository(text), blob) {
             Ok(Turn::Lead(lead)) => lead,
-            other => panic!("{text} is to lead: {other:?}"),
+            other => panic!("{text} should lead: {other:?}"),
         }
     }
 
@@ -198,13 +198,13 @@ mod tests {
         assert!(over.changed().await.is_err(), "the wait is over");
         let two = repository("a.io/two");
         let Turn::Mount(from) = leases.turn(leases.claim(&two, blob), &two, blob).await else {
-            panic!("mounts")
+            panic!("expected a mount")
         };
         assert_eq!(from.as_str(), "one");
     }
 
     #[tokio::test]
-    async fn a_leader_that_fails_makes_room() {
+    async fn the_next_claim_leads_after_a_leader_fails() {
         let leases = BlobLeases::default();
         let blob = Digest::of(b"blob");
         let leader = lead(&leases, "a.io/one", blob);
@@ -214,8 +214,8 @@ mod tests {
         drop(lead(&leases, "a.io/two", blob));
     }
 
-    /// Each host has its own answer, whether or not the other hosts have the blob in the same repository, and beyond the 64th
-    /// host too.
+    /// Each host is recorded separately, whether or not the other hosts have the blob in the same repository, including hosts
+    /// beyond the 64th.
     #[test]
     fn each_of_many_hosts_has_its_own_repository() {
         let leases = BlobLeases::default();
@@ -310,7 +310,7 @@ mod tests {
         /// Many images share blobs over several hosts, and leaders fail or are dropped at any moment. All requests end, a blob
         /// never has two leaders, and a host that has received a blob mounts it from then on.
         #[test]
-        fn nobody_waits_for_ever_and_a_blob_is_moved_once_a_host(
+        fn all_requests_end_and_a_blob_is_moved_once_for_each_host(
             requests in proptest::collection::vec(request(), 1..60),
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
@@ -326,16 +326,16 @@ mod tests {
                 });
                 timeout(Duration::from_secs(60), join_all(all)).await
             })
-            .map_err(|_| TestCaseError::fail("somebody waits for ever"))?;
+            .map_err(|_| TestCaseError::fail("a request waits forever"))?;
             let account = account.into_inner().unwrap();
             prop_assert!(account.errors.is_empty(), "{:?}", account.errors);
-            prop_assert!(leases.table().moving.is_empty(), "nobody is left in the table");
+            prop_assert!(leases.table().moving.is_empty(), "no leader is left in the table");
         }
     }
 
     /// The largest known production has a large backlog, so the size of an entry must not depend on the number of hosts.
     #[test]
-    fn what_is_known_of_a_blob_is_small_however_many_hosts_have_it() {
+    fn the_size_of_an_entry_does_not_depend_on_the_number_of_hosts() {
         assert!(size_of::<(Key, Held)>() <= 32);
         let mut table = Table::default();
         for blob in 0..1000_u32 {

@@ -1,4 +1,5 @@
-//! Copying an image to many repositories: each blob is read once, each repository receives parts before wholes, tags come last.
+//! Copying an image to many repositories: each blob is read once, each repository receives children before parents, and tags
+//! last.
 
 mod budget;
 mod extents;
@@ -41,7 +42,7 @@ const BLOBS_IN_ALL: usize = 64;
 pub struct Target {
     /// The repository.
     pub repository: Repository,
-    /// The tags that the image receives; empty for an image that is pulled by digest alone.
+    /// The tags that the image receives; empty for an image that is pulled only by digest.
     pub tags: Vec<Tag>,
     /// Manifests that the repository is known to have, with all their parts.
     pub present: HashSet<Digest>,
@@ -106,7 +107,7 @@ pub struct Copier {
 }
 
 impl Copier {
-    /// Creates a copier without any knowledge of hosts.
+    /// Creates a copier that does not know yet which host has which blob.
     pub fn new(writer: Writer, spool: SpoolSettings) -> Self {
         Self { mover: Mover::new(writer.clone(), spool), writer }
     }
@@ -140,19 +141,19 @@ impl Copier {
             receivers.push(receiver);
         }
         let behind = targets.first().filter(|_| lane == Lane::Behind).map(|target| &target.repository.host);
-        let places = Semaphore::new(BLOBS_AT_ONCE);
+        let permits = Semaphore::new(BLOBS_AT_ONCE);
         let moving = stream::iter(graph.blobs(|_| true)).for_each_concurrent(BLOBS_IN_ALL, |blob| {
-            let (wanted, listeners, places) = (&wanted, &listeners, &places);
+            let (wanted, listeners, permits) = (&wanted, &listeners, &permits);
             async move {
                 // The semaphore is never closed.
-                let Ok(place) = places.acquire().await else { return };
+                let Ok(permit) = permits.acquire().await else { return };
                 let lacking = (0..targets.len()).filter(|index| wanted[*index].contains(&blob.digest));
                 // A target that has failed has closed its channel.
                 let listening = lacking.filter(|index| !listeners[*index].is_closed());
                 let wanting = listening
                     .map(|index| wanting(&targets[index].repository, blob, &listeners[index]))
                     .collect();
-                self.mover.move_to(Cargo { source, blob, behind }, wanting, place).await;
+                self.mover.move_to(Cargo { source, blob, behind }, wanting, permit).await;
             }
         });
         let finishing = targets.iter().zip(&wanted).zip(receivers).enumerate().map(
@@ -191,8 +192,8 @@ impl Copier {
         Ok(copied)
     }
 
-    /// Writes the manifests that the target lacks, level by level, parts first, and returns their number. An image with tags is
-    /// written by its tag instead: one request does both.
+    /// Writes the manifests that the target lacks, level by level, children first, and returns their number. An image with
+    /// tags is written by its tag instead: one request does both.
     async fn write_manifests(&self, graph: &Graph, target: &Target) -> Result<u64, Error> {
         let root = graph.root().digest;
         if target.present.contains(&root) {
@@ -251,7 +252,8 @@ struct Moved<'a> {
     result: Result<bool, Error>,
 }
 
-/// Returns the size of the blobs that [`Copier::copy`] reports as [`Step::Blob`] for a target, in bytes. Some may be there.
+/// Returns the size of the blobs that [`Copier::copy`] reports as [`Step::Blob`] for a target, in bytes. The target may
+/// already have some of them.
 pub fn wanted_bytes(graph: &Graph, target: &Target) -> u64 {
     if target.present.contains(&graph.root().digest) {
         return 0;

@@ -64,13 +64,13 @@ impl Mover {
     /// Brings a blob to all repositories that need it, and reports each one as soon as it has the blob. The permit of the image
     /// is released as soon as only repositories that are behind are left.
     ///
-    /// The repositories are independent. A repository that waits for another image to move a blob to its host holds nothing
-    /// meanwhile, so images that share blobs do not deadlock.
+    /// The repositories are independent. A repository that waits for another image to move a blob to its host holds no resources
+    /// in the meantime, so images that share blobs do not deadlock.
     pub(super) async fn move_to(
         &self,
         cargo: Cargo<'_>,
         repositories: Vec<Wanting<'_>>,
-        place: SemaphorePermit<'_>,
+        permit: SemaphorePermit<'_>,
     ) {
         let Cargo { source, blob, behind } = cargo;
         let origin = Origin { reader: self.writer.reader(), repository: source, blob };
@@ -82,7 +82,7 @@ impl Mover {
             .map(|(number, wanting)| {
                 let Wanting { repository, report, given_up } = wanting;
                 let destination = Destination { mover: self, cargo, supply, number, repository };
-                // All hosts are claimed at one moment: if two images divided the hosts of a blob between them, the blob would be
+                // All hosts are claimed at once: if two images divided the hosts of a blob between them, the blob would be
                 // read twice.
                 let claim = self.leases.claim(repository, blob.digest);
                 let engaged = claim.is_ok().then(|| destination.engage());
@@ -94,12 +94,12 @@ impl Mover {
                 }
             })
             .collect();
-        let everybody = async {
+        let all_served = async {
             while serving.next().await.is_some() {
                 first.notify_one();
             }
         };
-        let giving_back = async {
+        let releasing = async {
             let long_after_the_first = async {
                 first.notified().await;
                 tokio::time::sleep(AFTER_THE_FIRST).await;
@@ -108,11 +108,11 @@ impl Mover {
                 () = settled.notified() => {}
                 () = long_after_the_first => {}
             }
-            drop(place);
+            drop(permit);
         };
         tokio::select! {
-            () = everybody => {}
-            _ = join(supply.run(|| settled.notify_one()), giving_back) => {}
+            () = all_served => {}
+            _ = join(supply.run(|| settled.notify_one()), releasing) => {}
         }
     }
 }
@@ -138,7 +138,7 @@ impl<'a> Destination<'a> {
             }
             Turn::Lead(lead) => (None, Some(lead)),
         };
-        // From here on this task waits for no task that may wait for it.
+        // From here on, this task does not wait for any task that may wait for it.
         let engaged = engaged.unwrap_or_else(|| self.engage());
         let mut contents = FromSource { destination: self, engaged };
         let writer = &self.mover.writer;

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_was_behind_is_waited_for_less_until_it_keeps_up() {
+    fn a_host_that_was_behind_gets_less_patience_until_it_keeps_up() {
         let pace = Pace::default();
         let host: Host = "slow.io".parse().unwrap();
         assert_eq!(pace.patience(&host), PATIENCE);

@@ -1,4 +1,4 @@
-//! The spool: disk space for data that destinations that are behind have not read yet.
+//! The spool: disk space for the data that destinations that are behind still have to read.
 //!
 //! It is one unnamed file, which the system removes however the process ends. It is opened when it is first needed.
 
@@ -199,10 +199,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_written_is_read_and_room_is_given_back() {
+    async fn written_data_is_read_back_and_space_is_reused() {
         let spool = spool(10);
         let first = spool.reserve(6).await.unwrap();
-        assert!(spool.reserve(6).await.is_none(), "the limit holds for all together");
+        assert!(spool.reserve(6).await.is_none(), "the limit applies to all extents together");
         first.write(0, vec![Bytes::from_static(b"abc"), Bytes::from_static(b"def")]).await.unwrap();
         assert_eq!(first.read(2, 3).await.unwrap(), "cde");
         drop(first);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_writes_beyond_their_own_room() {
+    async fn access_beyond_an_extent_is_refused() {
         let spool = spool(10);
         let extent = spool.reserve(4).await.unwrap();
         assert!(extent.write(2, vec![Bytes::from_static(b"abc")]).await.is_err());
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_directory_that_is_not_there_is_no_spool_and_no_panic() {
+    async fn a_missing_directory_disables_the_spool() {
         let directory = Some("/nonexistent/directory".into());
         let spool = Spool::new(SpoolSettings { directory, limit: 10 });
         assert!(spool.reserve(1).await.is_none());

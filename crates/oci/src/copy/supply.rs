@@ -88,7 +88,7 @@ impl<'a> Supply<'a> {
         let mut again = false;
         loop {
             self.wanted.notified().await;
-            // The destination may have left meanwhile, or may have been served.
+            // The destination may have left in the meantime, or may have been served.
             let Some(first) = self.state().waiting.values().next().copied() else { continue };
             let behind = if again { Some(first) } else { self.behind };
             let Resources { spool, budgets, pace } = self.resources;

@@ -224,7 +224,7 @@ impl Decoder {
                     self.media_type = MediaType::parse(self.text()?);
                     Place::Manifest
                 }
-                // Google writes the number as a text. Any other value is no time.
+                // Google writes the number as a string. Values that are not an integer are ignored.
                 (Field::Uploaded, E::ValueString | E::ValueInt) => {
                     self.uploaded = self.text()?.parse().ok();
                     Place::Manifest
@@ -416,18 +416,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_list_says_what_another_decoder_reads(page in page()) {
+        fn the_decoder_agrees_with_another_decoder(page in page()) {
             let text = page.to_string();
             let expected = decode_with_serde(&text).unwrap();
             if page.get("tags").is_none() && page.get("manifest").is_none() {
-                prop_assert!(decode(&[text.as_bytes()]).is_err(), "what has no tags is no list of tags");
+                prop_assert!(decode(&[text.as_bytes()]).is_err(), "a page without tags is not a list of tags");
                 return Ok(());
             }
             prop_assert_eq!(sorted(decode(&[text.as_bytes()]).unwrap()), sorted(expected));
         }
 
         #[test]
-        fn a_page_says_the_same_in_whatever_pieces_it_comes(
+        fn the_division_of_a_page_into_pieces_does_not_matter(
             page in prop_oneof![page(), json()],
             cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
         ) {
@@ -440,7 +440,7 @@ mod tests {
         }
 
         #[test]
-        fn rubbish_is_refused_and_breaks_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn random_bytes_are_rejected_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             if let Ok(text) = std::str::from_utf8(&bytes) && decode_with_serde(text).is_ok() {
                 return Ok(());
             }
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_without_an_end_is_none() {
+    fn an_incomplete_page_is_rejected() {
         let whole = br#"{"tags":["v1"],"manifest":{}}"#;
         assert!(decode(&[whole]).is_ok());
         for length in 0..whole.len() {
@@ -458,12 +458,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_longer_or_deeper_than_any_list_is_refused() {
+    fn overlong_values_and_deep_nesting_are_rejected() {
         let long = format!(r#"{{"tags":["{}"]}}"#, "a".repeat(TOKEN_MAX));
         assert!(decode(&[long.as_bytes()]).unwrap_err().contains("bytes"));
         let unfinished = format!(r#"{{"tags":["{}"#, "a".repeat(2 * TOKEN_MAX));
         let (mut decoder, mut give) = (Decoder::new(), |_| {});
-        assert!(decoder.push(Bytes::from(unfinished), &mut give).is_err(), "before its end has come");
+        assert!(decoder.push(Bytes::from(unfinished), &mut give).is_err(), "before the value ends");
         let deep = format!(r#"{{"quota":{}"#, "[".repeat(DEPTH_MAX));
         assert!(decode(&[deep.as_bytes()]).is_err());
     }
@@ -481,6 +481,6 @@ mod tests {
         for wrong in ["{}", "7", r#""a""#, "[7]", r#"[["a"]]"#] {
             assert!(page(wrong).is_err(), "{wrong}");
         }
-        assert!(decode(&[br#"{"child":["a"]}"#]).is_err(), "a page without `tags` is no list of tags");
+        assert!(decode(&[br#"{"child":["a"]}"#]).is_err(), "a page without `tags` is not a list of tags");
     }
 }

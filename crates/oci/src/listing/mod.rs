@@ -23,7 +23,7 @@ pub enum Listed {
     /// A name that is neither a valid tag nor a valid digest, so that it cannot be requested: its first characters, escaped for
     /// display.
     Invalid(Box<str>),
-    /// The list starts again, because its registry interrupted it. All entries before are void.
+    /// The list starts again, because its registry interrupted it. All earlier entries are void.
     Restarted,
 }
 
@@ -45,7 +45,7 @@ pub struct ListedManifest {
 pub struct Listing {
     /// All tags, in the order of the registry.
     pub tags: Vec<Tag>,
-    /// All manifests by digest; `None` if the registry lists tags alone.
+    /// All manifests by digest; `None` if the registry lists only tags.
     pub manifests: Option<HashMap<Digest, ListedManifest>>,
 }
 
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn googles_extension_is_read_and_its_absence_told() {
+    fn googles_extension_is_read_if_it_is_present() {
         let plain = listing(r#"{"name":"a","tags":["v1","-bad"]}"#).unwrap();
         assert_eq!((plain.tags.len(), plain.manifests), (1, None));
 
@@ -87,14 +87,14 @@ mod tests {
             "application/vnd.oci.image.index.v1+json","tag":["v1"],"timeCreatedMs":"0","timeUploadedMs":"1700000000000"}},"md5:x":{{}}}}}}"#
         ));
         let manifests = google.unwrap().manifests.unwrap();
-        assert_eq!(manifests.len(), 1, "a name that is no digest is left out");
+        assert_eq!(manifests.len(), 1, "a name that is not a digest is left out");
         assert_eq!(manifests[&digest].media_type, MediaType::OciIndex);
         assert_eq!(manifests[&digest].tags, ["v1".parse().unwrap()]);
         assert_eq!(manifests[&digest].uploaded, Some(1_700_000_000_000));
     }
 
     #[test]
-    fn null_tags_are_no_tags_and_html_is_no_page() {
+    fn null_tags_are_an_empty_list_and_html_is_an_error() {
         assert_eq!(listing(r#"{"name":"a","tags":null}"#).unwrap(), Listing::default());
         assert!(listing("<html>").is_err());
     }

@@ -12,7 +12,7 @@ use crate::reader::Reader;
 use crate::session::{Call, Reply, Streamed};
 
 /// How many bytes a connection must deliver for its failure to count as the first one: large blobs over long distances may be
-/// interrupted often, but a host that delivers little each time must not be retried for ever.
+/// interrupted often, but a host that delivers little each time must not be retried forever.
 const PROGRESS: u64 = 1024 * 1024;
 
 /// A blob as a stream of verified content.
@@ -46,7 +46,8 @@ struct Body {
 }
 
 impl Reader {
-    /// Reads a blob piece by piece and hashes it meanwhile. The last piece is returned only after digest and size are verified.
+    /// Reads a blob piece by piece and hashes it as it arrives. The last piece is returned only after digest and size are
+    /// verified.
     pub fn blob(&self, repository: &Repository, digest: Digest, size: u64) -> BlobStream {
         BlobStream::new(self.clone(), repository.clone(), digest, size)
     }
@@ -170,7 +171,7 @@ impl BlobStream {
         // This releases the permit at the host before the next request.
         self.body = None;
         if self.read == self.size {
-            // Nothing is left to ask for.
+            // No bytes are left to request.
             return self.verify();
         }
         if self.read - self.resumed_at >= PROGRESS {

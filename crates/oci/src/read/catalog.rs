@@ -24,7 +24,7 @@ const PAGES_MAX: usize = 10_000;
 /// A page of the catalog.
 #[derive(Deserialize)]
 struct Catalog {
-    /// It must be there, and may be null.
+    /// The member is required, but may be null.
     #[serde(deserialize_with = "nullable")]
     repositories: Option<Vec<String>>,
 }
@@ -98,7 +98,7 @@ impl Reader {
             give(&names);
             let next = pages.next(&answer, &call.url, answer.body().len() as u64)?;
             let Some(next) = next else { return Ok(Found::Present(())) };
-            // The URLs of such pages may all differ, so that they are not found to repeat.
+            // The URLs of such pages may all differ, so `Pages` does not detect the loop.
             if !names.is_empty() && names == previous {
                 return Err(malformed("its pages do not end: two in a row are the same".to_owned()));
             }
@@ -107,8 +107,8 @@ impl Reader {
     }
 }
 
-/// Returns `true` if the page may succeed without the page size. Unlike a list of tags, a catalog is often refused altogether,
-/// which says nothing about page sizes.
+/// Returns `true` if the page may succeed without the page size. Unlike a list of tags, a catalog is often refused
+/// altogether, which says nothing about page sizes.
 fn refuses_page_size(asked: &Result<Reply, Error>) -> bool {
     match asked {
         Ok(reply) => {

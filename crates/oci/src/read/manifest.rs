@@ -51,12 +51,13 @@ pub struct Head {
 }
 
 impl Reader {
-    /// Determines which manifest exists. Absence is reported only after a `GET` whose answer has a code of the specification.
+    /// Determines whether a manifest exists, and its digest. Absence is reported only after a `GET` whose answer proves
+    /// it ([`Absent`](crate::Absent)).
     ///
     /// Sends one request if the manifest exists and the host supports `HEAD`, and two if it does not exist.
     ///
     /// # Errors
-    /// Returns an error if the registry does not answer the question, or if it denies the manifest in a way that proves nothing.
+    /// Returns an error if the request fails, or if the answer denies the manifest without proving its absence.
     pub async fn head(&self, repository: &Repository, which: Selector<'_>) -> Result<Found<Head>, Error> {
         let doing = format!("looking for {}", which.within(repository));
         let call = self.call(Method::HEAD, repository, &format!("manifests/{which}"), "manifest-head")?;
@@ -113,7 +114,7 @@ impl Reader {
     /// Reads a manifest as [`Reader::manifest`] does, but returns a proof if it does not exist.
     ///
     /// # Errors
-    /// Returns the errors of [`Reader::manifest`], and an error if the registry denies the manifest in a way that proves nothing.
+    /// Returns the errors of [`Reader::manifest`], and an error if the answer denies the manifest without proving its absence.
     pub async fn find_manifest(
         &self,
         repository: &Repository,
@@ -163,7 +164,7 @@ fn head_of(reply: &Reply, which: Selector<'_>, doing: &str) -> Result<Option<Hea
         (Selector::Digest(asked), Some(got)) if asked != got && asked.algorithm() == got.algorithm() => {
             return Err(Error::new(doing, ErrorKind::WrongDigest { expected: asked, got }));
         }
-        // The page of a proxy may have a media type too; the answers of the registry itself name the digest.
+        // A page of a proxy may have a media type too, but only answers of the registry itself name the digest.
         (Selector::Digest(digest), Some(_)) | (Selector::Tag(_), Some(digest)) => {
             Some(Head { digest, media_type })
         }
@@ -180,7 +181,7 @@ fn received(reply: Reply, which: Selector<'_>, doing: &str) -> Result<RawManifes
     };
     let manifest = RawManifest::received(content_type.as_deref(), answer.into_body());
     match expected {
-        // Nothing but its form distinguishes the manifest from the page of a proxy.
+        // Only its form distinguishes the manifest from a page of a proxy.
         None => match manifest.parse() {
             Ok(_) => Ok(manifest),
             Err(error) => {

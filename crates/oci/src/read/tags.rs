@@ -48,7 +48,7 @@ impl Reader {
     ///
     /// # Errors
     /// Returns an error if the registry does not answer with a list of tags, if a page refers to another host or its next page
-    /// cannot be determined, if the list does not end, or if the registry denies the repository in a way that proves nothing.
+    /// cannot be determined, if the list does not end, or if the answer denies the repository without proving its absence.
     pub async fn list(
         &self,
         repository: &Repository,
@@ -129,7 +129,7 @@ struct Progress {
     has_listed: bool,
     /// Whether the current page has had any entry.
     in_page: bool,
-    /// Whether the current page has had more than tags, which are looked up where they matter.
+    /// Whether the current page has had entries other than tags. Outdated tags do no harm: they are looked up where they matter.
     manifests_in_page: bool,
     is_later_page: bool,
     /// Whether the whole list has to be read again.
@@ -162,14 +162,14 @@ impl<'a> Page<'a> {
     fn finish(self) -> (Option<String>, u64) {
         let Self { give, progress, decoder, problem, bytes, began } = self;
         let ends = began && !progress.is_void;
-        let mut note = noting(give, progress);
+        let mut note = recording(give, progress);
         let problem = problem.or_else(|| if ends { decoder.finish(&mut note).err() } else { None });
         (problem, bytes)
     }
 }
 
 /// Wraps `give` so that it records what was passed on.
-fn noting<'a>(
+fn recording<'a>(
     give: &'a mut (dyn FnMut(Listed) + Send),
     progress: &'a mut Progress,
 ) -> impl FnMut(Listed) + use<'a> {
@@ -198,7 +198,7 @@ impl Sink for Page<'_> {
             return false;
         }
         self.bytes += piece.len() as u64;
-        self.problem = self.decoder.push(piece, &mut noting(self.give, self.progress)).err();
+        self.problem = self.decoder.push(piece, &mut recording(self.give, self.progress)).err();
         self.problem.is_none()
     }
 }

@@ -1,4 +1,5 @@
-//! Bringing a blob to a repository: it is found there, mounted from another repository, or uploaded, as the registry permits.
+//! Providing a repository with a blob: it already exists, is mounted from another repository, or is uploaded, as the registry
+//! permits.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -17,10 +18,10 @@ use crate::writer::Writer;
 /// After this many connection failures of whole uploads in a row, chunks are tried: a host that refuses a body as too large may
 /// close the connection before the client has read its answer.
 const BROKEN_WHOLE: u32 = 2;
-/// How often an upload follows a redirect to another URL of its host.
-const SENT_ON: u32 = 3;
+/// The maximum number of redirects of an upload, each to another URL of its host.
+const REDIRECTS_MAX: u32 = 3;
 
-/// The result of asking for a blob.
+/// Whether a repository has a blob.
 #[derive(Debug)]
 pub enum Presence {
     /// The repository has it.
@@ -29,7 +30,7 @@ pub enum Presence {
     Wanted(Upload),
 }
 
-/// How a blob was brought to a repository.
+/// How a repository received a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Brought {
     /// It existed, or was mounted from another repository.
@@ -68,7 +69,7 @@ impl Contents for Bytes {
 }
 
 impl Writer {
-    /// Brings a blob to a repository. `from` is another repository of the same host that has it.
+    /// Ensures that a repository has a blob. `from` is another repository of the same host that has it.
     ///
     /// Sends one request if the blob exists or is mounted, and two if it is uploaded; more if the registry requires chunks, does
     /// not mount, or loses an upload.
@@ -152,7 +153,7 @@ impl Writer {
         if is_elsewhere {
             call.scopes.insert(Scope::pull(from));
         }
-        // If the host does not mount at all, an upload may succeed at once.
+        // The repetitions are limited: if the host does not mount at all, an upload may succeed immediately.
         let mut repeats = call.session.mount_repeats();
         let mut budget = self.own.sessions.door.budget();
         let asked = loop {
@@ -247,7 +248,7 @@ impl Writer {
     ) -> Result<Brought, Error> {
         let session = self.own.sessions.of(&upload.repository.host)?;
         let mut budget = self.own.sessions.door.budget();
-        let (mut broken, mut sent_on) = (0, 0);
+        let (mut broken, mut redirects) = (0, 0);
         loop {
             let content = contents.content().await?;
             budget.attempt();
@@ -263,8 +264,8 @@ impl Writer {
                     }
                     return Ok(Brought::Sent);
                 }
-                Ok(Sent::Elsewhere(location)) if sent_on < SENT_ON => {
-                    sent_on += 1;
+                Ok(Sent::Elsewhere(location)) if redirects < REDIRECTS_MAX => {
+                    redirects += 1;
                     contents.may_be_wanted_again();
                     upload.location = without_digest(location);
                     continue;
@@ -289,7 +290,7 @@ impl Writer {
             let Upload { repository, digest, .. } = &upload;
             tracing::debug!(%repository, blob = %digest, %error, "uploading again");
             tokio::time::sleep(pause).await;
-            // A request that was refused because of its rate has not started, so the upload is still open.
+            // A request that was refused because of a rate limit was not executed, so the upload is still open.
             if is_refused(&error) {
                 continue;
             }
@@ -315,12 +316,12 @@ fn chunk(session: &Session, size: u64, broken: u32) -> Option<u64> {
 /// Returns `true` if a failed upload may succeed when it is repeated. The door sends a stream only once.
 fn may_succeed(error: &Error) -> bool {
     // Failures of the source were handled before: a stream that fails here was dropped because its destination was slow.
-    let let_go = match error.kind() {
+    let was_dropped = match error.kind() {
         ErrorKind::Content(_) => true,
         ErrorKind::Transport(error) => matches!(error.kind(), transport::ErrorKind::Content(_)),
         _ => false,
     };
-    error.is_temporary() || let_go || wants_pieces(error) || has_lost_upload(error)
+    error.is_temporary() || was_dropped || wants_pieces(error) || has_lost_upload(error)
 }
 
 /// Returns `true` if the registry no longer knows the upload, or if the token expired during it.
@@ -368,7 +369,7 @@ fn is_unanswered(error: &Error) -> bool {
     }
 }
 
-/// Returns `true` if the host has refused the request because of its rate.
+/// Returns `true` if the host has refused the request because of a rate limit.
 fn is_refused(error: &Error) -> bool {
     error.status() == Some(StatusCode::TOO_MANY_REQUESTS)
 }

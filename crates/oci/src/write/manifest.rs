@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind, Refusal};
 use crate::read::Selector;
 use crate::writer::Writer;
 
-/// The codes by which a registry says that a part of a manifest does not exist. Some registries report them for a moment after
-/// the part was pushed.
+/// The codes with which a registry reports that a part of a manifest does not exist. Some registries report them for a moment
+/// after the part was pushed.
 const PARTS_UNKNOWN: [&str; 4] =
     ["MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "NAME_UNKNOWN"];
 
@@ -49,7 +49,7 @@ impl Writer {
     }
 
     async fn is_there(&self, repository: &Repository, which: Selector<'_>) -> bool {
-        // If this request fails too, the first error says more.
+        // If this request fails too, the first error is more informative.
         self.own.head(repository, which).await.is_ok_and(|found| found.is_present())
     }
 
@@ -86,7 +86,7 @@ impl Writer {
     }
 }
 
-/// Returns `true` if the registry says that it lacks a part of what is written.
+/// Returns `true` if the registry reports that it lacks a part of the manifest to write.
 pub(super) fn lacks_parts(error: &Error) -> bool {
     let is_about_parts = |refusal: &Refusal| {
         matches!(refusal.status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST)

@@ -1,4 +1,4 @@
-//! What is attached, after registries have lost or cut parts of it.
+//! Attached content after registries have lost or truncated parts of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ fn impatient() -> Client {
     Client::new(door, Arc::new(Anonymous), HashMap::new())
 }
 
-/// What a registry has lost or cut cannot be kept, and does not stop a new signature.
+/// Layers that a registry has lost or truncated cannot be kept, but they do not prevent a new signature.
 #[tokio::test]
-async fn a_damaged_signature_tag_is_repaired_and_what_is_whole_in_it_stays() {
+async fn a_damaged_signature_tag_is_repaired_and_its_intact_layers_are_kept() {
     let scene = Scene { client: impatient(), ..Scene::new(true).await };
     let (writer, tag) = (scene.writer(), scene.signature_tag());
     let [kept, lost, ours] =
@@ -42,25 +42,22 @@ async fn a_damaged_signature_tag_is_repaired_and_what_is_whole_in_it_stays() {
             .unwrap()
             .written
     );
-    let asked = scene.server.tally().snapshot().requests(Kind::BlobHead);
-    assert_eq!(
-        asked, 3,
-        "after the registry has refused the manifest, each layer that was there is looked for"
-    );
+    let checks = scene.server.tally().snapshot().requests(Kind::BlobHead);
+    assert_eq!(checks, 3, "after the registry has refused the manifest, each old layer is checked");
     let read = scene.signatures().await;
     assert_eq!(
         read.layers.iter().map(|layer| layer.digest).collect::<Vec<_>>(),
         [&kept, &resigned].map(|l| Digest::of(&l.content))
     );
 
-    let cut = RawManifest::new(MediaType::OciManifest, read.manifest.bytes().slice(..100));
-    scene.server.store().put_manifest(&scene.app.path, Some(&tag), &cut).await.unwrap();
+    let truncated = RawManifest::new(MediaType::OciManifest, read.manifest.bytes().slice(..100));
+    scene.server.store().put_manifest(&scene.app.path, Some(&tag), &truncated).await.unwrap();
     writer.append(&scene.app, &tag, std::slice::from_ref(&kept), Known::Unknown).await.unwrap();
-    assert_eq!(scene.signatures().await.layers.len(), 1, "nothing could be read of the others");
+    assert_eq!(scene.signatures().await.layers.len(), 1, "the other layers could not be read");
 }
 
 #[tokio::test]
-async fn a_list_of_referrers_that_is_cut_is_replaced() {
+async fn a_truncated_list_of_referrers_is_replaced() {
     let scene = Scene::new(false).await;
     let index = RawManifest::new(MediaType::OciIndex, list("").into_bytes()[..20].to_vec().into());
     let tag = referrers_tag(scene.image.digest());
@@ -69,7 +66,7 @@ async fn a_list_of_referrers_that_is_cut_is_replaced() {
     assert_eq!(scene.referrers(None).await.unwrap(), [one]);
 }
 
-/// An answer that may have been cut on its way, because it does not name its digest, proves nothing of what the tag holds.
+/// An answer without a digest may have been truncated, so it does not show what the tag names.
 #[tokio::test]
 async fn a_truncated_transfer_does_not_replace_an_object() {
     for body in ["", r#"{"schemaVersion":2,"layers":"#] {
@@ -97,7 +94,7 @@ async fn a_truncated_transfer_does_not_replace_an_object() {
 }
 
 #[tokio::test]
-async fn a_list_that_names_a_referrer_that_is_gone_is_written_without_it() {
+async fn a_deleted_referrer_is_removed_from_the_list() {
     let scene = Scene { client: impatient(), ..Scene::new(false).await };
     let mut attached = Vec::new();
     for name in ["one", "two"] {

@@ -20,16 +20,20 @@ async fn all_pages_of_referrers_are_read() {
 }
 
 #[tokio::test]
-async fn a_registry_that_does_not_filter_is_filtered() {
+async fn an_unfiltered_list_is_filtered_by_the_client() {
     let scene = Scene::new(true).await;
     let entries = [entry(b"one", BUNDLE), entry(b"two", "a/b"), entry(b"one", BUNDLE)].join(",");
     scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], list(&entries));
-    assert_eq!(scene.referrers(Some(BUNDLE)).await.unwrap(), [Digest::of(b"one")], "and each is listed once");
+    assert_eq!(
+        scene.referrers(Some(BUNDLE)).await.unwrap(),
+        [Digest::of(b"one")],
+        "each entry is listed once"
+    );
     assert_eq!(scene.referrers(None).await.unwrap(), [Digest::of(b"one"), Digest::of(b"two")]);
 }
 
 #[tokio::test]
-async fn old_registries_are_understood_and_a_missing_repository_is_no_missing_api() {
+async fn old_registries_are_supported_and_a_missing_repository_is_not_a_missing_api() {
     for (status, body, remembered) in [
         (404, "404 page not found", true),
         (400, "{}", true),
@@ -48,7 +52,7 @@ async fn old_registries_are_understood_and_a_missing_repository_is_no_missing_ap
 }
 
 #[tokio::test]
-async fn trouble_is_not_taken_for_an_image_without_referrers() {
+async fn an_error_is_not_mistaken_for_an_image_without_referrers() {
     let scene = Scene::new(true).await;
     scene.answer(Kind::Referrers, 403, &[], "");
     assert_eq!(scene.referrers(None).await.unwrap_err().status(), Some(StatusCode::FORBIDDEN));
@@ -83,12 +87,15 @@ async fn a_list_of_the_wrong_kind_is_refused() {
             matches!(error.kind(), ErrorKind::Malformed(_) | ErrorKind::Manifest(_)),
             "{content_type} {body}: {error}"
         );
-        assert!(error.to_string().contains(&scene.image.digest().to_string()), "it says of what: {error}");
+        assert!(
+            error.to_string().contains(&scene.image.digest().to_string()),
+            "the error names the image: {error}"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_list_without_end_is_refused() {
+async fn an_endless_list_is_refused() {
     let many = |count: usize| {
         let entries: Vec<String> = (0..count).map(|n| entry(&n.to_be_bytes(), "a/b")).collect();
         list(&entries.join(","))
@@ -106,7 +113,7 @@ async fn a_list_without_end_is_refused() {
     let scene = Scene::new(true).await;
     scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], many(1_000_000));
     let error = scene.referrers(None).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Transport(_)), "its bytes are too many: {error}");
+    assert!(matches!(error.kind(), ErrorKind::Transport(_)), "the list exceeds the size limit: {error}");
 
     let scene = Scene::new(true).await;
     scene.server.faults().add(Fault::new(Effect::Endless).on(Kind::Referrers));
@@ -124,14 +131,14 @@ async fn huge_annotations_are_bounded_by_the_size_of_the_list() {
     };
     scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], huge(oci::MANIFEST_MAX));
     let error = scene.referrers(None).await.unwrap_err();
-    assert!(error.to_string().len() < 1000, "none of it is shown: {error}");
+    assert!(error.to_string().len() < 1000, "the annotation is not displayed: {error}");
     scene.server.faults().clear();
     scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], huge(100_000));
     assert_eq!(scene.referrers(None).await.unwrap(), [Digest::of(b"one")]);
 }
 
 #[tokio::test]
-async fn pages_that_lead_nowhere_new_are_refused() {
+async fn pages_that_repeat_or_leave_the_host_are_refused() {
     let scene = Scene::new(true).await;
     for next in ["a", "b"] {
         // Two pages that refer to each other. The answer that is added first applies to the second request.
@@ -176,7 +183,10 @@ async fn wrong_entries_of_a_list_are_not_trusted() {
         .await;
     let listed = scene.listed(subject, None, Known::Unknown).await.unwrap().remove(0);
     let error = scene.reader().referrer(&scene.app, subject, &listed).await.unwrap_err();
-    assert!(error.to_string().contains(&other.digest().to_string()), "it says what it is about: {error}");
+    assert!(
+        error.to_string().contains(&other.digest().to_string()),
+        "the error names the actual subject: {error}"
+    );
 
     let read = async |listed: Referrer| scene.reader().referrer(&scene.app, other.digest(), &listed).await;
     assert!(read(honest.clone()).await.is_ok());
@@ -185,7 +195,7 @@ async fn wrong_entries_of_a_list_are_not_trusted() {
     scene.requests();
     let error = read(Referrer { size: 1 << 40, ..honest.clone() }).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Unreasonable(_)), "{error}");
-    assert_eq!(scene.requests(), [], "what is too large is not asked for");
+    assert_eq!(scene.requests(), [], "a manifest beyond the size limit is not requested");
     scene.server.faults().add(Fault::new(Effect::Corrupt).on(Kind::ManifestGet));
     let error = read(honest).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::WrongDigest { .. }), "{error}");

@@ -1,7 +1,7 @@
 //! Attached content: written, read, listed and copied, with and without a referrers API, and the number of requests of each
 //! operation.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests report failures by panicking")]
 
 mod damage;
 mod listing;
@@ -172,8 +172,8 @@ async fn a_referrer_takes_three_requests_and_the_first_of_a_repository_five() {
     let second = scene.writer().attach(&scene.app, &scene.referrer("two"), Known::Unknown).await.unwrap();
     assert_eq!(scene.requests(), [(Kind::ManifestPut, 1), (Kind::Mount, 1), (Kind::UploadPut, 1)]);
     let again = scene.writer().attach(&scene.app, &new, Known::Unknown).await.unwrap();
-    assert_eq!(scene.requests(), [(Kind::ManifestPut, 1), (Kind::Mount, 1)], "its layer is there");
-    assert_eq!(again, first, "the same is attached under the same digest");
+    assert_eq!(scene.requests(), [(Kind::ManifestPut, 1), (Kind::Mount, 1)], "its layer exists");
+    assert_eq!(again, first, "the same content has the same digest");
 
     let mut expected = vec![first, second];
     expected.sort();
@@ -182,7 +182,7 @@ async fn a_referrer_takes_three_requests_and_the_first_of_a_repository_five() {
     assert_eq!(found, expected);
     assert_eq!(scene.requests(), [(Kind::Referrers, 1)]);
     assert!(scene.referrers(Some("application/other")).await.unwrap().is_empty());
-    assert_eq!(scene.requests(), [(Kind::Referrers, 1)], "an empty list is an answer: no tag is asked for");
+    assert_eq!(scene.requests(), [(Kind::Referrers, 1)], "an empty list is final: the tag is not requested");
 }
 
 #[tokio::test]
@@ -224,22 +224,30 @@ async fn without_the_api_the_list_is_kept_under_the_fallback_tag() {
     assert_eq!(
         scene.requests(),
         [(Kind::ManifestGet, 2), (Kind::ManifestPut, 2), (Kind::Mount, 2), (Kind::UploadPut, 1)],
-        "the tag is read, and looked at right before it is written"
+        "the tag is read, and checked right before it is written"
     );
     let again = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Unknown).await.unwrap();
     assert_eq!(again, one);
     assert_eq!(
         scene.requests(),
         [(Kind::ManifestGet, 1), (Kind::ManifestPut, 1), (Kind::Mount, 1)],
-        "listed"
+        "the manifest is already listed"
     );
     let stored = scene.stored(&referrers_tag(scene.image.digest())).await;
-    assert!(stored.contains(&other), "what others have written stays as it was: {stored}");
+    assert!(stored.contains(&other), "entries of other clients are kept unchanged: {stored}");
 
     assert_eq!(scene.referrers(None).await.unwrap(), [theirs.digest(), one]);
     assert_eq!(scene.requests(), [(Kind::ManifestGet, 1), (Kind::Referrers, 1)]);
-    assert_eq!(scene.referrers(Some(BUNDLE)).await.unwrap(), [one], "whoever lists, the filter holds");
-    assert_eq!(scene.requests(), [(Kind::ManifestGet, 1)], "a host without the API is asked for it once");
+    assert_eq!(
+        scene.referrers(Some(BUNDLE)).await.unwrap(),
+        [one],
+        "the filter applies to the fallback tag too"
+    );
+    assert_eq!(
+        scene.requests(),
+        [(Kind::ManifestGet, 1)],
+        "the API is requested once from a host without it"
+    );
 }
 
 #[tokio::test]
@@ -249,24 +257,24 @@ async fn a_fallback_tag_that_is_not_in_the_listing_is_not_requested() {
     assert!(scene.listed(subject, None, Known::Absent).await.unwrap().is_empty());
     assert_eq!(scene.requests(), [(Kind::Referrers, 1)]);
     assert!(scene.listed(subject, None, Known::Absent).await.unwrap().is_empty());
-    assert_eq!(scene.requests(), [], "nothing is left to ask");
+    assert_eq!(scene.requests(), [], "no request is necessary");
 
     let one = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Absent).await.unwrap();
     let written = [(Kind::ManifestPut, 2), (Kind::Mount, 2), (Kind::UploadPut, 2)];
-    let looked = [(Kind::ManifestGet, 1)];
+    let checked = [(Kind::ManifestGet, 1)];
     assert_eq!(
         scene.requests(),
-        [&looked[..], &written].concat(),
-        "the tag is looked at right before it is written"
+        [&checked[..], &written].concat(),
+        "the tag is checked right before it is written"
     );
     let two = scene.writer().attach(&scene.app, &scene.referrer("two"), Known::Absent).await.unwrap();
     let listed = scene.listed(subject, None, Known::Absent).await.unwrap();
     let digests: Vec<Digest> = listed.iter().map(|referrer| referrer.digest).collect();
-    assert_eq!(digests, [one, two], "what this client has written is not forgotten for an older listing");
+    assert_eq!(digests, [one, two], "an older listing does not hide what this client has written");
 }
 
 #[tokio::test]
-async fn many_that_attach_to_one_image_at_once_are_all_listed() {
+async fn concurrently_attached_referrers_are_all_listed() {
     let scene = Scene::new(false).await;
     let (writer, app) = (scene.writer(), &scene.app);
     let new: Vec<NewReferrer> = (0..12).map(|number| scene.referrer(&number.to_string())).collect();
@@ -285,7 +293,7 @@ async fn a_fallback_tag_that_names_something_else_is_left_alone() {
     scene.image.put(scene.server.store(), &scene.app.path, std::slice::from_ref(&tag)).await.unwrap();
     let error = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Unknown).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Manifest(_)), "{error}");
-    assert!(error.to_string().contains(tag.as_str()), "it says where: {error}");
+    assert!(error.to_string().contains(tag.as_str()), "the error names the tag: {error}");
     let named = scene.server.store().resolve(&scene.app.path, &tag);
     assert_eq!(named, Some(scene.image.digest()));
     let error = scene.referrers(None).await.unwrap_err();
@@ -293,7 +301,7 @@ async fn a_fallback_tag_that_names_something_else_is_left_alone() {
 }
 
 #[tokio::test]
-async fn an_empty_configuration_that_a_registry_has_cleaned_up_is_sent_again() {
+async fn an_empty_configuration_that_a_registry_has_deleted_is_sent_again() {
     let scene = Scene::new(true).await;
     scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Unknown).await.unwrap();
     let refused = Effect::Status {
@@ -311,7 +319,7 @@ async fn an_empty_configuration_that_a_registry_has_cleaned_up_is_sent_again() {
 }
 
 #[tokio::test]
-async fn layers_are_added_behind_those_that_are_there() {
+async fn layers_are_added_after_the_existing_ones() {
     let scene = Scene::new(true).await;
     let (writer, tag) = (scene.writer(), scene.signature_tag());
     let first =
@@ -320,14 +328,14 @@ async fn layers_are_added_behind_those_that_are_there() {
     assert_eq!(
         scene.requests(),
         [(Kind::ManifestGet, 2), (Kind::ManifestPut, 1), (Kind::Mount, 2), (Kind::UploadPut, 2)],
-        "the tag is read, and looked at right before it is written"
+        "the tag is read, and checked right before it is written"
     );
     let more = [signature("payload", "two"), signature("payload", "one"), signature("other", "three")];
     let second = writer.append(&scene.app, &tag, &more, Known::Unknown).await.unwrap();
     assert_eq!(
         scene.requests(),
         [(Kind::ManifestGet, 2), (Kind::ManifestPut, 1), (Kind::Mount, 2), (Kind::UploadPut, 2)],
-        "a payload that is named already is not sent again"
+        "a payload that the manifest already names is not sent again"
     );
     let again = writer.append(&scene.app, &tag, &more, Known::Unknown).await.unwrap();
     assert_eq!((again.digest, again.written), (second.digest, false));
@@ -355,21 +363,25 @@ async fn a_signature_tag_that_is_not_in_the_listing_is_not_requested() {
     let (writer, tag) = (scene.writer(), scene.signature_tag());
     writer.append(&scene.app, &tag, &[signature("payload", "one")], Known::Absent).await.unwrap();
     let written = [(Kind::ManifestPut, 1), (Kind::Mount, 2), (Kind::UploadPut, 2)];
-    let looked = [(Kind::ManifestGet, 1)];
+    let checked = [(Kind::ManifestGet, 1)];
     assert_eq!(
         scene.requests(),
-        [&looked[..], &written].concat(),
-        "the tag is looked at right before it is written"
+        [&checked[..], &written].concat(),
+        "the tag is checked right before it is written"
     );
     writer.append(&scene.app, &tag, &[signature("payload", "two")], Known::Absent).await.unwrap();
-    assert_eq!(scene.signatures().await.layers.len(), 2, "one that this client has written is read");
+    assert_eq!(scene.signatures().await.layers.len(), 2, "a tag that this client has written is read");
     let nothing = "sha256-0.sig".parse().unwrap();
     writer.append(&scene.app, &nothing, &[], Known::Unknown).await.unwrap_err();
-    assert_eq!(scene.server.store().resolve(&scene.app.path, &nothing), None, "nothing makes no tag");
+    assert_eq!(
+        scene.server.store().resolve(&scene.app.path, &nothing),
+        None,
+        "without layers no tag is created"
+    );
 }
 
 #[tokio::test]
-async fn many_that_add_to_one_tag_at_once_lose_nothing() {
+async fn layers_that_are_added_concurrently_to_one_tag_are_all_kept() {
     let scene = Scene::new(true).await;
     let (writer, tag) = (scene.writer(), scene.signature_tag());
     let layers: Vec<[NewLayer; 1]> =
@@ -406,7 +418,7 @@ async fn content_by_cosign_and_others_is_kept_unchanged() {
 }
 
 #[tokio::test]
-async fn what_is_attached_is_copied_byte_for_byte_and_listed() {
+async fn attached_content_is_copied_byte_for_byte_and_listed() {
     let (scene, elsewhere) = (Scene::new(true).await, Scene::new(false).await);
     let attached = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Unknown).await.unwrap();
     let read =
@@ -432,7 +444,7 @@ async fn what_is_attached_is_copied_byte_for_byte_and_listed() {
     assert_eq!(
         scene.requests(),
         [(Kind::ManifestGet, 1), (Kind::ManifestPut, 1), (Kind::Mount, 2)],
-        "no byte moves within a registry"
+        "no content is transferred within a registry"
     );
     assert_eq!(scene.server.store().resolve(&beside.path, &tag), Some(attached));
 
@@ -440,7 +452,7 @@ async fn what_is_attached_is_copied_byte_for_byte_and_listed() {
     let copy = writer.copy_attachment(&scene.app, &beside, &read, None, size - 1, Known::Unknown);
     let error = copy.await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Unreasonable(_)), "{error}");
-    assert_eq!(scene.requests(), [], "what is too large is found before anything is asked");
+    assert_eq!(scene.requests(), [], "the size is checked before any request");
 }
 
 #[tokio::test]
@@ -472,7 +484,7 @@ async fn a_blob_that_is_larger_than_expected_is_not_fetched() {
     assert_eq!(scene.requests(), []);
     assert_eq!(blob(size, size).await.unwrap(), layer);
     let error = blob(size - 1, size).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::WrongSize { .. }), "a size that is a lie: {error}");
+    assert!(matches!(error.kind(), ErrorKind::WrongSize { .. }), "the stated size is wrong: {error}");
     scene.server.faults().add(Fault::new(Effect::Corrupt).on(Kind::BlobGet));
     let error = blob(size, size).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::WrongDigest { .. }), "{error}");

@@ -7,7 +7,7 @@ use super::{BUNDLE, Scene, signature};
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn other_registries_keep_what_is_attached() {
+async fn other_registries_keep_attached_content() {
     let (old, new) = (DockerRegistry::start(), Distribution::start(Auth::None));
     for host in [old.host(), new.host()] {
         attach_to(host).await;
@@ -49,5 +49,5 @@ async fn attach_to(host: &Host) {
         .copy_attachment(&there, &scene.app, &read, Some(&signatures), 1 << 20, Known::Unknown)
         .await
         .unwrap();
-    assert_eq!(scene.signatures().await, read, "the same, here and there");
+    assert_eq!(scene.signatures().await, read, "both registries have the same content");
 }

@@ -18,7 +18,7 @@ fn with_quota(deadline: Duration) -> Arc<Gate> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quota_is_waited_for_until_the_host_says_it_ends() {
+async fn requests_wait_until_the_announced_end_of_a_quota() {
     for refused in [1, 8] {
         let (gate, minutes) = (with_quota(HOUR), Duration::from_secs(50 * 60));
         let permits = futures_util::future::join_all((0..refused).map(|_| gate.admit(Class::Read))).await;
@@ -36,7 +36,7 @@ async fn a_quota_is_waited_for_until_the_host_says_it_ends() {
 
 /// The answer to the last request that a quota permits says so.
 #[tokio::test(start_paused = true)]
-async fn no_request_is_sent_after_the_last_that_the_quota_permits() {
+async fn no_request_is_sent_while_the_quota_is_used_up() {
     let (gate, minutes) = (with_quota(HOUR), Duration::from_secs(50 * 60));
     let started = Instant::now();
     gate.admit(Class::Read).await.unwrap().observe(Observed::UsedUp(minutes));
@@ -45,7 +45,7 @@ async fn no_request_is_sent_after_the_last_that_the_quota_permits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quota_that_ends_too_late_is_not_waited_for() {
+async fn requests_do_not_wait_for_a_quota_that_ends_after_the_deadline() {
     for observed in [Observed::Refused(Some(HOUR * 2)), Observed::UsedUp(HOUR * 2)] {
         let gate = with_quota(HOUR);
         let started = Instant::now();
@@ -58,7 +58,7 @@ async fn a_quota_that_ends_too_late_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_announces_the_end_of_its_quota_in_vain_is_given_up() {
+async fn a_host_that_still_refuses_after_announced_quota_ends_is_given_up() {
     let gate = with_quota(HOUR * 100);
     let started = Instant::now();
     let outage = loop {

@@ -7,12 +7,13 @@ const OVERLOADED: u32 = 5;
 const FEWEST: u32 = 16;
 /// This many failures in a row also mean an overload. With 5 % random failures this happens once in sixty million requests.
 const IN_A_ROW: u32 = 6;
-/// The same limit for a host that has not served any request. Such a host may not exist, which single requests determine.
+/// The same limit for a host that has not served any request. Such a host may not exist, and single requests are enough to
+/// determine that.
 const IN_A_ROW_AT_FIRST: u32 = 2;
 /// The number of outcomes that are remembered.
 const OUTCOMES: u32 = u128::BITS;
 /// An earlier overload is over after this many outcomes, if less than a fifth of them are failures.
-const SOUND: u32 = 32;
+const RECOVERED: u32 = 32;
 
 /// The outcomes of the latest requests of a lane.
 #[derive(Clone, Debug, Default)]
@@ -36,16 +37,16 @@ impl Faults {
     /// Returns `true` if the failures mean that the host is overloaded.
     pub(super) fn is_overload(&self) -> bool {
         let in_a_row = if self.has_served { IN_A_ROW } else { IN_A_ROW_AT_FIRST };
-        self.failed.trailing_ones() >= in_a_row || self.failed.count_ones() >= FEWEST && self.are_many()
+        self.failed.trailing_ones() >= in_a_row || self.failed.count_ones() >= FEWEST && self.many_failed()
     }
 
     /// Returns `true` if the outcomes since [`Faults::clear`] suffice to conclude that an earlier overload is over.
-    pub(super) fn is_sound(&self) -> bool {
-        self.outcomes >= SOUND && !self.are_many()
+    pub(super) fn has_recovered(&self) -> bool {
+        self.outcomes >= RECOVERED && !self.many_failed()
     }
 
     /// Returns `true` if the proportion of failures is that of an overload.
-    fn are_many(&self) -> bool {
+    fn many_failed(&self) -> bool {
         self.failed.count_ones() * OVERLOADED >= self.outcomes
     }
 
@@ -70,12 +71,12 @@ mod tests {
             let mut faults = Faults::default();
             (0..1_000).for_each(|number| faults.record(number % every == 1));
             assert_eq!(faults.is_overload(), overload, "every {every}th request fails");
-            assert_eq!(faults.is_sound(), !overload);
+            assert_eq!(faults.has_recovered(), !overload);
         }
     }
 
     #[test]
-    fn failures_in_a_row_are_an_overload_as_soon_as_they_are_a_few() {
+    fn a_few_failures_in_a_row_are_an_overload() {
         let mut faults = Faults::default();
         (0..100).for_each(|_| faults.record(false));
         (1..IN_A_ROW).for_each(|_| faults.record(true));
@@ -83,11 +84,11 @@ mod tests {
         faults.record(true);
         assert!(faults.is_overload());
         faults.clear();
-        assert!(!faults.is_overload() && !faults.is_sound());
+        assert!(!faults.is_overload() && !faults.has_recovered());
     }
 
     #[test]
-    fn two_failures_are_enough_where_nothing_was_served_yet() {
+    fn two_failures_are_an_overload_if_no_request_was_served_yet() {
         let mut faults = Faults::default();
         faults.record(true);
         assert!(!faults.is_overload());

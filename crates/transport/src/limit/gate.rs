@@ -72,18 +72,21 @@ impl Gate {
     /// body.
     ///
     /// # Errors
-    /// Returns an error if the host is given up, or if the request would wait for ever.
+    /// Returns an error if the host is given up, if its quota is used up for too long, or if the request would wait forever.
     pub(crate) async fn admit(self: &Arc<Self>, class: Class) -> Result<Permit, NotAdmitted> {
         let (reply, replied) = oneshot::channel();
         self.state().lines[lane_of(class)].push(Waiting { class, reply });
         self.advance();
-        #[expect(clippy::expect_used, reason = "each request that leaves a line gets a reply")]
-        let mut permit = replied.await.expect("a reply of the gate")?;
+        #[expect(
+            clippy::expect_used,
+            reason = "the gate replies to each request that it removes from a line"
+        )]
+        let mut permit = replied.await.expect("the gate replies")?;
         permit.used = true;
         Ok(permit)
     }
 
-    /// Returns the number of waiting requests, and the end of the rest of the host, if it rests.
+    /// Returns the number of waiting requests, and the end of the rest if the host rests.
     pub(crate) fn waiting(&self) -> (usize, Option<Instant>) {
         let state = self.state();
         (state.lines.iter().map(Line::len).sum(), state.limiter.resting_until())
@@ -273,18 +276,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_than_the_cap_are_under_way_and_reads_and_writes_do_not_count_for_each_other() {
+    async fn the_concurrency_cap_applies_to_reads_and_writes_separately() {
         let gate = at_once(2);
         let (first, _second) =
             (gate.admit(Class::Read).await.unwrap(), gate.admit(Class::Read).await.unwrap());
-        assert!(waits(&gate, Class::Read).await, "a third was let in");
+        assert!(waits(&gate, Class::Read).await, "a third request was admitted");
         gate.admit(Class::Write).await.unwrap();
         drop(first);
         gate.admit(Class::Read).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_rate_spaces_requests() {
+    async fn a_rate_limit_spaces_requests() {
         let gate = gate(&HostSettings { requests_per_second: Some(10.0), ..HostSettings::default() });
         let started = Instant::now();
         for _ in 0..11 {
@@ -305,11 +308,14 @@ mod tests {
 
     /// After a rest a single request determines whether the rest is over; the others wait for its answer.
     #[tokio::test(start_paused = true)]
-    async fn after_a_rest_one_goes_first() {
+    async fn after_a_rest_a_single_request_probes_the_host() {
         let gate = at_once(10);
         gate.admit(Class::Read).await.unwrap().observe(Observed::Refused(None));
         let probe = gate.admit(Class::Read).await.unwrap();
-        assert!(waits(&gate, Class::Read).await, "a second one left before the first had its answer");
+        assert!(
+            waits(&gate, Class::Read).await,
+            "a second request was admitted before the probe was answered"
+        );
         probe.observe(Observed::Served);
         gate.admit(Class::Read).await.unwrap();
     }
@@ -323,9 +329,9 @@ mod tests {
         assert!(!waits(&gate, Class::Write).await);
     }
 
-    /// The request that probes the host may be dropped; then the next request probes it.
+    /// If the request that probes the host is dropped, the next request becomes the probe.
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_is_dropped_after_a_rest_holds_up_no_other() {
+    async fn a_dropped_probe_does_not_block_other_requests() {
         let gate = at_once(10);
         gate.admit(Class::Read).await.unwrap().observe(Observed::Refused(None));
         drop(gate.admit(Class::Read).await.unwrap());
@@ -333,7 +339,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_no_longer_waits_takes_no_place() {
+    async fn a_request_that_no_longer_waits_takes_no_permit() {
         let gate = at_once(1);
         let held = gate.admit(Class::Read).await.unwrap();
         for _ in 0..5 {
@@ -347,11 +353,11 @@ mod tests {
     /// Bulk requests never fill a window, and small requests precede bulk requests that came earlier; but bulk requests do not
     /// starve.
     #[tokio::test(start_paused = true)]
-    async fn small_requests_go_before_bulk() {
+    async fn small_requests_precede_bulk_requests() {
         let gate = at_once(4);
         let bulk: Vec<_> = [(); 3].map(|()| gate.admit(Class::BulkRead)).into_iter().collect();
         let bulk = futures_util::future::join_all(bulk).await;
-        assert!(waits(&gate, Class::BulkRead).await, "a part of the window is left");
+        assert!(waits(&gate, Class::BulkRead).await, "bulk requests filled the window");
         let small = gate.admit(Class::Read).await.unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));
         for class in [Class::BulkRead, Class::Read, Class::Read, Class::Read, Class::Read, Class::Read] {
@@ -368,11 +374,11 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(10)).await;
         let order = order.lock().unwrap();
         let bulk = order.iter().position(|class| *class == Class::BulkRead).unwrap();
-        assert!((1..=4).contains(&bulk), "bulk goes after some small ones and before the last: {order:?}");
+        assert!((1..=4).contains(&bulk), "bulk follows some small requests and precedes the last: {order:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_host_that_serves_nothing_is_given_up_and_asked_again_later() {
+    async fn a_host_that_serves_nothing_is_given_up_and_tried_again_later() {
         let gate = at_once(10);
         let started = Instant::now();
         let outage = loop {
@@ -382,9 +388,9 @@ mod tests {
                 Err(why) => panic!("{why}"),
             }
         };
-        assert!(started.elapsed() < Duration::from_secs(20), "it was waited for too long");
+        assert!(started.elapsed() < Duration::from_secs(20), "the gate waited too long");
         assert!(outage.failed >= 6, "{outage}");
-        assert!(gate.admit(Class::Write).await.is_err(), "it is the host that is given up, not its reads");
+        assert!(gate.admit(Class::Write).await.is_err(), "the whole host is given up, not only its reads");
         tokio::time::advance(Duration::from_secs(40)).await;
         gate.admit(Class::Read).await.unwrap().observe(Observed::Served);
         gate.admit(Class::Read).await.unwrap();
@@ -392,7 +398,7 @@ mod tests {
 
     /// Quotas may be counted by the minute, so the gate waits longer for a host that only refuses requests.
     #[tokio::test(start_paused = true)]
-    async fn a_quota_that_is_used_up_is_waited_for() {
+    async fn requests_wait_for_a_used_up_quota() {
         let gate = at_once(10);
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(61) {
@@ -404,7 +410,7 @@ mod tests {
 
     /// A read holds its permit until its answer is read, and may need a token for that.
     #[tokio::test(start_paused = true)]
-    async fn a_token_waits_for_no_place_that_a_read_or_a_write_holds() {
+    async fn token_requests_do_not_wait_for_reads_and_writes() {
         let gate = at_once(1);
         let _read = gate.admit(Class::Read).await.unwrap();
         let _write = gate.admit(Class::Write).await.unwrap();
@@ -413,7 +419,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn requests_that_wait_while_none_is_under_way_are_told_so_at_once() {
+    async fn requests_that_can_never_be_admitted_fail_at_once() {
         let gate = at_once(4);
         let held = gate.admit(Class::Read).await.unwrap();
         gate.state().limiter.miscount_bulk(Class::BulkRead);
@@ -423,7 +429,7 @@ mod tests {
             tokio::spawn(async move { gate.admit(Class::BulkRead).await.map(drop) })
         };
         tokio::task::yield_now().await;
-        assert!(!waiting.is_finished(), "the end of the read may admit it");
+        assert!(!waiting.is_finished(), "the end of the read may still admit it");
         drop(held);
         assert_eq!(waiting.await.unwrap(), Err(NotAdmitted::Stuck));
         assert_eq!(started.elapsed(), Duration::ZERO);
@@ -442,17 +448,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn patience_ends_however_long_the_host_asks_to_be_left_alone() {
+    async fn patience_ends_even_if_the_host_asks_for_a_longer_rest() {
         let patience = Duration::from_secs(5);
         let gate = gate(&HostSettings { patience, ..HostSettings::default() });
         gate.admit(Class::Read).await.unwrap().observe(Observed::Served);
         let (waited, outage) = given_up_after(&gate, Duration::from_secs(30)).await;
         assert!((patience..patience + Duration::from_secs(1)).contains(&waited), "{waited:?}");
-        assert_eq!(outage.refused, 2, "one at first, and one when patience ends");
+        assert_eq!(outage.refused, 2, "one at the start, and one when patience ends");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_host_that_asks_for_no_rest_is_left_alone_as_long_as_one_that_does_not_ask() {
+    async fn a_retry_after_of_zero_does_not_shorten_rests() {
         let patience = Duration::from_secs(60);
         let gate = gate(&HostSettings { patience, ..HostSettings::default() });
         let (_, outage) = given_up_after(&gate, Duration::ZERO).await;

@@ -145,8 +145,8 @@ impl Lane {
         self.rest.is_some_and(|rest| rest.cause == Cause::Quota)
     }
 
-    /// Returns `true` if a request that was sent at `admitted` followed a rest after refusals, and no request was served since.
-    /// If such a request fails too, the rest has not helped.
+    /// Returns `true` if a request that was sent at `admitted` followed a rest after refusals or an overload, and no request was
+    /// served since. If such a request fails too, the rest has not helped.
     pub(super) fn has_rested(&self, admitted: Instant) -> bool {
         let rested =
             |count: u32, last: Option<Instant>| count > 0 && last.is_some_and(|last| admitted >= last);
@@ -209,7 +209,7 @@ impl Lane {
         self.search.answered();
         if is_news(admitted, self.overloaded) {
             self.faults.record(false);
-            if self.faults.is_sound() {
+            if self.faults.has_recovered() {
                 self.overloads = 0;
             }
         }
@@ -278,7 +278,7 @@ impl Lane {
             if !self.faults.is_overload() {
                 return;
             }
-            // A host that has served nothing yet may not exist, which says nothing about the window.
+            // A host that has served nothing yet may not exist, so its failures say nothing about the window.
             if self.faults.has_served() {
                 self.halve_window();
                 self.has_overloaded = true;

@@ -31,13 +31,13 @@ pub struct Limiter {
     /// token.
     lanes: [Lane; LANES],
     /// The common rate of all lanes, if a cap is set.
-    together: Option<Pace>,
+    common_pace: Option<Pace>,
     watch: Watch,
     /// Bulk requests in progress, by lane.
     bulk: [usize; LANES],
-    /// Until when to wait for a quota whose end the host announces.
+    /// The latest announced end of a quota for which requests wait.
     quota_deadline: Option<Instant>,
-    /// The end of a quota that is used up for longer.
+    /// The end of a quota that is used up beyond that deadline.
     used_up: Option<Instant>,
 }
 
@@ -51,7 +51,7 @@ pub enum Admission {
     Wait(Option<Instant>),
     /// The host is given up.
     Closed(Outage),
-    /// The quota of the host is used up for this time, and the request must not wait as long.
+    /// The quota of the host is used up for this time, and the request must not wait that long.
     UsedUp(Duration),
 }
 
@@ -77,7 +77,7 @@ impl Limiter {
         };
         Self {
             lanes: [lane(None), lane(None), lane(settings.writes_per_second)],
-            together: settings.requests_per_second.map(|rate| Pace::new(rate, 1.0, now)),
+            common_pace: settings.requests_per_second.map(|rate| Pace::new(rate, 1.0, now)),
             watch: Watch::new(settings.patience),
             bulk: [0; LANES],
             quota_deadline: settings.quota_deadline,
@@ -104,7 +104,7 @@ impl Limiter {
             Readiness::At(at) => return Admission::Wait(Some(at)),
             Readiness::Ready => {}
         }
-        if let Some(pace) = &mut self.together {
+        if let Some(pace) = &mut self.common_pace {
             let at = pace.next(now);
             if at > now {
                 return Admission::Wait(Some(at));
@@ -160,12 +160,12 @@ impl Limiter {
     pub fn withdraw(&mut self, pass: Pass) {
         self.bulk[lane_of(pass.class)] -= usize::from(pass.class.is_bulk());
         self.lane(pass.class).withdraw(pass.admitted);
-        if let Some(pace) = &mut self.together {
+        if let Some(pace) = &mut self.common_pace {
             pace.give_back();
         }
     }
 
-    /// Returns the end of the rest of the host, if it rests.
+    /// Returns the end of the rest, if the host rests.
     pub fn resting_until(&self) -> Option<Instant> {
         self.lanes.iter().filter_map(Lane::resting_until).max()
     }
@@ -185,7 +185,7 @@ impl Limiter {
         self.lanes[lane].under_way()
     }
 
-    /// Counts bulk requests that do not exist, so that others wait for them.
+    /// Counts bulk requests that do not exist, so that other requests wait for them.
     #[cfg(test)]
     pub(super) fn miscount_bulk(&mut self, class: Class) {
         self.bulk[lane_of(class)] = usize::MAX;

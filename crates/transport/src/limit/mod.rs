@@ -1,4 +1,4 @@
-//! The limits of one host, determined by observation: its rate, its concurrency, and when it must not be asked.
+//! The limits of one host, determined by observation: its rate, its concurrency, and when to send it no requests.
 //!
 //! [`Limiter`] decides. It is pure: its caller supplies the time. `Gate` queues the waiting requests and admits them as the
 //! limiter decides. `docs/design/limits.md` describes how an unknown quota is determined.
@@ -31,10 +31,11 @@ pub enum Observed {
     /// The host accepted the request and announced that its quota is used up for this time
     /// ([`HostSettings::quota_deadline`](crate::HostSettings::quota_deadline)).
     UsedUp(Duration),
-    /// The host refused the request for its rate (429, or 503 with `Retry-After`), and may have asked for a rest of this length.
+    /// The host refused the request because of a rate limit (429, 503 with `Retry-After`, or a 403 as GitHub sends it), and may
+    /// have asked for a rest of this length.
     Refused(Option<Duration>),
-    /// This request failed temporarily (any other 5xx, a reset, a timeout). It says nothing about the rate, unless many requests
-    /// fail.
+    /// This request failed temporarily (408, any other temporary 5xx, a reset, a timeout). It says nothing about the rate, unless
+    /// many requests fail.
     Failed,
 }
 
@@ -43,11 +44,11 @@ pub enum Observed {
 pub enum NotAdmitted {
     /// The host is given up.
     Outage(Outage),
-    /// The quota of the host is used up for this time, and the request must not wait as long
+    /// The quota of the host is used up for this time, and the request must not wait that long
     /// ([`HostSettings::quota_deadline`](crate::HostSettings::quota_deadline)).
     UsedUp(Duration),
-    /// Requests wait although none is in progress whose end would admit them. This is a bug in this program. It is reported so that
-    /// the run does not hang (spec 03.8).
+    /// Requests wait, but no request is in progress whose end would admit them. This is a bug in this program. It is reported so
+    /// that the run does not hang (spec 03.8).
     Stuck,
 }
 

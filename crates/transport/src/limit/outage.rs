@@ -11,10 +11,10 @@ const FAILURES: u32 = 6;
 const UNKNOWN_HOST: Duration = Duration::from_secs(8);
 /// The same limit if the host only refuses requests: quotas may be counted by the minute.
 const UNKNOWN_HOST_REFUSING: Duration = Duration::from_secs(90);
-/// The interval at which a host that is given up is asked again.
+/// The interval at which one request is sent to a host that is given up.
 const ASKED_AGAIN: Duration = Duration::from_secs(30);
 
-/// How often in a row a host may announce the end of its quota and then refuse requests all the same.
+/// How often in a row a host may announce the end of its quota and still refuse requests after it.
 const ANNOUNCED: u32 = 3;
 
 /// The time without a request after which the failures of a host are forgotten.
@@ -25,9 +25,9 @@ const FORGOTTEN: Duration = Duration::from_secs(60);
 pub struct Outage {
     /// How long the host has served nothing.
     pub lasted: Duration,
-    /// Requests in that time that it refused for their rate (429, or 503 with `Retry-After`).
+    /// Requests in that time that it refused because of a rate limit (429, 503 with `Retry-After`, or a 403 as GitHub sends it).
     pub refused: u32,
-    /// Requests in that time that failed (any other temporary 5xx, a reset, a timeout).
+    /// Requests in that time that failed (408, any other temporary 5xx, a reset, a timeout).
     pub failed: u32,
 }
 
@@ -56,9 +56,9 @@ impl fmt::Display for Outage {
 pub(super) struct Failure {
     /// When the request was sent.
     pub(super) admitted: Instant,
-    /// Whether the host refused the request for its rate.
+    /// Whether the host refused the request because of a rate limit.
     pub(super) refused: bool,
-    /// Whether the request followed a rest, which then has not helped.
+    /// Whether the request followed a rest, which has therefore not helped.
     pub(super) rested: bool,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Watch {
     silence: Option<Silence>,
     /// When the last request failed.
     failed: Option<Instant>,
-    /// When a host that is given up is asked again.
+    /// When a request is next sent to a host that is given up.
     again: Option<Instant>,
 }
 
@@ -110,7 +110,7 @@ impl Watch {
     }
 
     /// Records that the host, which has refused a request, announced the end of its quota. The time until then does not count as
-    /// silence, unless earlier announcements have not come true: then returns `false`.
+    /// silence. Returns `false` if earlier announcements were wrong, in which case this time counts.
     pub(super) fn announced(&mut self, end: Instant) -> bool {
         let Some(silence) = self.silence.as_mut().filter(|silence| silence.rested < ANNOUNCED) else {
             return false;
@@ -126,8 +126,8 @@ impl Watch {
         end.filter(|end| *end > now).unwrap_or(now + self.patience)
     }
 
-    /// Returns the outage if the host is given up. In that case one request is let through now and then, to determine whether the
-    /// host is back. `rested` is the end of the host's last rest, past or future.
+    /// Returns the outage if the host is given up. In that case one request is admitted every [`ASKED_AGAIN`], to determine
+    /// whether the host is back. `rested` is the end of the host's last rest, past or future.
     pub(super) fn outage(&mut self, now: Instant, rested: Option<Instant>) -> Option<Outage> {
         // If no request was sent for a long time although it was permitted, the failures are out of date.
         let failed = self.failed.map(|failed| rested.map_or(failed, |rested| rested.max(failed)));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_told_in_a_few_words() {
+    fn an_outage_is_displayed_with_its_counts() {
         let outage =
             |refused, failed| Outage { lasted: Duration::from_secs(90), refused, failed }.to_string();
         assert_eq!(outage(12, 0), "gave up after 12 refusals in 90 s");
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn long_requests_that_break_together_are_no_outage_where_others_were_served() {
+    fn long_requests_that_fail_together_are_no_outage_if_others_were_served() {
         let start = Instant::now();
         let mut watch = Watch::new(PATIENCE);
         let now = start + Duration::from_secs(240);
@@ -196,7 +196,7 @@ mod tests {
 
     /// No request is sent during a rest that the host has asked for; the failures before it must not be forgotten.
     #[test]
-    fn long_rests_do_not_make_a_host_be_waited_for_for_ever() {
+    fn a_host_that_asks_for_long_rests_is_given_up_eventually() {
         let start = Instant::now();
         let mut watch = Watch::new(PATIENCE);
         let rest = Duration::from_secs(100);
@@ -210,13 +210,13 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_after_a_rest_ends_patience_with_fewer_failures_but_not_before_its_time() {
+    fn a_failure_after_a_rest_counts_as_enough_once_patience_ends() {
         let start = Instant::now();
         let mut watch = Watch::new(Duration::from_secs(5));
         watch.failed(start, Failure { admitted: start, refused: true, rested: false });
         let end = start + Duration::from_secs(5);
         assert_eq!(watch.rest_limit(start), end);
-        assert_eq!(watch.outage(end, Some(end)), None, "a last request finds out");
+        assert_eq!(watch.outage(end, Some(end)), None, "one last request is admitted");
         watch.failed(end, Failure { admitted: end, refused: true, rested: true });
         assert!(watch.outage(end, Some(end)).is_some_and(|outage| outage.refused == 2));
     }

@@ -1,10 +1,10 @@
-//! Evenly spaced requests: a token bucket that holds hardly more than one token.
+//! Evenly spaced requests: a token bucket that holds little more than one token.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How much delay is compensated, in seconds: timers are late on a busy machine.
+/// How much timer delay is compensated, in seconds: timers are late on a busy machine.
 const LATENESS: f64 = 0.025;
 
 /// Permits a number of requests a second, without accumulating credit for bursts.
@@ -65,7 +65,7 @@ impl Pace {
 
     /// Returns `true` if the credit exceeds what can accumulate, which means that a part of the initial burst is left.
     pub(super) fn has_burst(&self) -> bool {
-        self.credit > self.most_saved()
+        self.credit > self.max_credit()
     }
 
     /// Reduces the rest of the initial burst by one request.
@@ -83,13 +83,13 @@ impl Pace {
     fn fill(&mut self, now: Instant) {
         let gained = now.saturating_duration_since(self.since).as_secs_f64() * self.rate;
         // The initial credit may exceed what can accumulate.
-        let kept = self.credit.max((self.credit + gained).min(self.most_saved()));
+        let kept = self.credit.max((self.credit + gained).min(self.max_credit()));
         self.idle += (self.credit + gained - kept) / self.rate;
         self.credit = kept;
         self.since = self.since.max(now);
     }
 
-    fn most_saved(&self) -> f64 {
+    fn max_credit(&self) -> f64 {
         1.0 + self.rate * LATENESS
     }
 }
@@ -99,11 +99,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_spaced_and_a_pause_saves_up_next_to_nothing() {
+    fn requests_are_spaced_and_idle_time_accumulates_little_credit() {
         let start = Instant::now();
         let mut pace = Pace::new(10.0, 2.0, start);
         for _ in 0..2 {
-            assert_eq!(pace.next(start), start, "the credit to begin with");
+            assert_eq!(pace.next(start), start, "the initial credit");
             pace.take();
         }
         let next = pace.next(start);
@@ -111,7 +111,7 @@ mod tests {
         let late = start + Duration::from_secs(60);
         assert_eq!(pace.next(late), late);
         pace.take();
-        assert!(pace.next(late) > late, "a minute has saved up one request");
-        assert!((59.0..60.0).contains(&pace.idle()), "the rest of it is idle time");
+        assert!(pace.next(late) > late, "a minute accumulates credit for one request");
+        assert!((59.0..60.0).contains(&pace.idle()), "the rest of the minute is idle time");
     }
 }

@@ -29,7 +29,7 @@ const SHORTEST_DOUBLING: f64 = 0.02;
 const LONGEST_DOUBLING: f64 = 2.0;
 /// Once a sustained rate is known, the search is careful: the rate doubles in this time, in seconds, …
 const CAREFUL_DOUBLING: f64 = 1.75;
-/// …or in this many round trips, if they take longer.
+/// …or in this many round trips, if that takes longer.
 const CAREFUL_ROUND_TRIPS_TO_DOUBLE: f64 = 15.0;
 
 /// The proportion of the sustained rate that is regained after the rate was halved…
@@ -47,12 +47,12 @@ const LONGEST_PLATEAU: f64 = 30.0;
 /// The minimum time between two refusals, in seconds, for which the answers determine the sustained rate.
 const MEASURABLE: f64 = 0.3;
 
-/// The minimum number of answers that determine it: with fewer, chance and rests dominate.
+/// The minimum number of answers between two refusals that determine the sustained rate: with fewer, chance and rests dominate.
 const MEASURABLE_ANSWERS: f64 = 5.0;
 
-/// The proportion of a refused rate that is taken for the sustained one if nothing better is known.
+/// The proportion of a refused rate that is assumed to be sustained if nothing better is known.
 const FIRST_GUESS: f64 = 0.9;
-/// The proportion of a failed increase beyond the sustained rate that is added to it all the same.
+/// The proportion of a refused increase beyond the sustained rate that is added to the sustained rate nevertheless.
 const CREDITED: f64 = 0.25;
 /// The multiple of the sustained rate from which on a refusal means that the quota was raised.
 const FAR_MORE: f64 = 2.0;
@@ -251,14 +251,14 @@ impl Search {
     /// Estimates the sustained rate from the refusal of `rate`.
     fn estimate(&self, rate: f64, now: Instant) -> f64 {
         match (self.stage, self.sustained, self.measured(now)) {
-            // For much of the time less was sent than the host sustains, so the number of answers says nothing.
+            // The rate was below the sustained one for much of the time, so the number of answers says nothing.
             (_, None, _) => FIRST_GUESS * rate,
             // Too few requests were sent to exceed the quota: the refusal has another cause.
             (_, Some(before), Measured::Idle) => before,
             // The quota was raised. The next refusal determines how far.
             (Stage::Growing, Some(before), _) if rate > FAR_MORE * before => rate,
-            // The rate that was sustained for a whole plateau is valid, and more may be: a part of the excess may have been
-            // credit.
+            // The rate that was sustained for a whole plateau is valid, and a higher one may be: a part of the excess may
+            // have been credit.
             (Stage::Growing, Some(before), measured) => {
                 let credited = before + CREDITED * (rate - before);
                 if let Measured::Rate(measured) = measured { credited.max(measured) } else { credited }

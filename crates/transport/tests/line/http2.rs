@@ -6,11 +6,11 @@ use bytes::Bytes;
 use http::Method;
 use transport::{Body, Class, Door, Request, Retry, Settings};
 
-use crate::support::http2::Send::{Close, FallSilent, GoAway, GoAwayUnserved, Head, Piece, Reset, Winding};
+use crate::support::http2::Send::{Close, GoAway, GoAwayUnserved, GracefulGoAway, Hang, Head, Piece, Reset};
 use crate::support::http2::{Code, SERVED, Send, Server};
 use crate::support::{door, impatient, settings};
 
-/// The action of a server instead of serving a request.
+/// What the server sends instead of serving the request.
 const FAULTS: &[&[Send]] = &[
     &[Reset(Code::RefusedStream)],
     &[Reset(Code::InternalError)],
@@ -34,7 +34,7 @@ fn get(server: &Server) -> Request {
 }
 
 #[tokio::test]
-async fn a_read_that_an_http2_server_breaks_off_is_sent_again() {
+async fn an_interrupted_http2_read_is_retried() {
     for fault in FAULTS {
         let server = Server::start(&[fault, SERVED]).await;
         let answer = door().send(get(&server)).await.unwrap_or_else(|error| panic!("{fault:?}: {error}"));
@@ -44,7 +44,7 @@ async fn a_read_that_an_http2_server_breaks_off_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_write_that_an_http2_server_breaks_off_is_sent_again_with_its_bytes() {
+async fn an_interrupted_http2_write_is_retried_with_its_body() {
     for fault in FAULTS {
         let server = Server::start(&[fault, SERVED]).await;
         let put = Request::new(Method::PUT, server.url.clone(), "put", Class::Write)
@@ -55,10 +55,10 @@ async fn a_write_that_an_http2_server_breaks_off_is_sent_again_with_its_bytes() 
     }
 }
 
-/// Another attempt on the same connection would have no answer either.
+/// Another attempt on the same connection would not be answered either.
 #[tokio::test]
-async fn a_request_on_a_connection_that_has_fallen_silent_is_sent_again_on_another() {
-    let server = Server::start(&[&[FallSilent], SERVED]).await;
+async fn a_request_on_a_dead_connection_is_retried_on_another() {
+    let server = Server::start(&[&[Hang], SERVED]).await;
     let retry = Retry { attempts: 6, ..settings().retry };
     let door = Door::open(Settings { retry, ..impatient(Duration::from_secs(1)) }).unwrap();
     assert_eq!(door.send(get(&server)).await.unwrap().body(), "ok");
@@ -66,9 +66,10 @@ async fn a_request_on_a_connection_that_has_fallen_silent_is_sent_again_on_anoth
 
 /// A server that shuts down serves the requests that it has accepted.
 #[tokio::test]
-async fn a_connection_that_is_wound_up_costs_no_attempt() {
+async fn a_graceful_shutdown_costs_no_attempt() {
     let server =
-        Server::start(&[&[Winding, Head, Piece(b"ok", true), GoAway(Code::NoError), Close], SERVED]).await;
+        Server::start(&[&[GracefulGoAway, Head, Piece(b"ok", true), GoAway(Code::NoError), Close], SERVED])
+            .await;
     let door = door();
     for _ in 0..2 {
         let answer = door.send(get(&server)).await.unwrap();

@@ -18,9 +18,9 @@ const REGISTRY: &str = "registry.example:443";
 
 /// The child process of [`Proxy::get`]. The environment of a process must not be changed while it has several threads.
 #[tokio::test]
-#[ignore = "run by the tests of proxies, in a process of its own"]
-#[expect(clippy::disallowed_methods, reason = "this process was started with variables for it")]
-async fn sends_what_the_environment_says() {
+#[ignore = "the other tests of this file run it in a child process"]
+#[expect(clippy::disallowed_methods, reason = "the parent test passes its parameters in variables")]
+async fn child_process_sends_one_request() {
     let Ok(url) = std::env::var(URL) else { return };
     let hosts = std::env::var(CONFIGURED).map(|host| (host, HostSettings::default())).into_iter().collect();
     let retry = Retry { attempts: 1, ..Retry::default() };
@@ -38,7 +38,8 @@ async fn sends_what_the_environment_says() {
     std::io::stdout().write_all(format!("\n{OUTCOME}{outcome}\n").as_bytes()).unwrap();
 }
 
-/// Starts a registry behind a proxy that redirects to `target`. All hosts behind the proxy then answer with success.
+/// Starts a registry that redirects to `target`, and a proxy in front of it. After the redirect, the registry, to which all
+/// tunnels of the proxy lead, answers with 200.
 async fn registry_redirecting_to(target: &str) -> (Server, Proxy) {
     let server = Server::tls(Certificate::Host, [redirect(307, target), OK.to_owned()]).await;
     let proxy = Proxy::start(&server.address).await;
@@ -59,19 +60,19 @@ pub(crate) fn private_name() -> String {
     };
     let others = ["ip6-localhost", "ip6-loopback", "localhost.localdomain"].map(str::to_owned);
     let name = [own].into_iter().chain(others).find(is_private);
-    name.expect("this machine gives its own name, or that of its loopback, an address that is not public")
+    name.expect("this machine resolves its own name or a loopback name to a non-public address")
 }
 
 #[tokio::test]
-async fn a_proxy_with_a_private_address_leads_to_where_a_redirect_leads() {
+async fn a_redirect_is_followed_through_a_proxy_with_a_private_address() {
     let (server, proxy) = registry_redirecting_to("https://storage.example/signed").await;
     assert_eq!(proxy.get(BLOB, &[]).await, "200 ok");
-    assert_eq!(proxy.asked_for(), [REGISTRY, "storage.example:443"]);
-    assert!(server.asked()[1].head.starts_with("GET /signed "));
+    assert_eq!(proxy.targets(), [REGISTRY, "storage.example:443"]);
+    assert!(server.received()[1].head.starts_with("GET /signed "));
 }
 
 #[tokio::test]
-async fn a_redirect_to_an_address_that_is_not_public_is_refused_behind_a_proxy() {
+async fn a_redirect_to_a_non_public_address_is_refused_behind_a_proxy() {
     for target in [
         "https://10.0.0.1/",
         "https://192.168.0.1:8443/",
@@ -86,7 +87,7 @@ async fn a_redirect_to_an_address_that_is_not_public_is_refused_behind_a_proxy()
         let (_server, proxy) = registry_redirecting_to(target).await;
         let outcome = proxy.get(BLOB, &[]).await;
         assert!(outcome.starts_with("forbidden: "), "{target}: {outcome}");
-        assert_eq!(proxy.asked_for(), [REGISTRY], "{target}");
+        assert_eq!(proxy.targets(), [REGISTRY], "{target}");
     }
 }
 
@@ -96,7 +97,7 @@ async fn a_redirect_to_a_name_that_resolves_to_a_private_address_is_refused_behi
     let (_server, proxy) = registry_redirecting_to(&format!("https://{name}/")).await;
     let outcome = proxy.get(BLOB, &[]).await;
     assert!(outcome.starts_with("forbidden: "), "{name}: {outcome}");
-    assert_eq!(proxy.asked_for(), [REGISTRY], "{name}");
+    assert_eq!(proxy.targets(), [REGISTRY], "{name}");
 }
 
 #[tokio::test]
@@ -106,7 +107,7 @@ async fn a_redirect_to_a_configured_private_host_is_followed_behind_a_proxy() {
     let outcome = proxy.get(BLOB, &[(CONFIGURED, &name)]).await;
     // The tunnel leads to a server with the certificate of another name.
     assert!(outcome.starts_with("certificate: "), "{name}: {outcome}");
-    assert_eq!(proxy.asked_for(), [REGISTRY.to_owned(), format!("{name}:443")]);
+    assert_eq!(proxy.targets(), [REGISTRY.to_owned(), format!("{name}:443")]);
 }
 
 #[tokio::test]
@@ -115,17 +116,17 @@ async fn a_redirect_to_a_configured_metadata_service_is_refused_behind_a_proxy()
         let (_server, proxy) = registry_redirecting_to(&format!("https://{host}/")).await;
         let outcome = proxy.get(BLOB, &[(CONFIGURED, host)]).await;
         assert!(outcome.starts_with("forbidden: "), "{host}: {outcome}");
-        assert_eq!(proxy.asked_for(), [REGISTRY], "{host}");
+        assert_eq!(proxy.targets(), [REGISTRY], "{host}");
     }
 }
 
 #[tokio::test]
-async fn a_redirect_to_a_host_that_the_environment_excepts_from_the_proxy_goes_without_it() {
+async fn a_redirect_to_a_host_in_no_proxy_bypasses_the_proxy() {
     let (_server, proxy) = registry_redirecting_to("https://storage.example/signed").await;
     let outcome = proxy.get(BLOB, &[("NO_PROXY", "storage.example")]).await;
-    // This host does not exist.
+    // The host does not exist.
     assert!(outcome.starts_with("failed: "), "{outcome}");
-    assert_eq!(proxy.asked_for(), [REGISTRY]);
+    assert_eq!(proxy.targets(), [REGISTRY]);
 }
 
 #[tokio::test]
@@ -134,8 +135,8 @@ async fn loopback_hosts_bypass_the_proxy() {
     let registry = Server::plain([redirect(307, storage.url("/signed").as_str())]).await;
     let proxy = Proxy::start(&storage.address).await;
     assert_eq!(proxy.get(registry.url("/blob").as_str(), &[]).await, "200 ok");
-    assert_eq!((registry.asked().len(), storage.asked().len()), (1, 1));
-    assert!(proxy.asked_for().is_empty(), "{:?}", proxy.asked_for());
+    assert_eq!((registry.received().len(), storage.received().len()), (1, 1));
+    assert!(proxy.targets().is_empty(), "{:?}", proxy.targets());
 }
 
 #[tokio::test]

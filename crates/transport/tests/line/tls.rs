@@ -18,9 +18,9 @@ const APACHE_EXPECTS_TLS: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\
 const NGINX_EXPECTS_TLS: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n<html><head><title>400 The plain HTTP request was \
      sent to HTTPS port</title></head></html>";
 
-/// Returns the error of a GET, and the number of connections that it took.
+/// Returns the error of a GET, and the number of connections to the server.
 async fn fails(door: &Door, server: &Server, scheme: &str) -> (Error, usize) {
-    let request = Request::new(http::Method::GET, server.url_by(scheme, "/"), "get", Class::Read);
+    let request = Request::new(http::Method::GET, server.url_with_scheme(scheme, "/"), "get", Class::Read);
     (door.send(request).await.unwrap_err(), server.connections())
 }
 
@@ -48,7 +48,7 @@ async fn an_expired_certificate_fails_at_once() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_another_name_fails_at_once_and_the_names_are_said() {
+async fn a_certificate_for_another_name_fails_at_once_and_its_names_are_reported() {
     let server = Server::tls(Certificate::Misnamed, [OK]).await;
     let (error, connections) = fails(&door(), &server, "https").await;
     assert!(matches!(error.kind(), ErrorKind::Certificate(_)), "{error}");
@@ -62,7 +62,7 @@ async fn all_requests_to_a_host_with_a_wrong_certificate_fail_at_once() {
     let server = Server::tls(Certificate::Misnamed, [OK]).await;
     let door = door();
     let requests = futures_util::future::join_all((0..100).map(|_| door.send(server.get("/"))));
-    let outcomes = tokio::time::timeout(Duration::from_secs(30), requests).await.expect("none of them rests");
+    let outcomes = tokio::time::timeout(Duration::from_secs(30), requests).await.expect("no request rests");
     for outcome in outcomes {
         let error = outcome.unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::Certificate(_)), "{error}");
@@ -108,9 +108,9 @@ async fn an_answer_that_is_not_http_is_retried_if_the_host_has_answered_before()
     assert_eq!(server.connections(), 3);
 }
 
-/// Only an answer that says so means that TLS is expected.
+/// A 400 means that the server expects TLS only if its body says so.
 #[tokio::test]
-async fn another_answer_400_is_an_answer() {
+async fn any_other_400_is_returned_as_the_answer() {
     let other = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n{\"errors\": []}";
     let server = Server::plain([other]).await;
     assert_eq!(door().send(server.get("/")).await.unwrap().status().as_u16(), 400);
@@ -118,7 +118,7 @@ async fn another_answer_400_is_an_answer() {
 
 /// A server that closes the connection without an answer may be about to restart.
 #[tokio::test]
-async fn a_connection_that_is_closed_without_a_word_is_tried_again() {
+async fn a_connection_that_is_closed_without_an_answer_is_retried() {
     for scheme in ["http", "https"] {
         let server = Server::plain([""]).await;
         let (error, connections) = fails(&door(), &server, scheme).await;

@@ -27,7 +27,7 @@ fn writes(server: &Server) -> [Request; 2] {
 
 /// A registry may take minutes to commit a blob.
 #[tokio::test]
-async fn a_write_is_waited_for_longer_than_a_read() {
+async fn a_write_has_a_longer_timeout_than_a_read() {
     let server = Server::slow(LONG, [OK]).await;
     let door = door_with_answer(None);
     for write in writes(&server) {
@@ -39,7 +39,7 @@ async fn a_write_is_waited_for_longer_than_a_read() {
 }
 
 #[tokio::test]
-async fn a_hosts_setting_says_how_long_its_answers_are_waited_for() {
+async fn the_answer_timeout_of_a_host_applies_to_reads_and_writes() {
     let server = Server::slow(LONG, [OK]).await;
     let door = door_with_answer(Some(Duration::from_secs(60)));
     for request in writes(&server).into_iter().chain([server.get("/")]) {
@@ -53,7 +53,7 @@ async fn a_hosts_setting_says_how_long_its_answers_are_waited_for() {
     }
 }
 
-/// A request that pauses is in no queue, but its user waits all the same.
+/// A request that pauses is not in a queue, but the user waits for it nevertheless.
 #[tokio::test]
 async fn a_request_between_attempts_counts_as_waiting() {
     let server = Server::plain([empty(500, "retry-after: 30\r\n")]).await;
@@ -73,7 +73,8 @@ async fn a_request_between_attempts_counts_as_waiting() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let queues = tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("both are counted");
+    let queues =
+        tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("both requests are counted");
     let [Queue { host, rests, refuses, .. }] = &queues[..] else { panic!("{queues:?}") };
     assert_eq!((host, *refuses), (&server.address, false));
     assert!(*rests > Duration::from_secs(5) && *rests <= Duration::from_secs(30), "{rests:?}");
@@ -85,9 +86,9 @@ async fn a_request_between_attempts_counts_as_waiting() {
     assert!(door.queues().is_empty(), "no request waits any more");
 }
 
-/// A host is silent while it is to answer, and not while nobody asks it anything.
+/// A host counts as silent only while requests wait for its answer.
 #[tokio::test]
-async fn a_silent_host_is_known_while_it_is_to_answer() {
+async fn a_host_is_reported_as_silent_while_requests_wait_for_it() {
     let server = Server::slow(Duration::from_secs(60), [OK]).await;
     let door = door();
     let request = {
@@ -99,7 +100,7 @@ async fn a_silent_host_is_known_while_it_is_to_answer() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it is silent");
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("the host is reported as silent");
     request.abort();
     let _ = request.await;
     assert!(door.silent().is_empty());
@@ -114,34 +115,35 @@ async fn a_silent_host_gets_three_attempts() {
     settings.other_hosts.answer = Some(Duration::from_millis(100));
     let door = Door::open(settings).unwrap();
     for request in [server.get("/"), server.post("/").body(Body::Bytes(Bytes::from_static(b"content")))] {
-        let before = server.asked().len();
+        let before = server.received().len();
         let error = door.send(request).await.unwrap_err();
         assert!(error.is_silence() && error.to_string().contains("3 attempts"), "{error}");
-        assert_eq!(server.asked().len() - before, 3);
+        assert_eq!(server.received().len() - before, 3);
     }
 }
 
 /// The status of a failure is its most important part: the rest of its body does not justify holding a permit for long.
 #[tokio::test]
-async fn the_body_of_a_failure_is_not_waited_for() {
+async fn the_body_of_a_failure_is_cut_off_early() {
     let settings = impatient(Duration::from_millis(200));
     for status in [403, 404, 500] {
         let begun = format!("HTTP/1.1 {status} No\r\ncontent-length: 9999\r\n\r\n{{");
         let server = Server::dripping([begun]).await;
         let door = Door::open(settings.clone()).unwrap();
-        let came = tokio::time::timeout(Duration::from_secs(10), door.send(server.get("/"))).await.unwrap();
-        match came {
+        let outcome =
+            tokio::time::timeout(Duration::from_secs(10), door.send(server.get("/"))).await.unwrap();
+        match outcome {
             Ok(answer) => {
                 assert_eq!(answer.status().as_u16(), status);
-                assert!(answer.body().starts_with(b"{x"), "what has come is kept");
+                assert!(answer.body().starts_with(b"{x"), "the part that has arrived is kept");
                 assert_eq!(answer.attempts(), if status == 500 { 3 } else { 1 });
             }
             Err(error) => {
-                assert_eq!(status, 404, "half of a body proves no absence");
+                assert_eq!(status, 404, "a partial body is not evidence of absence");
                 assert!(matches!(error.kind(), ErrorKind::LongBody { .. }), "{error}");
             }
         }
-        assert_eq!(server.asked().len(), if status == 403 { 1 } else { 3 });
+        assert_eq!(server.received().len(), if status == 403 { 1 } else { 3 });
     }
 }
 
@@ -153,5 +155,5 @@ async fn a_slow_body_is_requested_three_times() {
     settings.timeouts.idle = Duration::from_millis(100);
     let error = Door::open(settings).unwrap().send(server.get("/")).await.unwrap_err();
     assert!(error.to_string().contains("fewer than 1024 bytes of the body arrived within 0.1 s"), "{error}");
-    assert_eq!(server.asked().len(), 3);
+    assert_eq!(server.received().len(), 3);
 }

@@ -85,7 +85,7 @@ impl Relay {
         (seat.position, seat.mode) = (0, mode);
         seat.stream += 1;
         let reading = Some(Reading { relay: Arc::clone(self), number, stream: seat.stream });
-        // A reader of an earlier stream of this destination learns that its stream has ended.
+        // Wakes the reader of an earlier stream of this destination, since that stream has ended.
         std::mem::take(&mut seat.woken).notify_one();
         drop(state);
         let pieces = stream::unfold(reading, |reading| async move {
@@ -119,7 +119,7 @@ impl Relay {
     /// Returns `true` if a destination has fallen behind.
     pub(super) fn is_behind(&self, number: usize) -> bool {
         let state = self.state();
-        state.seats.get(&number).is_some_and(|seat| matches!(seat.mode, Mode::Spool | Mode::LetGo))
+        state.seats.get(&number).is_some_and(|seat| matches!(seat.mode, Mode::Spool | Mode::Dropped))
     }
 
     /// Returns why the source failed, if it did.
@@ -130,7 +130,7 @@ impl Relay {
         }
     }
 
-    /// Lets all streams of the relay fail.
+    /// Makes all streams of the relay fail.
     pub(super) fn fail(&self, error: &Error) {
         self.end(End::Failed(error.into()));
     }
@@ -141,7 +141,7 @@ impl Relay {
         loop {
             match self.step() {
                 Step::Over => return self.end(End::Abandoned),
-                Step::Wait => self.wait_for_room().await,
+                Step::Wait => self.wait_for_space().await,
                 Step::Read => {
                     let (piece, ()) = join(source.next(), self.store()).await;
                     match piece {
@@ -211,18 +211,18 @@ impl Relay {
         if !state.seats.values().any(Seat::listens) {
             return Step::Over;
         }
-        if state.has_room(self.size) { Step::Read } else { Step::Wait }
+        if state.has_space(self.size) { Step::Read } else { Step::Wait }
     }
 
     /// Waits until the window can take another piece. Destinations that hold it back for too long are switched to the spool
     /// or dropped.
-    async fn wait_for_room(&self) {
+    async fn wait_for_space(&self) {
         let mut still_since = Instant::now();
         loop {
             self.store().await;
             let wait = {
                 let mut state = self.state();
-                if state.has_room(self.size) || !state.seats.values().any(Seat::listens) {
+                if state.has_space(self.size) || !state.seats.values().any(Seat::listens) {
                     return;
                 }
                 state.patience(still_since)
@@ -232,13 +232,13 @@ impl Relay {
                 () = self.moved.notified() => false,
                 () = sleep(wait.time) => true,
             };
-            if wait.hungry {
+            if wait.starved {
                 self.state().charge(&wait.behind, waiting_since.elapsed());
             }
             if is_over {
-                self.overtake(wait.hungry, still_since.elapsed()).await;
+                self.overtake(wait.starved, still_since.elapsed()).await;
             }
-            if !is_over || wait.hungry {
+            if !is_over || wait.starved {
                 still_since = Instant::now();
             }
         }
@@ -246,17 +246,17 @@ impl Relay {
 
     /// Switches the destinations that hold the window to the spool, or drops them if the spool is full. If another destination
     /// waits for data, this applies to those whose patience is used up; otherwise to all, since the stream has stalled.
-    async fn overtake(&self, hungry: bool, still: Duration) {
+    async fn overtake(&self, starved: bool, still: Duration) {
         let is_stored = self.reserve().await;
         let mut state = self.state();
         let floor = state.floor();
         for seat in state.seats.values_mut().filter(|seat| seat.is_behind(floor)) {
             let is_up =
-                |patience, standstill| if hungry { seat.held_up >= patience } else { still >= standstill };
+                |patience, standstill| if starved { seat.held_up >= patience } else { still >= standstill };
             if is_stored && is_up(seat.patience, STANDSTILL) {
                 seat.mode = Mode::Spool;
             } else if !is_stored && is_up(LAST_PATIENCE, STUCK) {
-                seat.mode = Mode::LetGo;
+                seat.mode = Mode::Dropped;
                 seat.woken.notify_one();
             }
         }
@@ -272,7 +272,7 @@ impl Relay {
                 None => state.base,
             }
         };
-        // The window does not move meanwhile: only the reading end moves it, and it waits here.
+        // The window does not move in the meantime: only the reading end moves it, and it waits here.
         let extent = self.spool.reserve(self.size - base).await;
         let mut state = self.state();
         state.refused = extent.is_none();

@@ -74,7 +74,7 @@ pub(super) enum Mode {
     /// Its upload has failed; it may read the blob again from the start.
     Between,
     /// It has fallen behind, and the spool is full.
-    LetGo,
+    Dropped,
 }
 
 /// The next data for a destination.
@@ -89,8 +89,8 @@ pub(super) enum Next {
 /// How long to wait for the destinations that are behind.
 pub(super) struct Wait {
     pub(super) time: Duration,
-    /// Whether a destination is delayed: it has taken all the data there is.
-    pub(super) hungry: bool,
+    /// Whether a destination is delayed: it has taken all data that is available.
+    pub(super) starved: bool,
     pub(super) behind: Vec<usize>,
 }
 
@@ -100,13 +100,13 @@ impl Seat {
         Self { position: 0, mode: Mode::Window, stream: 0, held_up, patience, woken }
     }
 
-    /// Returns `true` if the source is read on for this destination. A dropped destination, or one whose upload has failed, does
-    /// not count.
+    /// Returns `true` if the source must be read further for this destination. A dropped destination, or one whose upload has
+    /// failed, does not count.
     pub(super) fn listens(&self) -> bool {
         matches!(self.mode, Mode::Window | Mode::Spool)
     }
 
-    /// Returns `true` if it keeps the first piece of the window, which ends at `floor`, in memory.
+    /// Returns `true` if the destination keeps the first piece of the window, which ends at `floor`, in memory.
     pub(super) fn is_behind(&self, floor: u64) -> bool {
         self.mode == Mode::Window && self.position < floor
     }
@@ -119,7 +119,7 @@ impl State {
 
     /// Returns `true` if the window can take another piece. Removes pieces that all destinations have, but only when the window
     /// is full, so that an upload that fails early can start over.
-    pub(super) fn has_room(&mut self, size: u64) -> bool {
+    pub(super) fn has_space(&mut self, size: u64) -> bool {
         let is_full = |state: &Self| state.head < size && state.head - state.base >= WINDOW;
         let needed = self.needed_from();
         while is_full(self) {
@@ -149,21 +149,21 @@ impl State {
     pub(super) fn patience(&self, still_since: Instant) -> Wait {
         let floor = self.floor();
         let behind = || self.seats.iter().filter(move |(_, seat)| seat.is_behind(floor));
-        let hungry = self.seats.values().any(|seat| seat.listens() && seat.position == self.head);
+        let starved = self.seats.values().any(|seat| seat.listens() && seat.position == self.head);
         let left = |seat: &Seat| {
             let patience = if self.refused { LAST_PATIENCE } else { seat.patience };
             patience.saturating_sub(seat.held_up)
         };
         let standstill = if self.refused { STUCK } else { STANDSTILL };
-        let time = if hungry {
+        let time = if starved {
             behind().map(|(_, seat)| left(seat)).min().unwrap_or_default()
         } else {
             standstill.saturating_sub(still_since.elapsed())
         };
-        Wait { time, hungry, behind: behind().map(|(number, _)| *number).collect() }
+        Wait { time, starved, behind: behind().map(|(number, _)| *number).collect() }
     }
 
-    /// Adds a delay to the account of the destinations that caused it.
+    /// Adds a delay to the total of each destination that caused it.
     pub(super) fn charge(&mut self, behind: &[usize], time: Duration) {
         for number in behind {
             if let Some(seat) = self.seats.get_mut(number) {
@@ -214,7 +214,7 @@ impl State {
             return Next::Stored(Arc::clone(&stored.extent), position - stored.from, length);
         }
         let is_behind = position < self.base && self.stored.as_ref().is_none_or(|stored| stored.broken);
-        if seat.mode == Mode::LetGo || is_behind || matches!(self.end, Some(End::Abandoned)) {
+        if seat.mode == Mode::Dropped || is_behind || matches!(self.end, Some(End::Abandoned)) {
             return Next::Lost("let go, to be served later");
         }
         Next::Nothing(Arc::clone(&seat.woken))
@@ -241,7 +241,7 @@ impl State {
         let needs = |seat: &Seat| match seat.mode {
             Mode::Window | Mode::Spool => is_whole || seat.position < size,
             Mode::Between => is_whole,
-            Mode::LetGo => false,
+            Mode::Dropped => false,
         };
         matches!(self.end, Some(End::Read)) && !is_stored && self.seats.values().any(needs)
     }

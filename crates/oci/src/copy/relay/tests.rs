@@ -33,7 +33,7 @@ fn relay(content: &[u8], spool: &Spool, destinations: usize) -> Arc<Relay> {
 /// Reads a stream with a pause after each piece, and then leaves.
 async fn take(relay: &Arc<Relay>, number: usize, pause: Duration) -> std::io::Result<Vec<u8>> {
     let mut all = Vec::new();
-    let mut pieces = relay.stream(number).expect("the beginning is there");
+    let mut pieces = relay.stream(number).expect("the start of the blob is available");
     while let Some(piece) = pieces.next().await {
         sleep(pause).await;
         all.extend_from_slice(&piece?);
@@ -49,7 +49,7 @@ async fn read(relay: &Arc<Relay>, content: &[u8]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn equally_fast_destinations_get_everything_and_nothing_is_written_to_disk() {
+async fn equally_fast_destinations_do_not_use_the_spool() {
     let (content, spool) = (blob(4), spool(1 << 30));
     let relay = relay(&content, &spool, 5);
     let taking = join_all((0..5).map(|number| take(&relay, number, Duration::from_millis(1))));
@@ -60,7 +60,7 @@ async fn equally_fast_destinations_get_everything_and_nothing_is_written_to_disk
 
 /// If the local network is the bottleneck, all destinations are equally slow and none is behind.
 #[tokio::test(start_paused = true)]
-async fn destinations_that_are_all_equally_slow_are_all_waited_for() {
+async fn equally_slow_destinations_do_not_use_the_spool() {
     let (content, spool) = (blob(2), spool(1 << 30));
     let relay = relay(&content, &spool, 4);
     let taking = join_all((0..4).map(|number| take(&relay, number, Duration::from_millis(700))));
@@ -72,7 +72,7 @@ async fn destinations_that_are_all_equally_slow_are_all_waited_for() {
 /// The slow destination delays the others no longer than its patience, then reads everything from the spool at its own pace. From
 /// then on the blob needs no memory.
 #[tokio::test(start_paused = true)]
-async fn a_destination_that_is_behind_goes_on_from_the_spool() {
+async fn a_destination_that_is_behind_continues_from_the_spool() {
     let (content, spool) = (blob(8), spool(1 << 30));
     let relay = relay(&content, &spool, 2);
     let started = Instant::now();
@@ -84,13 +84,16 @@ async fn a_destination_that_is_behind_goes_on_from_the_spool() {
     let (slow, settled_after) = join(take(&relay, 1, Duration::from_secs(1)), reading).await;
     assert!(slow.unwrap() == content);
     assert!(settled_after < Duration::from_secs(8), "{settled_after:?}");
-    assert!(started.elapsed() > Duration::from_secs(100), "the slow one took its time");
-    assert!(spool.written() > 0 && spool.written() < content.len() as u64, "from where it stood");
+    assert!(started.elapsed() > Duration::from_secs(100), "the slow destination reads at its own pace");
+    assert!(
+        spool.written() > 0 && spool.written() < content.len() as u64,
+        "only the part from its position on is spooled"
+    );
 }
 
 /// One extent serves all destinations that are behind.
 #[tokio::test(start_paused = true)]
-async fn several_that_are_behind_share_what_is_spooled() {
+async fn destinations_that_are_behind_share_one_extent() {
     let (content, spool) = (blob(4), spool(1 << 30));
     let relay = relay(&content, &spool, 4);
     let taking = join_all(
@@ -103,7 +106,7 @@ async fn several_that_are_behind_share_what_is_spooled() {
 
 /// A destination that has not started is treated like one that is behind from the first byte on.
 #[tokio::test(start_paused = true)]
-async fn one_that_begins_late_gets_everything_from_the_spool_and_so_does_another_attempt() {
+async fn a_late_destination_and_its_retry_are_served_from_the_spool() {
     let (content, spool) = (blob(3), spool(1 << 30));
     let relay = relay(&content, &spool, 2);
     let (fast, ()) = join(take(&relay, 0, Duration::ZERO), read(&relay, &content)).await;
@@ -115,9 +118,9 @@ async fn one_that_begins_late_gets_everything_from_the_spool_and_so_does_another
     assert_eq!(spool.written(), content.len() as u64);
 }
 
-/// A destination that has failed can read a blob that fits into the window again, as long as another destination may need it.
+/// A destination whose upload has failed can read a blob that fits into the window again, until no destination needs it.
 #[tokio::test(start_paused = true)]
-async fn a_small_blob_serves_further_attempts_from_memory() {
+async fn further_attempts_for_a_small_blob_are_served_from_memory() {
     let content = blob(1);
     let spool = spool(0);
     let relay = relay(&content, &spool, 1);
@@ -128,12 +131,12 @@ async fn a_small_blob_serves_further_attempts_from_memory() {
     }
     assert!(take(&relay, 0, Duration::ZERO).await.unwrap() == content);
     relay.settle().await;
-    assert!(relay.stream(0).is_none(), "then it is forgotten");
+    assert!(relay.stream(0).is_none(), "the blob is released then");
 }
 
 /// Without a spool, a destination that is behind is dropped, and the others continue.
 #[tokio::test(start_paused = true)]
-async fn without_room_on_disk_one_that_is_behind_is_let_go() {
+async fn without_disk_space_a_destination_that_is_behind_is_dropped() {
     let missing = SpoolSettings { directory: Some("/nonexistent".into()), limit: 1 << 30 };
     for spool in [spool(0), Spool::new(missing), Spool::on_a_failing_disk()] {
         let content = blob(8);
@@ -152,12 +155,12 @@ async fn without_room_on_disk_one_that_is_behind_is_let_go() {
     }
 }
 
-/// If no destination takes anything, the source does not wait for ever.
+/// If no destination takes any data, the source does not wait forever.
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_stands_still_goes_to_the_spool() {
+async fn a_stalled_stream_goes_to_the_spool() {
     let (content, spool) = (blob(3), spool(1 << 30));
     let relay = relay(&content, &spool, 1);
-    let _nobody = relay.stream(0).unwrap();
+    let _idle = relay.stream(0).unwrap();
     read(&relay, &content).await;
     assert_eq!(spool.written(), content.len() as u64);
 }
@@ -176,7 +179,7 @@ async fn no_more_than_the_window_is_kept_in_memory() {
     let reading = async {
         relay.read(watched).await;
         relay.settle().await;
-        assert!(relay.state().window.is_empty(), "the slow one is served from the spool alone");
+        assert!(relay.state().window.is_empty(), "the slow destination is served only from the spool");
     };
     let ((fast, slow), ()) = join(taking, reading).await;
     assert!(fast.unwrap() == content && slow.unwrap() == content);
@@ -185,7 +188,7 @@ async fn no_more_than_the_window_is_kept_in_memory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_fails_fails_everybody_and_completes_nothing() {
+async fn a_failed_source_fails_all_destinations() {
     let content = blob(1);
     let spool = spool(1 << 30);
     let relay = relay(&content, &spool, 2);
@@ -198,7 +201,7 @@ async fn a_source_that_fails_fails_everybody_and_completes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nobody_is_left_the_source_is_not_read_to_its_end() {
+async fn without_destinations_the_source_is_not_read() {
     let (content, spool) = (blob(2), spool(1 << 30));
     let relay = relay(&content, &spool, 1);
     relay.leave(0);
@@ -209,7 +212,7 @@ async fn where_nobody_is_left_the_source_is_not_read_to_its_end() {
 
 /// Without a disk, or if the disk fails, destinations that are all slow keep reading from the window.
 #[tokio::test(start_paused = true)]
-async fn where_there_is_no_disk_and_all_stand_still_they_are_waited_for() {
+async fn without_a_disk_slow_destinations_read_from_the_window() {
     for spool in [spool(0), Spool::on_a_failing_disk()] {
         let content = blob(3);
         let relay = relay(&content, &spool, 2);
@@ -221,7 +224,7 @@ async fn where_there_is_no_disk_and_all_stand_still_they_are_waited_for() {
 
 /// A failed upload may keep reading from its stream after the next one has started.
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_over_does_not_disturb_the_next_one() {
+async fn an_outdated_stream_does_not_affect_the_next_one() {
     let (content, spool) = (blob(1), spool(0));
     let relay = relay(&content, &spool, 1);
     relay.read(source(&content)).await;
@@ -241,23 +244,23 @@ async fn a_stream_that_is_over_does_not_disturb_the_next_one() {
 /// A destination that starts at some time, pauses after each piece, and fails several times on its way.
 #[derive(Clone, Debug)]
 struct Visitor {
-    comes: u64,
+    starts: u64,
     pause: u64,
     fails: Vec<usize>,
 }
 
 prop_compose! {
     fn visitor()(
-        comes in 0_u64..3_000, pause in prop::sample::select(vec![0_u64, 1, 10, 100, 1_000]),
+        starts in 0_u64..3_000, pause in prop::sample::select(vec![0_u64, 1, 10, 100, 1_000]),
         fails in proptest::collection::vec(0_usize..60, 0..3),
     ) -> Visitor {
-        Visitor { comes, pause, fails }
+        Visitor { starts, pause, fails }
     }
 }
 
-/// Reads everything. Returns `None` if the destination was dropped or came back too late.
+/// Reads everything. Returns `None` if the destination was dropped or restarted too late.
 async fn visit(relay: &Arc<Relay>, number: usize, visitor: &Visitor) -> Option<Vec<u8>> {
-    sleep(Duration::from_millis(visitor.comes)).await;
+    sleep(Duration::from_millis(visitor.starts)).await;
     for fails in visitor.fails.iter().map(|at| Some(*at)).chain([None]) {
         let mut pieces = relay.stream(number)?;
         let mut all = Vec::new();
@@ -279,7 +282,7 @@ proptest! {
     /// For any start times, speeds and disk space: all destinations end, each receives exactly the blob or nothing, and memory
     /// stays bounded at all times. With enough disk space, all destinations that do not fail receive the blob.
     #[test]
-    fn everybody_gets_all_or_nothing(
+    fn every_destination_gets_all_or_nothing(
         visitors in proptest::collection::vec(visitor(), 1..5),
         limit in prop::sample::select(vec![0, 5 << 20, 1 << 30]),
     ) {

@@ -17,13 +17,13 @@ fn run_failing(host: Host, seconds: usize, fails: &dyn Fn(Duration, usize) -> bo
 }
 
 #[test]
-fn failures_by_chance_cost_at_most_twice_the_time() {
+fn random_failures_cost_at_most_twice_the_time() {
     let near = Host { round_trip: Duration::from_millis(5), ..UNLIMITED };
     for host in [KUBERNETES, UNLIMITED, near] {
         for probability in [0.03, 0.05, 0.08] {
             for requests in [1_500, 30_000] {
                 let without = job(host, requests, &never).ended;
-                let with = job(host, requests, &|_, number| by_chance(probability, number)).ended;
+                let with = job(host, requests, &|_, number| fails_at_random(probability, number)).ended;
                 let allowed = without.mul_f64(2.0).max(without + 4 * PAUSE);
                 assert!(with <= allowed, "{probability} of {host:?}: {with:?} instead of {without:?}");
             }
@@ -32,17 +32,17 @@ fn failures_by_chance_cost_at_most_twice_the_time() {
 }
 
 #[test]
-fn failures_by_chance_change_neither_rate_nor_refusals() {
-    let timeline = run_failing(KUBERNETES, 60, &|_, number| by_chance(0.05, number));
+fn random_failures_change_neither_rate_nor_refusals() {
+    let timeline = run_failing(KUBERNETES, 60, &|_, number| fails_at_random(0.05, number));
     assert!(timeline.rate(5..60) >= 0.93 * KUBERNETES.per_second, "{timeline:?}");
     assert!(timeline.share_refused() < 0.01, "{timeline:?}");
     assert!(timeline.refused(0..15) <= 13, "{timeline:?}");
 }
 
-/// A host that fails completely for a while receives few requests in that time. Within two seconds of its end it is used as
-/// before.
+/// A host that fails completely for a while receives few requests in that time. Three seconds after the end of the outage it
+/// is used as before.
 #[test]
-fn the_rate_is_back_soon_after_an_outage() {
+fn the_rate_recovers_soon_after_an_outage() {
     for (host, most) in
         [(KUBERNETES, KUBERNETES.per_second), (UNLIMITED, 32.0 / UNLIMITED.round_trip.as_secs_f64())]
     {

@@ -1,4 +1,4 @@
-//! Tests of the limiter against simulated hosts, without clock and network, so that long runs take no time.
+//! Tests of the limiter against simulated hosts, without a clock or network, so that long runs complete immediately.
 
 mod faults;
 mod properties;
@@ -257,7 +257,7 @@ fn never(_: Duration, _: usize) -> bool {
 }
 
 /// Returns `true` if the request with this number fails, at random with this probability, but the same in each run.
-fn by_chance(probability: f64, number: usize) -> bool {
+fn fails_at_random(probability: f64, number: usize) -> bool {
     // SplitMix64.
     let mut x = (number as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

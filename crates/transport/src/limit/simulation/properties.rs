@@ -11,7 +11,7 @@ proptest! {
     /// the credit that its quota gains in a round trip: with less, most of the requests in progress at a refusal are lost with it,
     /// and no search is cheap.
     #[test]
-    fn every_quota_is_used_and_kept_to(
+    fn every_quota_is_used_and_rarely_exceeded(
         per_second in 20.0..800.0_f64,
         burst_seconds in 0.01..3.0_f64,
         round_trip in 1..150_u64,
@@ -26,7 +26,7 @@ proptest! {
         // The window is large enough not to limit the quota.
         let settings = HostSettings { concurrency: 256, ..HostSettings::default() };
         let load = Load::Endless { classes: &[Class::Read], seconds: 90 };
-        let fails = |_, number| by_chance(faults, number);
+        let fails = |_, number| fails_at_random(faults, number);
         let timeline = Simulation { host, settings, load, fails: &fails }.run();
         prop_assert_eq!(timeline.outage, None);
         // The credit for bursts compensates for the dip after a trial.
@@ -39,7 +39,9 @@ proptest! {
 
     /// No order of answers, including late ones and failures, admits more requests than the cap, or stops all requests.
     #[test]
-    fn nothing_brings_it_to_a_halt(answers in proptest::collection::vec((0..4_u8, 0..2_000_u64), 1..300)) {
+    fn no_order_of_answers_stops_all_requests(
+        answers in proptest::collection::vec((0..4_u8, 0..2_000_u64), 1..300),
+    ) {
         let start = Instant::now();
         let settings = HostSettings { concurrency: 4, start_concurrency: 2, ..HostSettings::default() };
         let mut limiter = Limiter::new(&settings, start);
@@ -63,7 +65,7 @@ proptest! {
             }
         }
         under_way.drain(..).for_each(|pass| limiter.leave(pass));
-        // However long the host rests, and even if it was given up, in the end a request is admitted.
+        // A request is admitted eventually, however long the host rests and even if it was given up.
         let later = now + Duration::from_secs(700);
         limiter.admit(later, Class::Read);
         let later = later + Duration::from_secs(60);

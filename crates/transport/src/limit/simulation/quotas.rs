@@ -4,15 +4,15 @@ use super::*;
 
 /// An unknown quota is determined in the first seconds, at the cost of a few refusals.
 #[test]
-fn an_unknown_quota_is_found_and_kept_to() {
+fn an_unknown_quota_is_found_and_rarely_exceeded() {
     let timeline = run(KUBERNETES, 60);
     assert!(timeline.refused(0..15) <= 6, "{timeline:?}");
     assert!(timeline.rate(5..60) >= 0.98 * KUBERNETES.per_second, "{timeline:?}");
     assert!(timeline.share_refused() < 0.005, "{timeline:?}");
 }
 
-/// Time that is saved at the start of a run is saved 22 times. The burst is used, and the quota reached, within the first quarter
-/// of a minute.
+/// The Kubernetes project promotes to 22 regions, each a host with its own quota, so a slow start would cost time at each of
+/// them. The burst is used, and the quota reached, within the first quarter of a minute.
 #[test]
 fn the_burst_of_a_quota_is_used() {
     let timeline = run(KUBERNETES, 15);
@@ -21,7 +21,7 @@ fn the_burst_of_a_quota_is_used() {
 }
 
 #[test]
-fn a_host_without_a_quota_soon_gets_all_that_its_window_bears() {
+fn only_the_window_limits_a_host_without_a_quota() {
     let timeline = run(UNLIMITED, 20);
     let settings = HostSettings::default();
     assert_eq!(timeline.at_once, settings.concurrency);
@@ -38,7 +38,7 @@ fn small_jobs_on_near_hosts_do_not_wait() {
 }
 
 #[test]
-fn what_the_host_asks_for_costs_no_more_than_it_must() {
+fn a_short_retry_after_costs_little_throughput() {
     let host = Host { retry_after: Some(Duration::from_secs(1)), ..KUBERNETES };
     let timeline = run(host, 60);
     assert!(timeline.rate(10..60) >= 0.95 * host.per_second, "{timeline:?}");
@@ -46,7 +46,7 @@ fn what_the_host_asks_for_costs_no_more_than_it_must() {
 }
 
 #[test]
-fn a_quota_that_is_cut_or_restored_is_kept_to_within_ten_seconds() {
+fn the_rate_follows_a_cut_or_restored_quota_within_ten_seconds() {
     for burst in [10.0, 100.0] {
         for changed in [30, 33, 36] {
             let full = KUBERNETES.per_second;
@@ -65,7 +65,7 @@ fn a_quota_that_is_cut_or_restored_is_kept_to_within_ten_seconds() {
 
 /// If a host receives few requests and sometimes refuses one for other reasons, its quota is not assumed to be low.
 #[test]
-fn what_was_not_asked_for_is_not_thought_to_be_refused() {
+fn unused_capacity_is_not_mistaken_for_a_low_quota() {
     let start = Instant::now();
     let mut limiter = Limiter::new(&HostSettings::default(), start);
     let mut ask = |now: Instant, observed: Observed| {
@@ -123,7 +123,7 @@ fn a_quota_by_the_minute_costs_few_refusals() {
     assert!(refused < 150, "{refused}");
 }
 
-/// A host that accumulates hardly any credit refuses all requests in progress when the rate is a little too high. A part of such a
+/// A host that accumulates almost no credit refuses all requests in progress when the rate is a little too high. A part of such a
 /// quota stays unused, but few requests are refused.
 #[test]
 fn a_quota_without_bursts_far_away_is_used_in_part() {
@@ -134,7 +134,7 @@ fn a_quota_without_bursts_far_away_is_used_in_part() {
 }
 
 #[test]
-fn hard_caps_hold_whatever_the_host_bears() {
+fn configured_caps_hold_even_if_the_host_permits_more() {
     let settings = HostSettings {
         concurrency: 3,
         requests_per_second: Some(50.0),
@@ -166,7 +166,7 @@ fn a_quota_without_bursts_is_used_and_little_is_refused() {
 
 /// Reads and writes together have one burst: all requests to a host share its quota.
 #[test]
-fn two_lanes_begin_with_one_burst() {
+fn two_lanes_share_one_start_burst() {
     let both = [Class::Read, Class::Write];
     let timeline = run_changing(KUBERNETES, &HostSettings::default(), &both, 15, |_| KUBERNETES.per_second);
     assert!(timeline.refused(0..15) <= 30, "{timeline:?}");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_host_that_asks_for_no_rest_is_not_asked_more_than_one_that_does_not_ask() {
+fn a_retry_after_of_zero_causes_no_more_requests_than_none() {
     let silent = run(KUBERNETES, 60);
     let zero = run(Host { retry_after: Some(Duration::ZERO), ..KUBERNETES }, 60);
     assert_eq!(zero.refused, silent.refused);
@@ -30,9 +30,9 @@ fn a_rest_is_no_longer_than_patience() {
     assert!((6.0..7.0).contains(&timeline.ended.as_secs_f64()), "{timeline:?}");
 }
 
-/// Minutes of 5,000 requests, where the host reports the time until the next minute.
+/// A quota of 5,000 requests a minute. With a refusal, the host reports the time until the next minute.
 #[test]
-fn a_quota_by_the_minute_that_says_when_it_is_renewed_costs_next_to_nothing() {
+fn a_quota_by_the_minute_with_retry_after_costs_few_refusals() {
     let minute = |time: Duration| time.as_secs() / 60;
     let mut served = [0_u32; 10];
     let load = Load::Endless { classes: &[Class::Read], seconds: 600 };

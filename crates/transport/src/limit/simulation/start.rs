@@ -21,7 +21,7 @@ fn known() -> HostSettings {
 }
 
 #[test]
-fn a_small_job_on_a_near_host_takes_hardly_longer_than_with_known_limits() {
+fn a_small_job_on_a_near_host_takes_little_longer_than_with_known_limits() {
     for requests in [100, 350, 1_000] {
         let unknown = job(NEAR, HostSettings::default(), requests);
         let known = job(NEAR, known(), requests);
@@ -42,7 +42,7 @@ fn the_fast_search_costs_less_than_a_window_of_refusals() {
 
 /// If the machine or the host is too busy to answer within a round trip, requests must not pile up until all are refused.
 #[test]
-fn the_fast_search_costs_hardly_more_where_answers_are_late() {
+fn the_fast_search_costs_little_more_if_answers_are_late() {
     for milliseconds in [2, 4, 8] {
         let host = Host { between_answers: Duration::from_millis(milliseconds), ..KUBERNETES };
         let timeline = run(host, 60);
@@ -84,7 +84,7 @@ fn the_fast_search_of_a_second_lane_costs_no_more() {
 
 /// If a cap is set, the quota is known, and the search does not exceed it.
 #[test]
-fn the_fast_search_keeps_to_a_cap() {
+fn the_fast_search_does_not_exceed_a_cap() {
     let settings = HostSettings { requests_per_second: Some(50.0), ..HostSettings::default() };
     let timeline = run_changing(NEAR, &settings, &[Class::Read], 5, |_| 1e9);
     assert!(timeline.served.iter().all(|second| *second <= 52), "{timeline:?}");

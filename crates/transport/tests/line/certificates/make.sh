@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the certificates of the tests anew, with OpenSSL. They are kept with the tests, so that these need no OpenSSL.
-# All have one key, which protects nothing.
+# Regenerates the test certificates with OpenSSL. They are checked in, so that the tests do not need OpenSSL.
+# All of them share one key, which protects nothing.
 set -eu
 cd "$(dirname "$0")"
 scratch=$(mktemp -d)

@@ -44,22 +44,22 @@ pub(crate) enum Send {
     Piece(&'static [u8], bool),
     /// Ends the stream of the request.
     Reset(Code),
-    /// Ends the connection, which may have served the request.
+    /// Announces the end of the connection. The request may have been served.
     GoAway(Code),
-    /// Ends the connection, which has not served the request.
+    /// Announces the end of the connection. The request was not served.
     GoAwayUnserved(Code),
     /// Announces that the connection accepts no further requests.
-    Winding,
+    GracefulGoAway,
     /// Closes the connection.
     Close,
     /// Leaves the connection open, but reads and sends nothing more on it.
-    FallSilent,
+    Hang,
 }
 
 /// The frames of a successful answer.
 pub(crate) const SERVED: &[Send] = &[Send::Head, Send::Piece(b"ok", true)];
 
-/// A server that reacts to its requests in turn, and repeats the last reaction for ever.
+/// A server with one reaction for each request in turn. It repeats the last one forever.
 pub(crate) struct Server {
     pub(crate) url: Url,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -120,7 +120,7 @@ impl Script {
             for send in self.reaction(unfinished.remove(&id).unwrap_or_default()) {
                 match send {
                     Send::Close => return stream.shutdown().await,
-                    Send::FallSilent => std::future::pending().await,
+                    Send::Hang => std::future::pending().await,
                     _ => {}
                 }
                 stream.write_all(&send.frame(id)).await?;
@@ -148,8 +148,8 @@ impl Send {
             Self::Reset(code) => frame(RST_STREAM, 0, id, &(code as u32).to_be_bytes()),
             Self::GoAway(code) => go_away(id, code),
             Self::GoAwayUnserved(code) => go_away(0, code),
-            Self::Winding => go_away(i32::MAX.unsigned_abs(), Code::NoError),
-            Self::Close | Self::FallSilent => Vec::new(),
+            Self::GracefulGoAway => go_away(i32::MAX.unsigned_abs(), Code::NoError),
+            Self::Close | Self::Hang => Vec::new(),
         }
     }
 }

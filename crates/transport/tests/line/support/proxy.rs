@@ -13,7 +13,7 @@ use super::server::read;
 /// A proxy whose tunnels all lead to one server.
 pub(crate) struct Proxy {
     port: u16,
-    asked_for: Arc<Mutex<Vec<String>>>,
+    targets: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
@@ -21,32 +21,32 @@ impl Proxy {
     pub(crate) async fn start(address: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let asked_for = Arc::<Mutex<Vec<String>>>::default();
-        let (log, address) = (Arc::clone(&asked_for), address.to_owned());
+        let targets = Arc::<Mutex<Vec<String>>>::default();
+        let (log, address) = (Arc::clone(&targets), address.to_owned());
         tokio::spawn(async move {
             loop {
                 let (mut client, _) = listener.accept().await.unwrap();
                 let (log, address) = (Arc::clone(&log), address.clone());
                 tokio::spawn(async move {
-                    let Some(asked) = read(&mut client).await else { return };
-                    let target = asked.head.split(' ').nth(1).unwrap_or_default();
+                    let Some(received) = read(&mut client).await else { return };
+                    let target = received.head.split(' ').nth(1).unwrap_or_default();
                     log.lock().unwrap().push(target.to_owned());
                     let mut server = TcpStream::connect(address).await.unwrap();
-                    if asked.head.starts_with("CONNECT ") {
+                    if received.head.starts_with("CONNECT ") {
                         client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await.unwrap();
                     } else {
-                        server.write_all(asked.head.as_bytes()).await.unwrap();
+                        server.write_all(received.head.as_bytes()).await.unwrap();
                     }
                     let _ = copy_bidirectional(&mut client, &mut server).await;
                 });
             }
         });
-        Self { port, asked_for }
+        Self { port, targets }
     }
 
     /// Returns the requested targets: `host:port` for tunnels, URLs for plain HTTP.
-    pub(crate) fn asked_for(&self) -> Vec<String> {
-        self.asked_for.lock().unwrap().clone()
+    pub(crate) fn targets(&self) -> Vec<String> {
+        self.targets.lock().unwrap().clone()
     }
 
     /// Sends a GET for a URL, following redirects, in a child process whose environment names this proxy by a private address,
@@ -55,7 +55,7 @@ impl Proxy {
         let proxy = format!("http://localhost:{}", self.port);
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args(["--exact", "proxies::sends_what_the_environment_says", "--nocapture", "--include-ignored"])
+            .args(["--exact", "proxies::child_process_sends_one_request", "--nocapture", "--include-ignored"])
             .env_clear()
             .envs([("HTTP_PROXY", proxy.as_str()), ("HTTPS_PROXY", &proxy), (URL, url)])
             .envs(variables.iter().copied())

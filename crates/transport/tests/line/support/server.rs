@@ -26,24 +26,24 @@ pub(crate) fn redirect(status: u16, to: &str) -> String {
 
 /// A request that a server received.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct Received {
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }
 
-/// A server that returns its answers in turn, the last one for ever, each on a connection of its own.
+/// A server that returns its answers in turn, each on its own connection, and repeats the last one forever.
 pub(crate) struct Server {
     pub(crate) address: String,
     scheme: &'static str,
     connections: Arc<AtomicUsize>,
-    log: Arc<Mutex<Vec<Asked>>>,
+    log: Arc<Mutex<Vec<Received>>>,
 }
 
 /// The speed of a server's answers.
 #[derive(Clone, Copy)]
 enum Pace {
     /// Immediately.
-    Swift,
+    Immediate,
     /// After this delay.
     After(Duration),
     /// Immediately, but the rest of the answer arrives very slowly and never ends.
@@ -55,13 +55,13 @@ enum Pace {
 struct Script {
     answers: Vec<String>,
     pace: Pace,
-    log: Arc<Mutex<Vec<Asked>>>,
+    log: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Server {
     /// Starts a server that speaks plain HTTP. It answers data that is not HTTP immediately.
     pub(crate) async fn plain<S: Into<String>>(answers: impl IntoIterator<Item = S>) -> Self {
-        Self::start(None, Pace::Swift, answers).await
+        Self::start(None, Pace::Immediate, answers).await
     }
 
     /// Starts a server that speaks plain HTTP and delays its answers.
@@ -80,7 +80,7 @@ impl Server {
         certificate: Certificate,
         answers: impl IntoIterator<Item = S>,
     ) -> Self {
-        Self::start(Some(certificate), Pace::Swift, answers).await
+        Self::start(Some(certificate), Pace::Immediate, answers).await
     }
 
     async fn start<S: Into<String>>(
@@ -90,7 +90,7 @@ impl Server {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let log = Arc::<Mutex<Vec<Asked>>>::default();
+        let log = Arc::<Mutex<Vec<Received>>>::default();
         let answers = answers.into_iter().map(Into::into).collect();
         let script = Script { answers, pace, log: Arc::clone(&log) };
         let connections = Arc::<AtomicUsize>::default();
@@ -119,11 +119,11 @@ impl Server {
     }
 
     pub(crate) fn url(&self, path: &str) -> Url {
-        self.url_by(self.scheme, path)
+        self.url_with_scheme(self.scheme, path)
     }
 
-    /// Returns a URL with a scheme that the server may not speak.
-    pub(crate) fn url_by(&self, scheme: &str, path: &str) -> Url {
+    /// Returns a URL with a scheme that the server may not support.
+    pub(crate) fn url_with_scheme(&self, scheme: &str, path: &str) -> Url {
         Url::parse(&format!("{scheme}://{}{path}", self.address)).unwrap()
     }
 
@@ -141,17 +141,17 @@ impl Server {
     }
 
     /// Returns the requests that the server received.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.log.lock().unwrap().clone()
     }
 }
 
 impl Script {
     async fn serve(self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
-        let Some(asked) = read(&mut stream).await else { return };
+        let Some(received) = read(&mut stream).await else { return };
         let answer = {
             let mut log = self.log.lock().unwrap();
-            log.push(asked);
+            log.push(received);
             self.answers[(log.len() - 1).min(self.answers.len() - 1)].clone()
         };
         if let Pace::After(delay) = self.pace {
@@ -162,20 +162,20 @@ impl Script {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let _ = stream.shutdown().await;
-        // The rest of the request is read, so that the client does not lose the answer with the connection.
+        // Reads the rest of the request: closing the connection earlier would reset it, and the client could lose the answer.
         let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
     }
 }
 
 /// Reads a request, or the start of data that is not HTTP. Returns `None` if the connection closes without a complete request.
-pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Asked> {
+pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Received> {
     let mut bytes = Vec::new();
     loop {
         if stream.read_buf(&mut bytes).await.ok()? == 0 {
             return None;
         }
         if !bytes[0].is_ascii_alphabetic() {
-            return Some(Asked { head: "not HTTP".to_owned(), body: bytes });
+            return Some(Received { head: "not HTTP".to_owned(), body: bytes });
         }
         let Some(end) = bytes.windows(4).position(|end| end == b"\r\n\r\n") else { continue };
         let mut body = bytes.split_off(end + 4);
@@ -187,6 +187,6 @@ pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Asked>
                 return None;
             }
         }
-        return Some(Asked { head, body });
+        return Some(Received { head, body });
     }
 }
