@@ -101,11 +101,12 @@ impl Host {
             || name.parse::<Ipv6Addr>().is_ok_and(|a| a.is_loopback())
     }
 
-    /// Returns the host that serves the API of the registry. It differs from the name of the registry only for Docker Hub.
+    /// Returns the host that serves the API of the registry, as URLs contain it. It differs from the name of the registry for Docker
+    /// Hub, and for a name with the port of HTTPS, which URLs leave out.
     pub fn api(&self) -> &str {
         match self.as_str() {
             "docker.io" | "index.docker.io" => "registry-1.docker.io",
-            host => host,
+            host => host.strip_suffix(":443").unwrap_or(host),
         }
     }
 }
@@ -404,6 +405,20 @@ mod tests {
             "gcr.io".parse().unwrap(),
             "hosts are case-insensitive"
         );
+    }
+
+    #[test]
+    fn the_host_of_the_api_is_the_one_in_its_urls() {
+        for (name, expected) in [
+            ("docker.io", "registry-1.docker.io"),
+            ("index.docker.io", "registry-1.docker.io"),
+            ("gcr.io", "gcr.io"),
+            ("a.example:443", "a.example"),
+            ("[2001:db8::1]:443", "[2001:db8::1]"),
+            ("a.example:8443", "a.example:8443"),
+        ] {
+            assert_eq!(name.parse::<Host>().unwrap().api(), expected);
+        }
     }
 
     #[test]

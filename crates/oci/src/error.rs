@@ -433,7 +433,11 @@ impl Refusal {
             (400, _) if self.words.contains("HTTP request to an HTTPS server") => {
                 Some("the registry speaks TLS: remove `plainHttp` for it from the configuration".to_owned())
             }
-            (429 | 503, _) => Some(QUOTA_USED_UP.to_owned()),
+            (429, _) => Some(QUOTA_USED_UP.to_owned()),
+            (503, _) => Some(
+                "the registry is overloaded or down: run again later; completed work is not repeated"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

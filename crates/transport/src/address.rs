@@ -29,6 +29,8 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
                 || v6.is_unspecified()
                 || v6.is_multicast()
                 || v6.is_unique_local()
+                || is_site_local(v6)
+                || is_local_nat64(v6)
                 || v6.is_unicast_link_local())
         }
     }
@@ -43,33 +45,49 @@ pub(crate) fn is_metadata(address: IpAddr) -> bool {
     }
 }
 
-/// Returns the IPv4 address that is embedded in an IPv6 address, if there is one: mapped, compatible, or NAT64 (RFC 6052).
+/// Returns the IPv4 address that is embedded in an IPv6 address, if there is one: mapped, compatible, NAT64 (RFC 6052)
+/// or 6to4 (RFC 3056).
 fn unmapped(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     if v6.is_loopback() || v6.is_unspecified() {
         return address;
     }
+    let v4 = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Ipv4Addr::new(a, b, c, d).into()
+    };
     match v6.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            let [a, b] = high.to_be_bytes();
-            let [c, d] = low.to_be_bytes();
-            Ipv4Addr::new(a, b, c, d).into()
-        }
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => v4(high, low),
         _ => v6.to_ipv4().map_or(address, IpAddr::V4),
     }
 }
 
+/// Returns `true` for an address of `fec0::/10`, which networks still use although it is deprecated (RFC 3879).
+fn is_site_local(v6: Ipv6Addr) -> bool {
+    v6.segments()[0] & 0xffc0 == 0xfec0
+}
+
+/// Returns `true` for an address that a NAT64 of the local network translates to any IPv4 address (RFC 8215).
+fn is_local_nat64(v6: Ipv6Addr) -> bool {
+    v6.segments()[..3] == [0x64, 0xff9b, 1]
+}
+
 fn is_public_v4(v4: Ipv4Addr) -> bool {
-    let [first, second, ..] = v4.octets();
+    let [first, second, third, _] = v4.octets();
     let shared = first == 100 && (64..128).contains(&second);
+    let assignments = (first, second, third) == (192, 0, 0);
+    let benchmarks = first == 198 && (18..20).contains(&second);
+    let reserved = first >= 240;
     !(v4.is_private()
         || v4.is_loopback()
         || v4.is_link_local()
         || v4.is_unspecified()
-        || v4.is_broadcast()
         || v4.is_multicast()
         || first == 0
         || shared
+        || assignments
+        || benchmarks
+        || reserved
         || METADATA_V4.contains(&v4))
 }
 
@@ -117,7 +135,7 @@ fn literal_address(url: &Url) -> Option<IpAddr> {
 #[derive(Debug)]
 pub(crate) struct Allowed {
     allows: fn(IpAddr) -> bool,
-    refusal: &'static str,
+    pub(crate) refusal: &'static str,
 }
 
 /// A host has no allowed address.
@@ -184,10 +202,26 @@ mod tests {
             "::ffff:169.254.169.254",
             "::ffff:10.0.0.1",
             "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::8.8.8.8",
+            "2002:a9fe:a9fe::1",
+            "2002:a00:1::1",
+            "fec0::1",
+            "192.0.0.8",
+            "198.18.0.1",
+            "198.19.255.255",
+            "240.0.0.1",
         ] {
             assert!(!is_public(private.parse().unwrap()), "{private}");
         }
-        for public in ["8.8.8.8", "100.63.255.255", "2606:4700::1111", "::ffff:8.8.8.8"] {
+        for public in [
+            "8.8.8.8",
+            "100.63.255.255",
+            "192.0.1.1",
+            "198.20.0.1",
+            "2606:4700::1111",
+            "2002:808:808::1",
+            "::ffff:8.8.8.8",
+        ] {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
     }

@@ -74,7 +74,7 @@ impl Clients {
                 return Err(ErrorKind::Forbidden("an answer points to the metadata service of a cloud"));
             }
             NamedBy::Answer if has_private_host(url) => {
-                return Err(ErrorKind::Forbidden("an answer named this host, but its address is not public"));
+                return Err(ErrorKind::Forbidden(Allowed::PUBLIC.refusal));
             }
             NamedBy::AnswerAndUser if direct || is_loopback(url) => return Ok(&self.configured),
             NamedBy::AnswerAndUser => Allowed::NO_METADATA,
@@ -85,7 +85,7 @@ impl Clients {
             return if allowed.allows_all_of(url).await {
                 Ok(&self.usual)
             } else {
-                Err(ErrorKind::Forbidden("an answer named this host, but its address is not public"))
+                Err(ErrorKind::Forbidden(allowed.refusal))
             };
         }
         Ok(if named_by == NamedBy::Answer { &self.public } else { &self.configured })

@@ -246,10 +246,10 @@ impl<'a> Exchange<'a> {
     /// Makes one attempt: from the gate to the head of the answer.
     async fn attempt(&mut self) -> Result<Head, ErrorKind> {
         self.permitted()?;
-        let body = match (&self.body, self.repeat) {
-            (Body::Bytes(bytes), _) => Body::Bytes(bytes.clone()),
-            (Body::Empty, _) => Body::Empty,
-            (Body::Stream { .. }, _) => std::mem::replace(&mut self.body, Body::Empty),
+        let body = match &self.body {
+            Body::Bytes(bytes) => Body::Bytes(bytes.clone()),
+            Body::Empty => Body::Empty,
+            Body::Stream { .. } => std::mem::replace(&mut self.body, Body::Empty),
         };
         let Leg { url, headers, named_by } = &self.leg;
         let settings = self.shared.host_settings(&authority(url));

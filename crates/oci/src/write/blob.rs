@@ -182,7 +182,9 @@ impl Writer {
         };
         match reply.status() {
             StatusCode::CREATED => Ok(Ok(Presence::There)),
-            status if status.is_success() => self.opened(repository, digest, &reply, &doing).map(Ok),
+            status if status.is_success() => {
+                self.opened(repository, digest, &reply, &doing).map(|upload| Ok(Presence::Wanted(upload)))
+            }
             StatusCode::TOO_MANY_REQUESTS if !is_elsewhere => Err(refused(&reply, &doing)),
             status if status.is_redirection() => Err(refused(&reply, &doing)),
             // These statuses are about this repository and say nothing about others.
@@ -200,12 +202,7 @@ impl Writer {
         if !reply.status().is_success() {
             return Err(refused(&reply, &doing));
         }
-        match self.opened(repository, digest, &reply, &doing)? {
-            Presence::Wanted(upload) => Ok(upload),
-            Presence::There => {
-                Err(Error::new(doing, ErrorKind::Malformed("it names no Location for the upload".to_owned())))
-            }
-        }
+        self.opened(repository, digest, &reply, &doing)
     }
 
     fn opening<'a>(&self, repository: &'a Repository, kind: &'static str) -> Result<Call<'a>, Error> {
@@ -219,7 +216,7 @@ impl Writer {
         digest: Digest,
         reply: &Reply,
         doing: &str,
-    ) -> Result<Presence, Error> {
+    ) -> Result<Upload, Error> {
         let Some(location) = location(&reply.answer, doing)? else {
             return Err(Error::new(
                 doing,
@@ -228,7 +225,7 @@ impl Writer {
         };
         let least_chunk =
             reply.answer.header("oci-chunk-min-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-        Ok(Presence::Wanted(Upload { repository: repository.clone(), digest, location, least_chunk }))
+        Ok(Upload { repository: repository.clone(), digest, location, least_chunk })
     }
 
     /// Returns `true` if a repository has a blob. If the answer is unclear, the blob counts as missing and is uploaded once more.
