@@ -20,7 +20,7 @@ mkdir -p "$KPROMO_OUTPUT"
 plan=$KPROMO_OUTPUT/plan.json report=$KPROMO_OUTPUT/report.json summary=$KPROMO_OUTPUT/summary.md
 rm -f "$plan" "$report" "$summary"
 
-# kpromo treats an empty value as if the flag was not given.
+# kpromo ignores a flag with an empty value.
 flags=(
   --manifest="${KPROMO_MANIFEST:-}"
   --thin-manifest-dir="${KPROMO_THIN_MANIFEST_DIR:-}"

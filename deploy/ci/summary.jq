@@ -8,7 +8,7 @@ def code:
   tostring | gsub("[\\p{Cc}\\p{Cf}`]"; " ") | if length > 300 then .[:300] + "…" else . end
   | if . == "" then "" else "`" + gsub("\\|"; "\\|") + "`" end;
 
-# As many lines as fit into a comment together with the rest.
+# Keeps the first lines that fit into $limit bytes, and counts the others.
 def fit($limit):
   reduce .[] as $line ({ lines: [], size: 0, left: 0 };
     if .left == 0 and .size + ($line | utf8bytelength) < $limit

@@ -1,6 +1,5 @@
-//! Bundles: whatever is made of a signed one, it is refused, or it proves what was signed and nothing else. What is peeked of a
-//! bundle before it is verified agrees with what is verified then: no statement passes for a signature over bytes. An error can
-//! be shown.
+//! Bundles. A bundle is refused, or it proves exactly what was signed. The kind that is read before verification agrees with the
+//! verified content: no statement is accepted as a signature over bytes. Errors may be shown.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -14,9 +13,9 @@ use trust::fuzzing::{Peeked, peek};
 const BY_KEY: &str = "6970ef51f54a3e4f7a5ccd707d95be3077298a0f68b1ebb25c124d38f6a78ad6";
 /// The artifact of the seed `public-good.json`.
 const BY_CERTIFICATE: &str = "a0cfc71271d6e278e57cd332ff957c3f7043fdda354c4cbb190a30d56efa01bf";
-/// What nobody has signed.
+/// An artifact without a signature.
 const UNSIGNED: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
-/// The longest text of a refusal, in characters.
+/// The maximum length of a refusal, in characters.
 const REFUSAL_MAX: usize = 400;
 
 static KEY: LazyLock<Verifier> = LazyLock::new(|| {
@@ -39,7 +38,7 @@ static ROOT: LazyLock<Verifier> = LazyLock::new(|| {
 static SIGNED: LazyLock<Statement> =
     LazyLock::new(|| Statement::parse(include_bytes!("data/statement.json")).unwrap());
 
-/// What is proven, where the bundle is not refused.
+/// Returns what a bundle proves, or `None` if it is refused.
 fn proven<T>(outcome: Result<Verified<T>, Rejection>) -> Option<Verified<T>> {
     outcome.inspect_err(|refusal| fuzz::assert_presentable(&refusal.to_string(), REFUSAL_MAX)).ok()
 }
@@ -51,12 +50,12 @@ fuzz_target!(|bundle: &[u8]| {
     }
     let statement = proven(KEY.statement(bundle, BY_KEY));
     if let Some(statement) = &statement {
-        assert_eq!(statement.content, *SIGNED, "a statement that nobody has signed");
+        assert_eq!(statement.content, *SIGNED, "an unsigned statement is accepted");
         assert_eq!(peeked, Peeked::Statement(Some(SIGNED.predicate_type.clone())));
     }
-    // The way of a bundle that is taken for a signature over bytes.
+    // The path of a bundle that is read as a signature over bytes.
     if peeked == Peeked::Message && proven(KEY.artifact(bundle, BY_KEY)).is_some() {
-        assert!(statement.is_none(), "a statement passes for a signature");
+        assert!(statement.is_none(), "a statement is accepted as a signature");
     }
     if let Some(by_certificate) = proven(ROOT.artifact(bundle, BY_CERTIFICATE)) {
         let Signatory::Certificate { issuer, .. } = &by_certificate.signatory else {
@@ -66,7 +65,10 @@ fuzz_target!(|bundle: &[u8]| {
         assert!(by_certificate.signed_at.is_some());
     }
     for verifier in [&*KEY, &*ROOT] {
-        assert!(proven(verifier.artifact(bundle, UNSIGNED)).is_none(), "nobody has signed this");
-        assert!(proven(verifier.statement(bundle, UNSIGNED)).is_none(), "nobody has said this");
+        assert!(proven(verifier.artifact(bundle, UNSIGNED)).is_none(), "an unsigned artifact is accepted");
+        assert!(
+            proven(verifier.statement(bundle, UNSIGNED)).is_none(),
+            "a statement about an unsigned artifact is accepted"
+        );
     }
 });

@@ -1,5 +1,5 @@
-//! Challenges: whatever a registry sends, a realm is a plain HTTP URL without a user, and what was read is read again from
-//! its canonical form. Other schemes in headers of their own change nothing.
+//! Challenges. A realm is always an HTTP or HTTPS URL without a user, and the canonical form of parsed challenges parses to the
+//! same challenges. Separate headers with other schemes change nothing.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -12,7 +12,7 @@ use url::Url;
 static ASKED: LazyLock<Url> =
     LazyLock::new(|| Url::parse("https://registry.example:8443/v2/team/app/tags/list?n=1").unwrap());
 
-/// One header that offers what was read.
+/// Returns one header with the parsed challenges.
 fn canonical(found: &Challenges) -> Option<HeaderMap> {
     let mut offers: Vec<String> = Vec::new();
     if let Some((realm, service, scopes)) = &found.bearer {
@@ -27,7 +27,7 @@ fn canonical(found: &Challenges) -> Option<HeaderMap> {
         offers.push("Basic realm=\"r\"".to_owned());
     }
     let value = HeaderValue::from_str(&offers.join(", ")).ok()?;
-    // Longer headers are passed over; the canonical form may be longer than what was read.
+    // Longer headers are ignored, and the canonical form may be longer than the input.
     (value.len() <= 16 * 1024).then(|| HeaderMap::from_iter([(WWW_AUTHENTICATE, value)]))
 }
 
@@ -41,15 +41,15 @@ fuzz_target!(|data: &[u8]| {
         assert!(realm.fragment().is_none(), "{realm}");
         assert!(service.as_ref().is_none_or(|service| !service.is_empty()));
         assert!(scopes.iter().all(|scope| !scope.is_empty() && !scope.contains(char::is_whitespace)));
-        // A byte of a realm becomes at most three; a relative one stands behind the URL that was asked.
+        // A byte of a realm becomes at most three bytes. A relative realm is resolved against the requested URL.
         assert!(realm.as_str().len() <= ASKED.as_str().len() + 3 * data.len(), "{realm}");
         let read = service.iter().chain(scopes).map(String::len).sum::<usize>();
-        assert!(read <= data.len(), "more was read than was sent");
+        assert!(read <= data.len(), "the result is larger than the input");
     }
     if let Some(canonical) = canonical(&found) {
         assert_eq!(challenges(&canonical, &ASKED), found, "{canonical:?}");
     }
     headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Negotiate"));
     headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Digest realm=\"d\", nonce=\"n\""));
-    assert_eq!(challenges(&headers, &ASKED), found, "challenges of other schemes change what is read");
+    assert_eq!(challenges(&headers, &ASKED), found, "challenges of other schemes change the result");
 });

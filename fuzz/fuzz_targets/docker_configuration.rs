@@ -1,8 +1,8 @@
-//! Docker's configuration: no key is for two hosts, what is for a host is for its repositories too, the most specific key
-//! comes first; nothing that is shown holds a secret or a control character.
+//! Docker's configuration. No key matches two hosts, a key of a host also matches its repositories, and the most specific key
+//! comes first. Shown texts have no secrets and no control characters.
 #![no_main]
 
-// kpromo is a binary: its module is a module of this target too.
+// kpromo is a binary, so this target includes the source of its module.
 #[allow(dead_code)]
 #[path = "../../crates/kpromo/src/credentials/auth_file.rs"]
 mod auth_file;
@@ -13,7 +13,7 @@ use auth_file::AuthFile;
 use libfuzzer_sys::fuzz_target;
 use oci::{Credential, Host, RepositoryPath};
 
-/// The longest error, in characters: each of the 160 characters of a key that are shown may be escaped to ten.
+/// The maximum length of an error, in characters: each of the 160 shown characters of a key may be escaped to ten.
 const ERROR_MAX: usize = 2000;
 
 static HOSTS: LazyLock<[Host; 4]> =
@@ -21,7 +21,7 @@ static HOSTS: LazyLock<[Host; 4]> =
 static REPOSITORIES: LazyLock<[RepositoryPath; 3]> =
     LazyLock::new(|| ["team/app", "team", "v2/team"].map(|path| path.parse().unwrap()));
 
-/// What is shown of a credential is its kind and its user.
+/// Checks that a credential shows only its kind and its user.
 fn check_shown(credential: &Credential) {
     let expected = match credential {
         Credential::Basic { user, .. } => format!("Basic {{ user: {user:?}, password: [secret] }}"),
@@ -36,7 +36,7 @@ fn check(file: &AuthFile) {
     for host in &*HOSTS {
         let of_host = file.matches(host, None);
         let names: Vec<&str> = of_host.iter().map(|found| found.key.text.as_str()).collect();
-        assert!(names.iter().all(|name| !keys.contains(name)), "a key is for two hosts: {names:?}");
+        assert!(names.iter().all(|name| !keys.contains(name)), "a key matches two hosts: {names:?}");
         keys.extend(&names);
         for repository in &*REPOSITORIES {
             let found = file.matches(host, Some(repository));

@@ -1,12 +1,12 @@
-//! Edits of files that list images. What was there is promoted as before, a second time changes nothing, and every character stays.
-//! What the check after an edit would refuse is a fault of the edit.
+//! Edits of files that list images. Existing entries are promoted as before, a repeated edit changes nothing, and every character
+//! is kept. An edit that its final check refuses is a bug.
 #![no_main]
 
 use fuzz::assert_presentable;
 use libfuzzer_sys::fuzz_target;
 use manifest::edit::{Addition, EditError, FileKind, ImagesFile};
 
-/// The maximum length of an error, in characters. It may have several faults.
+/// The maximum length of an error, in characters. It may list several faults.
 const ERROR_MAX: usize = 20_000;
 
 /// Returns tags to add to a file: to images and digests that it has, and to new ones.
@@ -26,7 +26,7 @@ fn additions(file: &ImagesFile) -> Vec<Addition> {
     tagged.collect()
 }
 
-/// What a file promotes, sorted.
+/// Returns what a file promotes, sorted.
 fn promoted(file: &ImagesFile) -> Vec<(String, String, String)> {
     let rows = file.images().iter().flat_map(|image| image.digests.iter().map(move |row| (image, row)));
     let tags = rows.flat_map(|(image, row)| {
@@ -38,7 +38,8 @@ fn promoted(file: &ImagesFile) -> Vec<(String, String, String)> {
     all
 }
 
-/// The characters of a file besides white space and those of an empty list, mapping or null, which an edit may replace.
+/// Returns the characters of a file without white space and without those of an empty list, mapping or null, which an edit may
+/// replace.
 fn characters(file: &ImagesFile) -> Vec<u8> {
     let is_kept = |byte: &u8| !byte.is_ascii_whitespace() && !b"[]{}~nulNUL".contains(byte);
     file.bytes().iter().copied().filter(is_kept).collect()
@@ -69,7 +70,10 @@ fuzz_target!(|data: &[u8]| {
                     expected.sort();
                     expected.dedup();
                     assert_eq!(promoted(&edited.file), expected);
-                    assert!(is_subsequence(&characters(&file), &characters(&edited.file)), "something is gone");
+                    assert!(
+                        is_subsequence(&characters(&file), &characters(&edited.file)),
+                        "a character is lost"
+                    );
                     let again = edited.file.add(&[addition]).unwrap();
                     assert_eq!(again.file.bytes(), edited.file.bytes());
                 }
@@ -79,7 +83,11 @@ fuzz_target!(|data: &[u8]| {
         match file.format() {
             Ok(formatted) => {
                 assert_eq!(promoted(&formatted), promoted(&file));
-                assert_eq!(formatted.format().unwrap().bytes(), formatted.bytes(), "it is stable");
+                assert_eq!(
+                    formatted.format().unwrap().bytes(),
+                    formatted.bytes(),
+                    "formatting is idempotent"
+                );
             }
             Err(error) => check(&error),
         }

@@ -1,5 +1,5 @@
-//! `Link` headers: an accepted link stays on the host, the port and the scheme that were asked, and without a user; an error
-//! can be shown. No header hides a `next` that follows it: "no further page" is never read from a list that has one.
+//! `Link` headers. An accepted link has the scheme, the host and the port of the requested URL, and no user. Errors may be shown.
+//! No header hides a later `next`: a list with a further page is never read as complete.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -20,7 +20,7 @@ static ASKED: LazyLock<[Url; 3]> = LazyLock::new(|| {
     .map(|url| Url::parse(url).unwrap())
 });
 
-/// Whether a page may follow: an error stops the reader, so it hides nothing.
+/// Returns whether a page may follow. This includes errors, because they stop the reader and hide nothing.
 fn may_follow(headers: &HeaderMap, asked: &Url) -> bool {
     !matches!(next_page(headers, asked), Ok(None))
 }

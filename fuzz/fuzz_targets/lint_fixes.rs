@@ -1,12 +1,12 @@
-//! The fixes of lint. A fixed file promotes the same, has the same comments and errors, and nothing is left to fix. What the
-//! check after a fix would refuse is a fault of the rule.
+//! The fixes of lint. A fixed file promotes the same images, has the same comments and errors, and needs no further fix. A fix
+//! that its final check refuses is a bug of the rule.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use manifest::fuzzing::{fix, images, plain};
 
-/// What an images file promotes: the names, digests and tags, sorted.
+/// Returns what an images file promotes: the names, digests and tags, sorted.
 fn promoted(bytes: &[u8]) -> Vec<String> {
     let (found, _) = images(bytes);
     let mut promoted = Vec::new();
@@ -21,7 +21,7 @@ fn promoted(bytes: &[u8]) -> Vec<String> {
     promoted
 }
 
-/// The characters of a text besides quotes and white space, counted.
+/// Counts the bytes of a text without quotes and white space, by value.
 fn letters(bytes: &[u8]) -> [usize; 256] {
     let mut letters = [0; 256];
     bytes
@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
     for is_plain in [false, true] {
         let fixed = fix(is_plain, data).unwrap_or_else(|problem| panic!("{problem}"));
         let Some(fixed) = fixed else { continue };
-        assert_eq!(letters(&fixed), letters(data), "a fix moves and quotes, and nothing else");
+        assert_eq!(letters(&fixed), letters(data), "a fix only moves and quotes text");
         if is_plain {
             assert_eq!(plain(data).is_ok(), plain(&fixed).is_ok());
         } else {

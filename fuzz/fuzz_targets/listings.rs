@@ -1,5 +1,5 @@
-//! Lists of tags: pieces do not change what is read; what is read is JSON, agrees with another decoder, and is not more than
-//! was sent; an error can be shown.
+//! Lists of tags. Splitting the input does not change the result. Accepted input is JSON, and the result agrees with another
+//! decoder and is not larger than the input. Errors may be shown.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use oci::{Digest, Listed, MediaType, Tag};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// The same page as another decoder reads it. It refuses members that are repeated.
+/// The page as another decoder reads it. That decoder refuses repeated members.
 #[derive(Deserialize)]
 struct Page {
     tags: Option<Vec<String>>,
@@ -29,7 +29,7 @@ fn tags(names: Option<Vec<String>>) -> Vec<Tag> {
     names.into_iter().flatten().filter_map(|name| name.parse().ok()).collect()
 }
 
-/// The first bytes say where the page is cut, each relative to the cut before it.
+/// Splits a page. Each of `cuts` is the length of one piece.
 fn pieces(cuts: &[u8], mut page: Bytes) -> Vec<Bytes> {
     let mut pieces: Vec<Bytes> =
         cuts.iter().map(|cut| page.split_to(usize::from(*cut).min(page.len()))).collect();
@@ -52,7 +52,7 @@ fn check_against(page: &Page, found: &[Listed]) {
             Listed::Manifest(manifest) if manifest.digest == digest => Some(manifest),
             _ => None,
         });
-        let manifest = found.expect("a manifest is left out");
+        let manifest = found.expect("every manifest is listed");
         assert_eq!(manifest.media_type, MediaType::parse(entry.media_type.as_deref().unwrap_or_default()));
         assert_eq!(manifest.tags, tags(entry.tag.clone()));
     }
@@ -63,7 +63,7 @@ fuzz_target!(|data: &[u8]| {
     let (cuts, page) = data.split_at(usize::from(count % 8).min(data.len()));
     let page = Bytes::copy_from_slice(page);
     let whole = listing([page.clone()]);
-    assert_eq!(listing(pieces(cuts, page.clone())), whole, "pieces change what is read");
+    assert_eq!(listing(pieces(cuts, page.clone())), whole, "splitting the input changes the result");
     match whole {
         Ok(found) => {
             let count: usize = found
@@ -73,8 +73,8 @@ fuzz_target!(|data: &[u8]| {
                     _ => 1,
                 })
                 .sum();
-            assert!(count <= page.len(), "more was read than was sent");
-            serde_json::from_slice::<IgnoredAny>(&page).expect("what is no JSON was read");
+            assert!(count <= page.len(), "the result is larger than the input");
+            serde_json::from_slice::<IgnoredAny>(&page).expect("accepted input is JSON");
             if let Ok(expected) = serde_json::from_slice::<Page>(&page) {
                 check_against(&expected, &found);
             }

@@ -1,6 +1,6 @@
-//! Manifests: what is parsed refers to content by digests that can be verified, and to no more than its bytes have room for;
-//! an index has no blobs and an image no children; under whatever `Content-Type` the same bytes come, those that parse say the
-//! same; an error can be shown.
+//! Manifests. A parsed manifest refers to content by digests that can be verified, and it has no more descriptors than fit into
+//! its bytes. An index has no blobs, and an image has no children. The same bytes parse to the same manifest with every
+//! `Content-Type` with which they parse. Errors may be shown.
 #![no_main]
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ const CONTENT_TYPES: [Option<&str>; 6] = [
     Some("application/vnd.docker.distribution.manifest.list.v2+json"),
 ];
 
-/// The shortest text of a digest.
+/// The minimum length of a digest as text.
 const DIGEST_MIN: usize = "sha256:".len() + 64;
 
 fn check(raw: &RawManifest, manifest: &Manifest) {
@@ -25,7 +25,7 @@ fn check(raw: &RawManifest, manifest: &Manifest) {
     assert!(other_parts.is_empty());
     let descriptors: Vec<&Descriptor> =
         manifest.children.iter().chain(&manifest.blobs).chain(&manifest.subject).collect();
-    assert!(descriptors.len() * DIGEST_MIN <= raw.bytes().len(), "more was read than was sent");
+    assert!(descriptors.len() * DIGEST_MIN <= raw.bytes().len(), "the descriptors do not fit into the input");
     for descriptor in descriptors {
         let text = descriptor.digest.to_string();
         assert_eq!(text.parse::<Digest>(), Ok(descriptor.digest));
@@ -38,7 +38,7 @@ fn check(raw: &RawManifest, manifest: &Manifest) {
 
 fuzz_target!(|data: &[u8]| {
     let bytes = Bytes::copy_from_slice(data);
-    let mut said: Option<Manifest> = None;
+    let mut parsed: Option<Manifest> = None;
     for content_type in CONTENT_TYPES {
         let raw = RawManifest::received(content_type, bytes.clone());
         assert!(raw.digest().names(data) && raw.bytes() == data);
@@ -46,10 +46,10 @@ fuzz_target!(|data: &[u8]| {
         match raw.parse() {
             Ok(manifest) => {
                 check(&raw, &manifest);
-                if let Some(said) = &said {
-                    assert_eq!(said, &manifest, "the same bytes say two things");
+                if let Some(parsed) = &parsed {
+                    assert_eq!(parsed, &manifest, "the same bytes parse to different manifests");
                 }
-                said = Some(manifest);
+                parsed = Some(manifest);
             }
             Err(error) => fuzz::assert_presentable(&error.to_string(), 500),
         }

@@ -1,12 +1,12 @@
-//! What the targets have in common.
+//! Helpers for the fuzz targets.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Holds a message to what a terminal and a log may be shown: at most `most` characters, no control character, and none that
-/// changes the direction of what follows.
+/// Asserts that a message may be shown in a terminal and a log: it has at most `most` characters, no control characters, and no
+/// characters that change the text direction.
 ///
 /// # Panics
-/// When the message is not fit to be shown.
+/// If the message may not be shown.
 pub fn assert_presentable(message: &str, most: usize) {
     let length = message.chars().count();
     assert!(length <= most, "{length} characters, more than {most}: {message:?}");
@@ -17,7 +17,7 @@ pub fn assert_presentable(message: &str, most: usize) {
     assert!(!message.contains(unfit), "not fit for a terminal: {message:?}");
 }
 
-/// The headers of a name with the lines of `data` as their values; `None` where a line cannot be the value of a header.
+/// Returns headers with this name and the lines of `data` as their values. Returns `None` if a line is not a valid value.
 pub fn headers(name: &HeaderName, data: &[u8]) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
     for line in data.split(|byte| *byte == b'\n') {

@@ -12,7 +12,7 @@ use tar::{Builder, EntryType, Header};
 
 use crate::error::Error;
 
-/// Files, directories and links to pack, by their paths. Paths are relative to the root of the archive, with `/` between
+/// Files and directories to pack, by their paths. Paths are relative to the root of the archive, with `/` between
 /// components.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tree {
@@ -44,7 +44,7 @@ impl Tree {
         self.add(path, Entry { kind: Kind::Directory, mode, owner });
     }
 
-    /// Adds a file of this machine, through links.
+    /// Adds a file of this machine. Follows symbolic links.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -109,7 +109,7 @@ impl Tree {
     /// Returns a tar archive of the tree. Entries are sorted by path. `time` is the time of all of them, in seconds since 1970.
     ///
     /// # Errors
-    /// If a path or a link does not fit into an archive.
+    /// If a path does not fit into an archive.
     pub(crate) fn tar(&self, time: u64) -> io::Result<Vec<u8>> {
         let mut builder = Builder::new(Vec::new());
         for (path, entry) in &self.entries {
@@ -135,9 +135,9 @@ impl Tree {
     }
 }
 
-/// The mode of a file that everyone reads.
+/// The mode of a file that everyone may read.
 pub(crate) const PLAIN: u32 = 0o644;
-/// The mode of a program, and of a directory that everyone reads.
+/// The mode of a program, and of a directory that everyone may read.
 pub(crate) const PROGRAM: u32 = 0o755;
 
 /// Compresses bytes, without a name and a time.
@@ -173,10 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn the_order_in_which_files_are_added_changes_no_byte() {
+    fn an_archive_does_not_depend_on_the_order_of_additions() {
         let packed = |tree: &Tree| gzip(&tree.tar(7).unwrap()).unwrap();
         assert_eq!(packed(&sample(false)), packed(&sample(true)));
-        assert_ne!(packed(&sample(false)), gzip(&sample(false).tar(8).unwrap()).unwrap(), "the time counts");
+        assert_ne!(
+            packed(&sample(false)),
+            gzip(&sample(false).tar(8).unwrap()).unwrap(),
+            "the time is part of the archive"
+        );
     }
 
     #[test]
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compressed_archive_has_no_time_and_no_name_of_a_system() {
+    fn a_compressed_archive_has_no_name_no_time_and_no_system() {
         let packed = gzip(b"content").unwrap();
         assert_eq!(packed[..4], [0x1f, 0x8b, 8, 0], "gzip, deflate, no name");
         assert_eq!(packed[4..8], [0; 4], "no time");

@@ -22,7 +22,7 @@ const REGSYNC: Tool = Tool {
     source: Source::Go("github.com/regclient/regclient/cmd/regsync"),
 };
 
-/// The Go kpromo, which the benchmark promotes files with.
+/// kpromo of promo-tools, written in Go. The benchmark promotes files with it.
 const PROMO_TOOLS: Tool = Tool {
     name: "promo-tools",
     version: "v4.5.1",
@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     /// Number of measurements of each row. Default: that of the scenario.
     #[arg(long, value_name = "NUMBER")]
     runs: Option<usize>,
-    /// Use small sizes, to try the benchmark itself. The page goes to target/bench/quick.
+    /// Use small sizes, to test the benchmark itself. The page goes to target/bench/quick.
     #[arg(long)]
     quick: bool,
     /// Do not install or measure other tools.
@@ -58,8 +58,8 @@ pub(crate) struct Arguments {
     micro: bool,
 }
 
-/// Builds, installs and measures. Without signatures to measure, this process replaces itself with the benchmark, so that a
-/// signal for one reaches the other. With signatures, it remains, because the Sigstore ends with this process.
+/// Builds, installs and measures. Without signatures to measure, this process replaces itself with the benchmark, so that
+/// signals reach the benchmark. With signatures, it keeps running, because the Sigstore ends with this process.
 ///
 /// # Errors
 /// If something cannot be built, installed or started.
@@ -77,11 +77,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     let release = target.join("release");
     let benchmark = |mut command: Command, scenarios: &[&str]| {
         command.arg("run").arg("--kpromo").arg(release.join("kpromo")).arg("--results").arg(&results);
-        command.arg("--page").arg(&page).args(&peers).args(passed_on(arguments, scenarios));
+        command.arg("--page").arg(&page).args(&peers).args(forwarded(arguments, scenarios));
         command
     };
     let program = release.join("bench");
-    let (others, signs) = apart(&arguments.scenario);
+    let (others, signs) = split(&arguments.scenario);
     if !signs {
         let mut command = benchmark(Command::new(program), &others.unwrap_or_default());
         say("==> benchmark");
@@ -92,17 +92,17 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     debian::install(sigstore::PACKAGES)?;
     // Before the Sigstore starts, because it uses processor time even without requests.
     if let Some(others) = others {
-        step("benchmark", &mut benchmark(ends_with_us(&program), &others))?;
+        step("benchmark", &mut benchmark(terminated_with_us(&program), &others))?;
     }
     let (sigstore, cosign) = sigstore(workspace)?;
-    let mut command = benchmark(ends_with_us(&program), &[SIGN]);
+    let mut command = benchmark(terminated_with_us(&program), &[SIGN]);
     command.arg("--sigstore").arg(sigstore.directory());
     command.args(cosign.iter().filter(|_| !arguments.no_peers));
     step("benchmark of signatures", &mut command).map(drop)
 }
 
-/// Returns the scenarios without a Sigstore (`None` if there are none, an empty list for all), and whether there is one with it.
-fn apart(scenarios: &[String]) -> (Option<Vec<&str>>, bool) {
+/// Returns the scenarios that need no Sigstore (`None` for none, an empty list for all), and whether any scenario needs one.
+fn split(scenarios: &[String]) -> (Option<Vec<&str>>, bool) {
     let names = scenarios.iter().map(String::as_str);
     let (signing, others): (Vec<_>, Vec<_>) = names.partition(|name| *name == SIGN);
     let is_alone = others.is_empty() && !signing.is_empty();
@@ -110,7 +110,7 @@ fn apart(scenarios: &[String]) -> (Option<Vec<&str>>, bool) {
 }
 
 /// Returns the command for a program that gets SIGTERM when this process ends.
-fn ends_with_us(program: &Path) -> Command {
+fn terminated_with_us(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM"]).arg(program);
     command
@@ -136,7 +136,7 @@ fn places(workspace: &Workspace, quick: bool) -> (PathBuf, PathBuf) {
     (results, workspace.root().join("docs").join("performance.md"))
 }
 
-fn passed_on(arguments: &Arguments, scenarios: &[&str]) -> Vec<OsString> {
+fn forwarded(arguments: &Arguments, scenarios: &[&str]) -> Vec<OsString> {
     let mut words: Vec<OsString> = Vec::new();
     for scenario in scenarios {
         words.extend(["--scenario".into(), scenario.into()]);
@@ -159,7 +159,7 @@ fn peers() -> Result<Vec<OsString>, Error> {
         words.extend(peer(tool.name, tool.version, &cache.install(&tool)?));
     }
     for package in [SKOPEO, RCLONE] {
-        words.extend(peer(package.command, &said_version(package), Path::new(package.command)));
+        words.extend(peer(package.command, &reported_version(package), Path::new(package.command)));
     }
     Ok(words)
 }
@@ -172,7 +172,7 @@ fn peer(name: &str, version: &str, path: &Path) -> [OsString; 2] {
 
 /// Returns the version of an installed program, which depends on the Debian release: `skopeo version 1.9.3`, `rclone
 /// v1.60.1-DEV`.
-fn said_version(package: Package) -> String {
+fn reported_version(package: Package) -> String {
     let output = Command::new(package.command).arg("--version").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let first = text.lines().next().unwrap_or_default();
@@ -196,37 +196,37 @@ mod tests {
     }
 
     #[test]
-    fn what_the_benchmark_knows_is_passed_on_to_it() {
+    fn arguments_of_the_benchmark_are_forwarded() {
         let arguments =
             parsed("bench --scenario plan --scenario promote --runs 5 --quick --no-peers").unwrap();
         assert_eq!(
-            passed_on(&arguments, &["plan", "promote"]),
+            forwarded(&arguments, &["plan", "promote"]),
             ["--scenario", "plan", "--scenario", "promote", "--runs", "5", "--quick"]
         );
-        assert!(passed_on(&parsed("bench").unwrap(), &[]).is_empty());
+        assert!(forwarded(&parsed("bench").unwrap(), &[]).is_empty());
     }
 
     #[test]
-    fn a_sigstore_runs_only_where_something_is_signed_and_not_beside_the_others() {
-        let apart = |names: &[&str]| {
+    fn a_sigstore_runs_only_for_the_scenario_that_signs() {
+        let split = |names: &[&str]| {
             let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-            let (others, signs) = super::apart(&names);
+            let (others, signs) = super::split(&names);
             (others.map(|others| others.join(" ")), signs)
         };
-        assert_eq!(apart(&[]), (Some(String::new()), true), "no names: all");
-        assert_eq!(apart(&["plan"]), (Some("plan".to_owned()), false));
-        assert_eq!(apart(&["plan", "sign", "promote"]), (Some("plan promote".to_owned()), true));
-        assert_eq!(apart(&["sign"]), (None, true));
+        assert_eq!(split(&[]), (Some(String::new()), true), "no names select all scenarios");
+        assert_eq!(split(&["plan"]), (Some("plan".to_owned()), false));
+        assert_eq!(split(&["plan", "sign", "promote"]), (Some("plan promote".to_owned()), true));
+        assert_eq!(split(&["sign"]), (None, true));
     }
 
     #[test]
-    fn benchmarks_of_pure_parts_are_run_by_themselves() {
+    fn benchmarks_of_pure_parts_are_run_alone() {
         assert!(parsed("bench --micro").unwrap().micro);
         assert!(parsed("bench --micro --quick").is_err());
     }
 
     #[test]
-    fn small_sizes_do_not_reach_the_documentation() {
+    fn results_of_small_sizes_are_not_written_to_the_documentation() {
         let workspace = Workspace::locate().unwrap();
         assert!(places(&workspace, false).1.ends_with("docs/performance.md"));
         let (results, page) = places(&workspace, true);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_is_told_by_version_and_path() {
+    fn a_peer_is_passed_by_version_and_path() {
         assert_eq!(peer("crane", "v1", Path::new("/t/crane-v1")), ["--crane", "v1=/t/crane-v1"]);
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn run(workspace: &Workspace, advisories: bool) -> Result<(), Error> 
     step("lints", &mut clippy)?;
     let mut small =
         workspace.cargo(["clippy", "--package", "kpromo", "--bin", "kpromo", "--no-default-features"]);
-    step("lints without the features that can be left out", small.args(["--", "--deny", "warnings"]))?;
+    step("lints without the optional features", small.args(["--", "--deny", "warnings"]))?;
     // Including private items: developers read their documentation, and their links break too.
     let mut documentation = workspace.cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
     step("documentation", documentation.env("RUSTDOCFLAGS", "--deny warnings"))?;

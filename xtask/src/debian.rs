@@ -45,7 +45,7 @@ fn joined(packages: &[Package], name: impl Fn(&Package) -> &'static str, separat
     packages.iter().map(name).collect::<Vec<_>>().join(separator)
 }
 
-/// Returns the words before `apt-get` that give the permission to install, or the reason why there is none.
+/// Returns the command prefix with which `apt-get` may install packages, or the reason why there is none.
 fn privileges() -> Result<&'static [&'static str], &'static str> {
     if !environment::on_path("apt-get") {
         return Err("apt-get is not available to install them");
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn apt_asks_nothing_with_and_without_sudo() {
+    fn apt_asks_no_questions_with_and_without_sudo() {
         let apt_get =
             ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--option=DPkg::Lock::Timeout=300"];
         assert_eq!(words(&apt(&[])), apt_get);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_installed_where_nothing_is_missing() {
+    fn nothing_is_installed_if_nothing_is_missing() {
         // The package does not exist, so an attempt to install it fails.
         install(&[Package { command: "sh", package: "kpromo-no-such-package" }]).unwrap();
     }

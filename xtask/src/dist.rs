@@ -49,19 +49,19 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
         for ((name, one), (_, two)) in release.files.iter().zip(&second.files) {
             compare(one, two, name)?;
         }
-        say("    two builds in different directories are equal to the byte");
+        say("    two builds in different directories are identical");
     }
     release.write(&directory.join("dist"))
 }
 
 /// A second build. Its directory is removed when it is dropped.
-struct Again {
+struct SecondBuild {
     _directory: tempfile::TempDir,
     sources: PathBuf,
     binary: PathBuf,
 }
 
-fn rebuild(workspace: &Workspace, arguments: &Arguments, stamp: &Stamp) -> Result<Again, Error> {
+fn rebuild(workspace: &Workspace, arguments: &Arguments, stamp: &Stamp) -> Result<SecondBuild, Error> {
     let above = workspace.target().join("xtask");
     let directory = tempfile::tempdir_in(&above).map_err(Error::file("making a directory in", above))?;
     let copied = directory.path().join("elsewhere");
@@ -69,7 +69,7 @@ fn rebuild(workspace: &Workspace, arguments: &Arguments, stamp: &Stamp) -> Resul
     let target = directory.path().join("build");
     let place = Place { sources: &copied, target: &target };
     let binary = release::build(workspace, place, &arguments.features, stamp)?;
-    Ok(Again { _directory: directory, sources: copied, binary })
+    Ok(SecondBuild { _directory: directory, sources: copied, binary })
 }
 
 /// The files of a release with their names.
@@ -116,7 +116,7 @@ impl Release {
         Ok(Self { files })
     }
 
-    /// Writes the files to a directory, in the place of those of an older release.
+    /// Writes the files to a directory. Removes an older release there.
     fn write(&self, directory: &Path) -> Result<(), Error> {
         if directory.exists() {
             fs::remove_dir_all(directory).map_err(Error::file("removing", directory))?;
@@ -135,7 +135,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Error> {
     fs::read(file).map_err(Error::file("reading", file))
 }
 
-/// Fails where two builds differ, with the first place.
+/// Fails if two builds differ. The error has the position of the first difference.
 fn compare(one: &[u8], two: &[u8], name: &str) -> Result<(), Error> {
     if one == two {
         return Ok(());
@@ -177,7 +177,7 @@ mod tests {
                 .unwrap()
         };
         pack().write(&dist).unwrap();
-        assert_eq!(pack().files, pack().files, "it is reproducible");
+        assert_eq!(pack().files, pack().files, "a release is reproducible");
 
         let sums = fs::read_to_string(dist.join(CHECKSUMS)).unwrap();
         let archive = format!("kpromo-{}-x86_64-unknown-linux-gnu.tar.gz", env!("CARGO_PKG_VERSION"));

@@ -13,7 +13,7 @@ use crate::step::{output, say, step};
 use crate::tools::{Cache, Source, Tool};
 use crate::workspace::Workspace;
 
-/// Builds the book. Without its default features, it needs no web server; `search` is the search in the book.
+/// Builds the book. Without the default features, it has no web server. `search` is the search in the book.
 const MDBOOK: Tool = Tool {
     name: "mdbook",
     version: "0.5.4",
@@ -31,7 +31,7 @@ const SCHEMAS: &str = "docs/reference/schemas";
 /// to `target/man` and the book to `target/book`.
 ///
 /// # Errors
-/// If a step fails or a link of the book leads nowhere; with `check`, if a file is not up to date.
+/// If a step fails or a link of the book is broken; with `check`, if a file is not up to date.
 pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<(), Error> {
     let mut stale = Vec::new();
     let mut update = |file: &str, text: &str| -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "a program of its own; this is its one place that reads the environment"
+    reason = "xtask is a separate program; only this module reads its environment"
 )]
 
 use std::env;
@@ -48,7 +48,7 @@ pub(crate) fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// Returns `KPROMO_GIT_COMMIT`, which a packager sets to the commit of sources that are no repository.
+/// Returns `KPROMO_GIT_COMMIT`, which a packager sets to the commit of sources without a repository.
 pub(crate) fn git_commit() -> Option<String> {
     env::var("KPROMO_GIT_COMMIT").ok().filter(|text| !text.is_empty())
 }
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_more_particular_variable_says_where_tools_are_kept() {
+    fn the_most_specific_variable_selects_the_cache_of_tools() {
         let all = [("KPROMO_TOOLS", "/t"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")];
         assert_eq!(directory(&all), Some("/t".into()));
         assert_eq!(directory(&all[1..]), Some("/x/kpromo/tools".into()));

@@ -1,4 +1,4 @@
-//! Errors of tasks. Every message says what was tried, what the result was and what to do.
+//! Errors of tasks. A message has the operation, its result and, if there is one, a remedy.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,8 +11,8 @@ pub(crate) enum Error {
     #[error("{name} failed after {:.1} s: `{command}` ended with {status}", took.as_secs_f64())]
     StepFailed { name: String, command: String, status: ExitStatus, took: Duration },
 
-    #[error("{name}: `{command}` ended with {status}:\n{complaint}")]
-    CommandFailed { name: String, command: String, status: ExitStatus, complaint: String },
+    #[error("{name}: `{command}` ended with {status}:\n{stderr}")]
+    CommandFailed { name: String, command: String, status: ExitStatus, stderr: String },
 
     #[error("{part}, a part of the tests' Sigstore, {happened}. The end of its log:\n{log}")]
     Part { part: &'static str, happened: String, log: String },
@@ -35,8 +35,8 @@ pub(crate) enum Error {
     NoCache,
 
     #[error(
-        "this needs {commands}, which {verb} not on PATH, and {obstacle}. Install {packages} (Debian's names) \
-         and run this again"
+        "{commands} {verb} required but not on PATH, and {obstacle}. Install {packages} (names of Debian \
+         packages) and run this again"
     )]
     Packages { commands: String, verb: &'static str, obstacle: &'static str, packages: String },
 
@@ -45,13 +45,13 @@ pub(crate) enum Error {
     )]
     NoGo { tool: &'static str },
 
-    #[error("building {tool} succeeded without making {}: has upstream renamed the program?", path.display())]
+    #[error("building {tool} succeeded, but did not produce {}: was the program renamed upstream?", path.display())]
     NothingBuilt { tool: String, path: PathBuf },
 
     #[error("not up to date: {}. Run `cargo xtask docs`", files.join(", "))]
     Stale { files: Vec<String> },
 
-    #[error("links of the book lead nowhere:\n    {}", links.join("\n    "))]
+    #[error("broken links in the book:\n    {}", links.join("\n    "))]
     BrokenLinks { links: Vec<String> },
 
     #[error(
@@ -67,14 +67,14 @@ pub(crate) enum Error {
     NoPlatform,
 
     #[error(
-        "the release has the path {path} of this machine in it, so a build elsewhere would differ: \
-         which compiler wrote it?"
+        "the release contains the path {path} of this machine, so a build elsewhere would differ: \
+         find the compiler that wrote it"
     )]
     PathInBinary { path: String },
 
     #[error(
-        "two builds of {name} differ from byte {place} on (they have {} and {} bytes): what in the \
-         build depends on the directory or the time?",
+        "two builds of {name} differ from byte {place} on (they have {} and {} bytes): something in \
+         the build depends on the directory or the time",
         sizes.0, sizes.1
     )]
     Differs { name: String, place: usize, sizes: (usize, usize) },
@@ -86,7 +86,7 @@ pub(crate) enum Error {
     NoLibrary { line: String },
 
     #[error(
-        "{} is in no Debian package, so its version is unknown: an image is made on Debian, of files of its packages",
+        "{} belongs to no Debian package, so its version is unknown: build images on Debian, from files of its packages",
         path.display()
     )]
     NoPackage { path: PathBuf },

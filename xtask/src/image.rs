@@ -1,4 +1,4 @@
-//! `cargo xtask image`: a container image of the binary, as an OCI layout, made without a container engine.
+//! `cargo xtask image`: a container image of the binary, as an OCI layout, built without a container engine.
 
 mod layout;
 mod system;
@@ -21,16 +21,16 @@ use crate::workspace::Workspace;
 /// Flags of `cargo xtask image`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Binary to use, instead of a release that is built.
+    /// Binary to use, instead of building a release.
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
-    /// Bill of materials of this binary (CycloneDX, JSON), instead of one made by cargo-cyclonedx.
+    /// Bill of materials of this binary (CycloneDX, JSON), instead of one that cargo-cyclonedx generates.
     #[arg(long, value_name = "FILE")]
     sbom: Option<PathBuf>,
     /// Directory for the layout; an older layout there is replaced. Default: target/xtask/image.
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Write the file system of the image to this directory, and no layout. Dockerfile uses it.
+    /// Write the file system of the image to this directory, and no layout. The Dockerfile uses this flag.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "tag", "labels"])]
     unpacked: Option<PathBuf>,
     /// Name of the image in the layout. Default: the version.
@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     /// Label to add, such as `org.opencontainers.image.source=https://example.com/kpromo`.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
-    /// Leave out git, which runs over a diff need.
+    /// Omit git, which kpromo needs for runs over a diff.
     #[arg(long)]
     without_git: bool,
     #[command(flatten)]
@@ -88,7 +88,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
 /// The version of all crates of the workspace.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What an image consists of.
+/// The content of an image.
 struct Content {
     /// The layers, each with its title.
     trees: Vec<(&'static str, Tree)>,
@@ -98,7 +98,7 @@ struct Content {
 }
 
 impl Content {
-    /// Collects the binary and what it needs of the system.
+    /// Collects the binary and the files of the system that it needs.
     fn collect(workspace: &Workspace, binary: &Path, bom: &Value, with_git: bool) -> Result<Self, Error> {
         let base = system::base(binary)?;
         let git = if with_git { Some(system::git(&base)?) } else { None };
@@ -109,10 +109,10 @@ impl Content {
         let mut program = Tree::default();
         program.copy("usr/bin/kpromo", PROGRAM, binary)?;
         program.copy("usr/share/doc/kpromo/copyright", PLAIN, &workspace.root().join("LICENSE"))?;
-        // In the image too, because a copy of the image in another registry may lack what is attached to it.
+        // Also in the image, because a copy of the image in another registry may lack the attached document.
         program.file("usr/share/doc/kpromo/sbom.cdx.json", PLAIN, document.as_bytes());
 
-        // What changes least comes first, so that a new release shares its layers with an older one.
+        // The layers that change least come first, so that a new release shares them with older ones.
         let system = [("system", base.tree)].into_iter().chain(git.map(|git| ("git", git.tree)));
         Ok(Self { trees: system.chain([("kpromo", program)]).collect(), packages, document })
     }
@@ -128,7 +128,7 @@ impl Content {
     }
 }
 
-/// Returns the labels (OCI Image Specification 1.1, annotations). Those of the command line win.
+/// Returns the labels (OCI Image Specification 1.1, annotations). Those of the command line take precedence.
 fn labels(added: &[(String, String)], stamp: &Stamp, packages: &[sbom::Package]) -> Value {
     let packages: Vec<_> =
         packages.iter().map(|package| format!("{}={}", package.name, package.version)).collect();
@@ -147,8 +147,8 @@ fn labels(added: &[(String, String)], stamp: &Stamp, packages: &[sbom::Package])
     labels
 }
 
-/// Returns the configuration of the image. It runs as a user without rights, and with a read-only file system: what kpromo
-/// writes goes to `/tmp`.
+/// Returns the configuration of the image. The image runs as an unprivileged user, also with a read-only file system, because
+/// kpromo writes only to `/tmp`.
 fn config(labels: &Value, created: &str) -> Value {
     json!({
         "created": created,
@@ -169,7 +169,7 @@ fn config(labels: &Value, created: &str) -> Value {
     })
 }
 
-/// Returns the architecture of this machine as Go names it, whose names the specification uses.
+/// Returns the architecture of this machine by its name in Go, which the specification uses.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -178,7 +178,7 @@ fn architecture() -> &'static str {
     }
 }
 
-/// Writes a layout to a directory beside `output`, and then puts it into the place of an older one.
+/// Writes a layout to a directory beside `output`, and then replaces an older layout with it.
 fn write(output: &Path, content: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
     let output = std::path::absolute(output).map_err(Error::file("finding", output))?;
     let above = output.parent().unwrap_or(&output);
@@ -191,7 +191,7 @@ fn write(output: &Path, content: impl FnOnce(&Path) -> Result<(), Error>) -> Res
     if output.exists() {
         fs::remove_dir_all(&output).map_err(Error::file("removing", &output))?;
     }
-    fs::rename(directory.keep(), &output).map_err(Error::file("putting into place", &output))
+    fs::rename(directory.keep(), &output).map_err(Error::file("moving into place", &output))
 }
 
 #[cfg(test)]
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_that_is_no_layout_is_not_replaced() {
+    fn a_directory_that_is_not_a_layout_is_not_replaced() {
         let directory = tempfile::tempdir().unwrap();
         let output = directory.path().join("image");
         let layout = |directory: &Path| Layout::begin(directory)?.finish();

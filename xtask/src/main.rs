@@ -1,4 +1,4 @@
-//! The tasks of a developer: `cargo xtask test`, `sigstore`, `check`, `docs`, `size`, `bench`, `dist` and `image`.
+//! Developer tasks: `cargo xtask test`, `sigstore`, `check`, `docs`, `size`, `bench`, `dist` and `image`.
 
 mod archive;
 mod bench;
@@ -51,9 +51,9 @@ enum Task {
         #[arg(last = true, value_name = "CARGO TEST ARGUMENTS")]
         arguments: Vec<OsString>,
     },
-    /// Run the Sigstore of the tests until interrupted, and print the variables by which tests find it.
+    /// Run the Sigstore of the tests until interrupted, and print the environment variables for tests that use it.
     Sigstore,
-    /// Check formatting, lints, documentation, and the dependencies by deny.toml.
+    /// Check formatting, lints, documentation, and the dependencies against deny.toml.
     Check {
         /// Also check the dependencies for advisories in the RustSec database, which is fetched from GitHub.
         #[arg(long)]
@@ -76,7 +76,7 @@ enum Task {
     /// Build the release for this machine into target/xtask/dist: an archive with manual pages and completion scripts, its
     /// checksum and its bill of materials.
     Dist(dist::Arguments),
-    /// Make a container image of the release, as an OCI layout, without a container engine.
+    /// Build a container image of the release, as an OCI layout, without a container engine.
     Image(image::Arguments),
 }
 
@@ -96,7 +96,7 @@ impl Task {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place where a failure is shown")]
+#[expect(clippy::print_stderr, reason = "the only place that prints errors")]
 fn main() -> ExitCode {
     match Arguments::parse().task.run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_after_the_dashes_go_to_cargo_with_further_dashes_and_all() {
+    fn arguments_after_the_dashes_are_for_cargo_including_further_dashes() {
         let parsed = Arguments::parse_from(["xtask", "test", "--", "--package", "oci", "--", "--nocapture"]);
         let Task::Test { arguments, concurrency } = parsed.task else { panic!("{parsed:?}") };
         assert_eq!(arguments, ["--package", "oci", "--", "--nocapture"]);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_concurrency_is_ours_and_not_cargo_s() {
+    fn the_concurrency_is_an_argument_of_xtask_and_not_of_cargo() {
         let parsed = Arguments::parse_from(["xtask", "test", "--concurrency", "1", "--", "--package", "oci"]);
         let Task::Test { arguments, concurrency } = parsed.task else { panic!("{parsed:?}") };
         assert_eq!(arguments, ["--package", "oci"]);

@@ -1,4 +1,4 @@
-//! The documents that the binary makes of itself: manual pages, completion scripts and JSON Schemas.
+//! The documents that the binary generates about itself: manual pages, completion scripts and JSON Schemas.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::error::Error;
 use crate::step::output;
 
-/// The shells that get a script, with the name under which each of them looks for one.
+/// The shells with a completion script, each with the file name that it looks for.
 pub(crate) const SHELLS: &[(&str, &str)] = &[
     ("bash", "kpromo"),
     ("elvish", "kpromo.elv"),
@@ -16,7 +16,7 @@ pub(crate) const SHELLS: &[(&str, &str)] = &[
     ("zsh", "_kpromo"),
 ];
 
-/// Writes a manual page for each command of `kpromo` to `directory`, which is made.
+/// Writes a manual page for each command of `kpromo` to `directory`, which is created.
 ///
 /// # Errors
 /// If the binary cannot write them.
@@ -26,7 +26,7 @@ pub(crate) fn pages(kpromo: &Path, directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes the JSON Schemas of what `kpromo` reads and writes to `directory`, which is made.
+/// Writes the JSON Schemas of the files that `kpromo` reads and writes to `directory`, which is created.
 ///
 /// # Errors
 /// If the binary cannot write them.

@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::error::Error;
 use crate::step::{output, step};
 
-/// The file in the directory of a program that runs it.
+/// The name of the script in the directory of a program that runs the program.
 pub(crate) const RUN: &str = "run";
 
 /// Installs `packages` into the directory `name` below `directory`, with a script that runs `module`. Returns the new directory.
@@ -26,9 +26,8 @@ pub(crate) fn install(
     pip.args(["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-compile", "--target"]);
     pip.arg(program.join("lib")).args(packages).current_dir(directory);
     step(&format!("installing {name}"), &mut pip)?;
-    // Extension modules fit only the interpreter that pip has installed them for.
-    let interpreter =
-        output("asking for the interpreter", Command::new("python3").args(["-c", INTERPRETER]))?;
+    // Extension modules work only with the interpreter that pip has installed them for.
+    let interpreter = output("finding the interpreter", Command::new("python3").args(["-c", INTERPRETER]))?;
     let script = program.join(RUN);
     fs::write(&script, script_of(interpreter.trim_end(), module))
         .and_then(|()| fs::set_permissions(&script, fs::Permissions::from_mode(0o755)))
@@ -57,7 +56,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (first, moved) = (directory.path().join("building"), directory.path().join("cached"));
         fs::create_dir_all(first.join("lib")).unwrap();
-        // An interpreter that shows what it is given.
+        // An interpreter that prints its arguments.
         let interpreter = directory.path().join("interpreter");
         fs::write(&interpreter, "#!/bin/sh\necho \"$PYTHONPATH $*\"\n").unwrap();
         fs::set_permissions(&interpreter, fs::Permissions::from_mode(0o755)).unwrap();

@@ -1,4 +1,4 @@
-//! The build of the binary that is given to users: with the profile `dist`, and without a path of the machine that builds it.
+//! The build of the published binary: with the profile `dist`, and without paths of the build machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use crate::sources::{DIRTY, Stamp};
 use crate::step::{output, step};
 use crate::workspace::Workspace;
 
-/// Which features of the binary are built.
+/// The features of the binary to build.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Features {
-    /// Leave out the features that are built by default.
+    /// Do not build the default features.
     #[arg(long)]
     no_default_features: bool,
-    /// Features to build, with commas between them.
+    /// Features to build, separated by commas.
     #[arg(long, value_name = "FEATURES")]
     features: Option<String>,
 }
@@ -34,14 +34,14 @@ impl Features {
 pub(crate) struct Place<'a> {
     /// The sources.
     pub(crate) sources: &'a Path,
-    /// The directory for what the compiler makes.
+    /// The directory for build output.
     pub(crate) target: &'a Path,
 }
 
 /// Builds the binary and returns its path.
 ///
 /// # Errors
-/// If it cannot be built, or if it has a path of this machine in it.
+/// If it cannot be built, or if it contains a path of this machine.
 pub(crate) fn build(
     workspace: &Workspace,
     place: Place<'_>,
@@ -51,7 +51,7 @@ pub(crate) fn build(
     let renamed = renamed(place);
     let mut build = workspace.cargo(["build", "--profile=dist", "--locked", "--package=kpromo"]);
     build.args(features.arguments()).current_dir(place.sources).arg("--target-dir").arg(place.target);
-    // Flags of the user would make another binary.
+    // Flags of the user would change the binary.
     for name in ["RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS", "CARGO_INCREMENTAL"] {
         build.env_remove(name);
     }
@@ -72,8 +72,8 @@ pub(crate) fn build(
     }
 }
 
-/// Returns the directories of this machine that compilers would write into the binary, each with what they write instead. The
-/// later ones win.
+/// Returns the directories of this machine that compilers would write into the binary, each with its replacement. Later entries
+/// take precedence.
 fn renamed(place: Place<'_>) -> Vec<(String, &'static str)> {
     let cargo = environment::cargo_home().map(|path| (path, "/cargo"));
     let own = [(place.sources.to_owned(), "/kpromo"), (place.target.to_owned(), "/target")];
@@ -93,10 +93,10 @@ fn contains(content: &[u8], path: &str) -> bool {
 /// Returns the platform that the compiler builds for, such as `x86_64-unknown-linux-gnu`.
 ///
 /// # Errors
-/// If the compiler cannot tell.
+/// If cargo does not report it.
 pub(crate) fn platform(workspace: &Workspace) -> Result<String, Error> {
     let mut rustc = workspace.cargo(["--version", "--verbose"]);
-    let answer = output("asking cargo for its platform", &mut rustc)?;
+    let answer = output("querying the platform of cargo", &mut rustc)?;
     let host = answer.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).ok_or(Error::NoPlatform)
 }
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_directory_of_the_build_is_renamed_after_the_sources_that_may_be_above_it() {
+    fn the_build_directory_is_renamed_after_the_sources_that_may_contain_it() {
         let place =
             Place { sources: Path::new("/home/me/kpromo"), target: Path::new("/home/me/kpromo/target") };
         let renamed = renamed(place);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn features_are_selected_as_cargo_selects_them() {
+    fn features_are_passed_as_flags_of_cargo() {
         assert_eq!(Features::default().arguments(), [""; 0]);
         let few = Features { no_default_features: true, features: Some("files".to_owned()) };
         assert_eq!(few.arguments(), ["--no-default-features", "--features=files"]);

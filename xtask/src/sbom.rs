@@ -37,8 +37,8 @@ impl Package {
     }
 }
 
-/// Returns the bill of materials of the binary for a platform. It has no path of this machine, no time of its making and no
-/// number of its own, so it is the same for the same sources.
+/// Returns the bill of materials of the binary for a platform. It has no path of this machine, no time of its creation and no
+/// serial number, so it is the same for the same sources.
 ///
 /// # Errors
 /// If the tool cannot be installed or fails.
@@ -51,7 +51,7 @@ pub(crate) fn of_binary(
     let tool = Cache::open()?.install(&CARGO_CYCLONEDX)?;
     let directory =
         tempfile::tempdir().map_err(Error::file("making a directory in", std::env::temp_dir()))?;
-    // The tool writes a file beside the manifest of each crate. The checkout is not its place.
+    // The tool writes a file beside the manifest of each crate, so it runs in a copy of the checkout.
     sources::copy(workspace, directory.path())?;
     let mut command = Command::new(tool);
     command
@@ -67,7 +67,7 @@ pub(crate) fn of_binary(
     parse(&text.replace(&*directory.path().to_string_lossy(), ""), &file)
 }
 
-/// Reads a bill of materials of a file.
+/// Reads a bill of materials from a file.
 ///
 /// # Errors
 /// If the file cannot be read, or is not CycloneDX in JSON.
@@ -139,11 +139,15 @@ mod tests {
         assert_eq!(bom["metadata"]["component"]["type"], "container");
         let url = "pkg:deb/debian/libc6@1%3A2.36-9%2Bdeb12u10?arch=amd64";
         assert_eq!(bom["dependencies"][1]["dependsOn"], json!(["kpromo", url]));
-        assert_eq!(bom["dependencies"][0], binary()["dependencies"][0], "what is known of the binary stays");
+        assert_eq!(
+            bom["dependencies"][0],
+            binary()["dependencies"][0],
+            "the dependencies of the binary are kept"
+        );
     }
 
     #[test]
-    fn a_file_that_is_no_bill_of_materials_is_refused() {
+    fn a_file_that_is_not_a_bill_of_materials_is_refused() {
         let file = Path::new("bom.json");
         assert!(parse(&binary().to_string(), file).is_ok());
         for text in ["{}", "{", r#"{"bomFormat":"CycloneDX"}"#, r#"{"spdxVersion":"SPDX-2.3"}"#] {

@@ -34,7 +34,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     Package { command: "setpriv", package: "util-linux" },
 ];
 
-/// The cosign whose default form is bundles. It also makes the trust root, and the benchmark compares kpromo with it.
+/// The cosign whose default form is bundles. It also creates the trust root, and the benchmark compares kpromo with it.
 pub(crate) const COSIGN: Tool = Tool {
     name: "cosign",
     version: "v3.1.3",
@@ -123,7 +123,7 @@ impl Sigstore {
         self.directory.path()
     }
 
-    /// Waits until a part exits, which none does normally. Returns the error.
+    /// Waits until a part exits, which is always an error, and returns that error.
     fn watch(&mut self) -> Error {
         loop {
             if let Some(error) = self.parts.iter_mut().find_map(Part::ended) {
@@ -135,7 +135,7 @@ impl Sigstore {
 }
 
 /// `cargo xtask sigstore`: runs a Sigstore with the programs in the directory `tools` until this process is interrupted, for
-/// single tests by hand.
+/// running single tests manually.
 ///
 /// # Errors
 /// If a part cannot be started, or if it exits.

@@ -9,7 +9,7 @@ use crate::workspace::Workspace;
 
 /// The maximum size of the release binary, in bytes. It had 20.9 MB with `cip` and `verify` alone, 24.4 MB with snapshots, lint,
 /// scans, file promotion and pull requests, 26.6 MB with GitHub releases, pages of reports, traces and manual pages, and has
-/// 27.3 MB with JSON Schemas. What is published is built by `cargo xtask dist`, with one codegen unit, and is smaller.
+/// 27.3 MB with JSON Schemas. The published binary is built by `cargo xtask dist`, with one codegen unit, and is smaller.
 const LIMIT: u64 = 28_000_000;
 
 /// The maximum size of the binary that `cargo xtask dist` builds, in bytes.
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_binary_above_the_limit_fails_and_is_measured_in_the_message() {
+    fn the_error_for_a_binary_above_the_limit_has_its_size() {
         within_limit(LIMIT).unwrap();
         let error = within_limit(LIMIT + 1).unwrap_err().to_string();
         let above = format!("{} bytes", LIMIT + 1);

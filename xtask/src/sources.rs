@@ -1,4 +1,4 @@
-//! The sources of a release: which commit they are, of which time, and a copy of them at another place.
+//! The sources of a release: their commit, their time, and copies of them.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::step::output;
 use crate::workspace::Workspace;
 
-/// What a release says about its sources. It replaces everything that would differ from build to build.
+/// The commit and the time in a release. They replace everything that would differ from build to build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     /// The commit, abbreviated to twelve digits, with `-dirty` if files have changed since.
@@ -18,15 +18,15 @@ pub(crate) struct Stamp {
     pub(crate) epoch: u64,
 }
 
-/// What follows the commit if files have changed since.
+/// The suffix of the commit if files have changed since.
 pub(crate) const DIRTY: &str = "-dirty";
 
 impl Stamp {
-    /// Reads the commit of the checkout, and its time. Where there is no repository, `KPROMO_GIT_COMMIT` and
-    /// `SOURCE_DATE_EPOCH` say both.
+    /// Reads the commit of the checkout, and its time. `KPROMO_GIT_COMMIT` and `SOURCE_DATE_EPOCH` take precedence over git, and
+    /// are required if there is no repository.
     ///
     /// # Errors
-    /// If git cannot tell, or if `SOURCE_DATE_EPOCH` is not a number.
+    /// If git fails, or if `SOURCE_DATE_EPOCH` is not a number.
     pub(crate) fn read(workspace: &Workspace) -> Result<Self, Error> {
         let commit = match environment::git_commit() {
             Some(commit) => commit,
@@ -40,15 +40,15 @@ impl Stamp {
         Ok(Self { commit, epoch })
     }
 
-    /// Returns the time as RFC 3339 has it, in UTC.
+    /// Returns the time in the format of RFC 3339, in UTC.
     pub(crate) fn time(&self) -> String {
         let seconds = i64::try_from(self.epoch).unwrap_or(i64::MAX);
         jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).to_string()
     }
 }
 
-/// Copies the sources to another directory: what git tracks, and new files that it does not ignore. Where there is no
-/// repository, all files except those of the build directory.
+/// Copies the sources to another directory: the files that git tracks, and new files that it does not ignore. Without a
+/// repository, copies all files except those in build directories.
 ///
 /// # Errors
 /// If git cannot list them, or if a file cannot be copied.
@@ -94,7 +94,7 @@ fn walk(root: &Path, below: &str, names: &mut Vec<String>) -> Result<(), Error> 
 fn ask(workspace: &Workspace, arguments: &[&str]) -> Result<String, Error> {
     let mut git = Command::new("git");
     git.current_dir(workspace.root()).args(arguments);
-    Ok(output("asking git about the sources", &mut git)?.trim_end().to_owned())
+    Ok(output("querying git about the sources", &mut git)?.trim_end().to_owned())
 }
 
 #[cfg(test)]
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_of_a_release_is_shown_in_utc() {
+    fn the_time_of_a_release_is_in_utc() {
         let at = |epoch| Stamp { commit: String::new(), epoch }.time();
         assert_eq!(at(0), "1970-01-01T00:00:00Z");
         assert_eq!(at(1_795_000_000), "2026-11-18T11:06:40Z");
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_without_a_repository_are_all_files_but_those_of_builds() {
+    fn sources_without_a_repository_are_all_files_except_build_output() {
         let directory = tempfile::tempdir().unwrap();
         for name in ["Cargo.toml", "crates/one/src/lib.rs", "target/debug/one", "fuzz/target/two"] {
             let file = directory.path().join(name);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 
 /// Prints a line.
-#[expect(clippy::print_stdout, reason = "the one place where progress is shown")]
+#[expect(clippy::print_stdout, reason = "the only place that prints progress")]
 pub(crate) fn say(line: &str) {
     println!("{line}");
 }
@@ -29,7 +29,7 @@ fn finish(name: &str, command: &Command, status: ExitStatus, took: Duration) -> 
         say(&format!("    {name}: {:.1} s", took.as_secs_f64()));
         return Ok(took);
     }
-    Err(Error::StepFailed { name: name.to_owned(), command: spelled(command), status, took })
+    Err(Error::StepFailed { name: name.to_owned(), command: command_line(command), status, took })
 }
 
 /// Runs `command` silently and returns its output.
@@ -43,9 +43,9 @@ pub(crate) fn output(name: &str, command: &mut Command) -> Result<String, Error>
     }
     Err(Error::CommandFailed {
         name: name.to_owned(),
-        command: spelled(command),
+        command: command_line(command),
         status: output.status,
-        complaint: String::from_utf8_lossy(&output.stderr).trim_end().to_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).trim_end().to_owned(),
     })
 }
 
@@ -53,14 +53,14 @@ pub(crate) fn output(name: &str, command: &mut Command) -> Result<String, Error>
 pub(crate) fn not_started(name: &str, command: &Command, source: io::Error) -> Error {
     Error::NotStarted {
         name: name.to_owned(),
-        command: spelled(command),
+        command: command_line(command),
         program: command.get_program().to_string_lossy().into_owned(),
         source,
     }
 }
 
 /// Returns program and arguments as a user would type them.
-fn spelled(command: &Command) -> String {
+fn command_line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }
@@ -70,20 +70,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_that_fails_stops_the_task_and_is_named() {
+    fn the_error_names_a_command_that_fails() {
         let error = step("the gate", Command::new("sh").args(["-c", "exit 7"])).unwrap_err().to_string();
         assert!(error.starts_with("the gate failed after "), "{error}");
         assert!(error.ends_with("`sh -c exit 7` ended with exit status: 7"), "{error}");
     }
 
     #[test]
-    fn a_command_that_is_not_there_is_named() {
+    fn the_error_names_a_command_that_does_not_exist() {
         let error = step("the gate", &mut Command::new("/no/such/program")).unwrap_err().to_string();
         assert!(error.contains("`/no/such/program` could not be started"), "{error}");
     }
 
     #[test]
-    fn what_a_silent_command_prints_is_given_and_what_it_complains_of_is_its_error() {
+    fn the_output_of_a_silent_command_is_returned_and_its_error_output_is_in_the_error() {
         assert_eq!(output("the question", Command::new("echo").arg("yes")).unwrap(), "yes\n");
         let mut fails = Command::new("sh");
         let error = output("the question", fails.args(["-c", "echo no >&2; exit 7"])).unwrap_err();
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_succeeds_is_a_step_done() {
+    fn a_command_that_succeeds_completes_a_step() {
         step("the gate", &mut Command::new("true")).unwrap();
     }
 }

@@ -284,12 +284,12 @@ mod tests {
     }
 
     #[test]
-    fn a_package_that_is_left_out_is_left_out_of_the_workspace() {
+    fn an_excluded_package_is_excluded_from_the_workspace() {
         assert_eq!(completed(&["--exclude", "oci"]), "--workspace --exclude oci -- --include-ignored");
     }
 
     #[test]
-    fn what_follows_further_dashes_goes_to_the_tests() {
+    fn arguments_after_further_dashes_are_for_the_tests() {
         let expected = "--workspace --lib copy -- --include-ignored --nocapture";
         assert_eq!(completed(&["--lib", "copy", "--", "--nocapture"]), expected);
     }
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn integration_tests_are_all_those_that_need_no_outside_part() {
+    fn integration_tests_are_all_those_that_need_no_external_program() {
         assert_eq!(narrowed(&[]), "--workspace --test *");
         assert_eq!(narrowed(&["--package", "oci", "copy"]), "--test * --package oci copy");
         assert_eq!(
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn every_tool_is_pinned_and_has_a_name_of_its_own() {
+    fn every_tool_is_pinned_and_has_a_unique_name() {
         let tools = [TOOLS, sigstore::TOOLS].concat();
         let names: std::collections::BTreeSet<_> = tools.iter().map(|tool| tool.name).collect();
         assert_eq!(names.len(), tools.len());

@@ -42,14 +42,14 @@ pub(crate) enum Source {
     },
     /// A crate, built by `cargo install`.
     Crate(&'static str),
-    /// A module of Python, installed by pip.
+    /// A Python module, installed by pip.
     Python {
         /// The module to run.
         module: &'static str,
-        /// Its package and all packages that this needs, each with its version: `name==1.0`.
+        /// Its package and all its dependencies, each with its version: `name==1.0`.
         packages: &'static [&'static str],
     },
-    /// A crate, built by `cargo install` with these features, separated by commas, in place of its default ones.
+    /// A crate, built by `cargo install` with these features, separated by commas, instead of its default features.
     CrateWith {
         /// The crate.
         name: &'static str,
@@ -118,7 +118,7 @@ impl Cache {
                 .tempdir_in(&self.directory)
                 .map_err(Error::file("making a directory to build in below", &self.directory))?;
             let built = build(building.path())?;
-            fs::rename(&built, &file).map_err(Error::file("putting into place", &file))?;
+            fs::rename(&built, &file).map_err(Error::file("moving into place", &file))?;
         }
         // Programs in Python are directories.
         Ok(if file.is_dir() { file.join(python::RUN) } else { file })
@@ -139,7 +139,7 @@ fn replace_link(file: &Path, directory: &Path, name: &str) -> Result<(), Error> 
     let beside = directory.join(format!(".{name}-{}", std::process::id()));
     let link = directory.join(name);
     symlink(file, &beside).map_err(Error::file("linking", &beside))?;
-    fs::rename(&beside, &link).map_err(Error::file("putting into place", link))
+    fs::rename(&beside, &link).map_err(Error::file("moving into place", link))
 }
 
 /// Builds a program in `directory` and returns its path.
@@ -202,7 +202,7 @@ pub(crate) fn go_build(tool: &'static str, package: &Path, directory: &Path) -> 
 /// # Errors
 /// If Go is not installed, or if it cannot fetch the module.
 pub(crate) fn go_module(tool: &'static str, module: &str, version: &str) -> Result<PathBuf, Error> {
-    let modules = output("asking Go for its modules", go(tool)?.args(["env", "GOMODCACHE"]))?;
+    let modules = output("finding the modules of Go", go(tool)?.args(["env", "GOMODCACHE"]))?;
     let source = Path::new(modules.trim_end()).join(format!("{module}@{version}"));
     if !source.is_dir() {
         let mut download = go(tool)?;
@@ -246,7 +246,7 @@ fn cargo_install(tool: &Tool, name: &str, directory: &Path) -> Command {
         .arg(directory)
         .arg(format!("{name}@{}", tool.version))
         .current_dir(directory)
-        // The workspace has no use for the intermediate files.
+        // The workspace does not need the intermediate files.
         .env_remove("CARGO_TARGET_DIR");
     command
 }
@@ -267,16 +267,16 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_called_what_its_builder_calls_it() {
+    fn a_program_has_the_name_that_its_builder_gives_it() {
         assert_eq!(TOOL.source.program(), "program");
         let module = Source::GoModule { module: "example.com/module", package: "cmd/other", replaced: &[] };
         assert_eq!(module.program(), "other");
-        assert_eq!(Source::Go("example.com/module/v5").program(), "module", "the version is no name");
+        assert_eq!(Source::Go("example.com/module/v5").program(), "module", "the version is not a name");
         assert_eq!(Source::Crate("cargo-deny").program(), "cargo-deny");
     }
 
     #[test]
-    fn what_is_in_the_cache_at_its_version_is_not_built_again() {
+    fn a_cached_version_is_not_built_again() {
         let (directory, cache) = cache();
         let file = directory.path().join("tool-v1");
         fs::write(&file, "built before").unwrap();
@@ -297,11 +297,7 @@ mod tests {
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
         let built = cache.install_with(&TOOL, |building| Ok(begun(building))).unwrap();
         assert_eq!(built, directory.path().join("tool-v1"));
-        assert_eq!(
-            fs::read_dir(directory.path()).unwrap().count(),
-            1,
-            "the directory it was built in is gone"
-        );
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "the build directory is removed");
     }
 
     #[test]
@@ -312,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_copied_from_go_can_be_written() {
+    fn a_copy_of_a_module_of_go_is_writable() {
         let directory = tempfile::tempdir().unwrap();
         let (from, to) = (directory.path().join("from"), directory.path().join("to"));
         fs::create_dir_all(from.join("deep")).unwrap();

@@ -1,6 +1,6 @@
 //! The allowed directions of dependencies in this workspace, and the only crate that may use an HTTP client.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is how they report")]
+#![expect(clippy::unwrap_used, reason = "test helpers report failures by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -30,10 +30,10 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// Crates whose tests must keep to the directions too, because they check the other crates.
-const ALONE: &[&str] = &["xtask"];
+/// Crates whose tests must follow the directions, too, because they check the other crates.
+const STRICT: &[&str] = &["xtask"];
 
-/// Pure crates: they compile without a runtime and without HTTP, in a moment.
+/// Pure crates. They need no runtime and no HTTP, and they compile quickly.
 const PURE: &[&str] = &["oci-types", "manifest"];
 
 /// Crates that no pure crate may depend on, not even indirectly.
@@ -86,7 +86,7 @@ fn violations(members: &BTreeSet<String>, edges: &[Edge]) -> Vec<String> {
     let forbidden = edges
         .iter()
         .filter(|edge| members.contains(&edge.to))
-        .filter(|edge| !edge.tests_only || ALONE.contains(&edge.from.as_str()))
+        .filter(|edge| !edge.tests_only || STRICT.contains(&edge.from.as_str()))
         .filter(|edge| {
             !table.get(edge.from.as_str()).is_some_and(|allowed| allowed.contains(&edge.to.as_str()))
         })
@@ -95,7 +95,7 @@ fn violations(members: &BTreeSet<String>, edges: &[Edge]) -> Vec<String> {
 }
 
 /// Returns the crates besides `transport` that depend on an HTTP client.
-fn other_doors(edges: &[Edge]) -> Vec<String> {
+fn other_http_users(edges: &[Edge]) -> Vec<String> {
     edges
         .iter()
         .filter(|edge| edge.from != "transport" && !edge.tests_only)
@@ -143,8 +143,8 @@ fn the_crates_depend_on_one_another_in_the_allowed_directions_only() {
 #[test]
 fn only_transport_depends_on_an_http_client() {
     let edges = edges(&workspace());
-    assert!(edges.contains(&edge("transport", "reqwest", false)), "the door is where it is looked for");
-    assert_eq!(other_doors(&edges), [""; 0]);
+    assert!(edges.contains(&edge("transport", "reqwest", false)), "the dependencies have been read");
+    assert_eq!(other_http_users(&edges), [""; 0]);
 }
 
 #[test]
@@ -183,14 +183,14 @@ fn pure_crates_are_built_of_few_packages_and_without_http() {
             packages.len()
         );
     }
-    assert!(packages_of(&metadata, "oci").contains("tokio"), "what is reached indirectly is found");
+    assert!(packages_of(&metadata, "oci").contains("tokio"), "indirect dependencies are found");
 }
 
-/// The most lines that a source may have. A longer one mostly holds two things.
+/// The maximum number of lines of a source file. A longer file usually has more than one topic.
 const LINES_MAX: usize = 500;
 
 #[test]
-fn no_source_is_too_long_to_read_at_once() {
+fn no_source_file_is_too_long() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let directories = fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
     let all = directories.chain([root.join("xtask")]).flat_map(|directory| sources(&directory));
@@ -199,13 +199,13 @@ fn no_source_is_too_long_to_read_at_once() {
     assert_eq!(long, Vec::<PathBuf>::new());
 }
 
-/// Paths to sources in backticks in a page, each without the name of an item.
+/// Returns the paths of source files in backticks in a page.
 fn named_sources(page: &str) -> Vec<&str> {
     page.split('`').skip(1).step_by(2).filter(|text| text.ends_with(".rs") && text.contains('/')).collect()
 }
 
 #[test]
-fn the_page_that_says_where_things_are_names_files_that_exist() {
+fn the_page_of_locations_names_files_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let page = fs::read_to_string(root.join("docs/design/where-is.md")).unwrap();
     let named = named_sources(&page);
@@ -237,9 +237,9 @@ fn an_edge_against_the_directions_is_found() {
         assert!(found(from, to, false), "{from} -> {to}");
     }
     assert!(found("xtask", "oci", true), "not even the tests of xtask");
-    assert!(!found("oci", "registry", true), "tests may");
-    assert!(!found("promote", "oci", false), "the way it runs");
-    assert!(!found("promote", "serde", false), "not a crate of ours");
+    assert!(!found("oci", "registry", true), "tests may depend on any crate");
+    assert!(!found("promote", "oci", false), "an allowed direction");
+    assert!(!found("promote", "serde", false), "not a crate of the workspace");
 }
 
 #[test]
@@ -249,18 +249,19 @@ fn a_crate_that_is_missing_from_the_table_is_found() {
 }
 
 #[test]
-fn a_second_door_is_found() {
-    assert_eq!(other_doors(&[edge("promote", "ureq", false)]), ["promote depends on ureq"]);
+fn a_second_user_of_an_http_client_is_found() {
+    assert_eq!(other_http_users(&[edge("promote", "ureq", false)]), ["promote depends on ureq"]);
     assert!(
-        other_doors(&[edge("transport", "reqwest", false), edge("registry", "reqwest", true)]).is_empty()
+        other_http_users(&[edge("transport", "reqwest", false), edge("registry", "reqwest", true)])
+            .is_empty()
     );
     let crates = tempfile::tempdir().unwrap();
     for name in ["transport", "promote"] {
         let source = crates.path().join(name).join("src/deep");
         fs::create_dir_all(&source).unwrap();
-        fs::write(source.join("door.rs"), "use reqwest::Client;").unwrap();
-        fs::write(source.join("wall.rs"), "let reqwests = 0;").unwrap();
+        fs::write(source.join("client.rs"), "use reqwest::Client;").unwrap();
+        fs::write(source.join("other.rs"), "let reqwests = 0;").unwrap();
     }
     let found = sources_that_name_the_client(crates.path());
-    assert_eq!(found, [crates.path().join("promote/src/deep/door.rs")]);
+    assert_eq!(found, [crates.path().join("promote/src/deep/client.rs")]);
 }

@@ -1,6 +1,6 @@
 //! The links in the documentation, and the table of contents of the book.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is how they report")]
+#![expect(clippy::unwrap_used, reason = "test helpers report failures by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -11,7 +11,7 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 /// Documents outside of the book.
 const BESIDE: &[&str] = &["README.md", "CONTRIBUTING.md", "CHANGELOG.md"];
 
-/// What a document links to, and what can be linked to in it.
+/// The links of a document, and the fragments that links to it may have.
 #[derive(Debug, Default)]
 struct Document {
     links: Vec<String>,
@@ -87,7 +87,7 @@ fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
         match component {
-            Component::ParentDir => assert!(plain.pop(), "{} leads out of the repository", path.display()),
+            Component::ParentDir => assert!(plain.pop(), "{} is outside the repository", path.display()),
             Component::CurDir => {}
             other => plain.push(other),
         }
@@ -95,7 +95,7 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-/// Returns what is wrong with the links of these documents.
+/// Returns the problems of the links of these documents.
 fn broken(documents: &BTreeMap<PathBuf, Document>, exists: impl Fn(&Path) -> bool) -> Vec<String> {
     let mut broken = Vec::new();
     for (name, document) in documents {
@@ -111,11 +111,11 @@ fn broken(documents: &BTreeMap<PathBuf, Document>, exists: impl Fn(&Path) -> boo
             let leaves_the_book = name.starts_with("docs") && !target.starts_with("docs");
             let known = documents.get(&target);
             let problem = match known {
-                _ if leaves_the_book => "leads out of the book",
-                None if !exists(&target) => "leads nowhere",
-                None if !fragment.is_empty() => "has a fragment, and leads to no document",
+                _ if leaves_the_book => "has a target outside the book",
+                None if !exists(&target) => "has no target",
+                None if !fragment.is_empty() => "has a fragment, but its target is not a document",
                 Some(known) if !fragment.is_empty() && !known.fragments.contains(fragment) => {
-                    "has a fragment that no heading has"
+                    "has a fragment without a heading"
                 }
                 _ => continue,
             };
@@ -126,7 +126,7 @@ fn broken(documents: &BTreeMap<PathBuf, Document>, exists: impl Fn(&Path) -> boo
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     let root = root();
     let broken = broken(&documents(), |path| root.join(path).exists());
     assert!(broken.is_empty(), "{}", broken.join("\n"));
@@ -160,11 +160,11 @@ fn broken_links_are_found() {
     assert_eq!(
         found,
         [
-            "README.md: the link `docs/none.svg` leads nowhere",
-            "docs/b.md: the link `c.md` leads nowhere",
-            "docs/b.md: the link `a.md#nowhere` has a fragment that no heading has",
-            "docs/b.md: the link `../README.md` leads out of the book",
-            "docs/b.md: the link `images/p.svg#part` has a fragment, and leads to no document",
+            "README.md: the link `docs/none.svg` has no target",
+            "docs/b.md: the link `c.md` has no target",
+            "docs/b.md: the link `a.md#nowhere` has a fragment without a heading",
+            "docs/b.md: the link `../README.md` has a target outside the book",
+            "docs/b.md: the link `images/p.svg#part` has a fragment, but its target is not a document",
         ]
     );
 }

@@ -1,16 +1,16 @@
-//! The messages that the guide explains are messages of the code.
+//! Every message that the guide explains is in the code.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is how they report")]
+#![expect(clippy::unwrap_used, reason = "test helpers report failures by panicking")]
 
 use std::fs;
 use std::path::Path;
 
-/// Returns the messages in the first column of the guide's tables, each as its parts between the dots that stand for any text.
+/// Returns the messages in the first column of the guide's tables, each split at the ellipses, which stand for any text.
 fn messages(page: &str) -> Vec<Vec<String>> {
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `")).map(|line| format!("`{line}"));
     let cells = rows.filter_map(|row| row.split(" | ").next().map(str::to_owned));
     let parts = |cell: String| {
-        // The code is between one backtick or two; a text may follow it.
+        // A code span has one backtick or two on each side. Text may follow it.
         let fence = if cell.starts_with("``") { "``" } else { "`" };
         let code = cell.trim_start_matches('`').split(fence).next().unwrap_or_default().to_owned();
         code.split('…').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
@@ -18,7 +18,7 @@ fn messages(page: &str) -> Vec<Vec<String>> {
     cells.map(parts).collect()
 }
 
-/// Returns the sources of all crates, with the texts that Rust splits over lines joined.
+/// Adds the sources below a directory to `all`, with string literals that span lines joined.
 fn sources(directory: &Path, all: &mut String) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -30,7 +30,7 @@ fn sources(directory: &Path, all: &mut String) {
     }
 }
 
-/// Joins the lines of texts that end with a backslash.
+/// Joins lines that end with a backslash.
 fn joined(source: &str) -> String {
     let mut lines = source.split("\\\n");
     let first = lines.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! cosign, which signs what kpromo signs, on the same Sigstore and in the same form, and verifies kpromo's signatures.
+//! cosign, which signs the same images as kpromo with the same Sigstore and in the same form, and verifies kpromo's signatures.
 
 use std::path::Path;
 
@@ -50,7 +50,7 @@ pub(crate) struct Cosign<'a> {
 }
 
 impl Cosign<'_> {
-    /// Returns the job that signs images, with the token in a file.
+    /// Returns the job that signs images. `token` is the path of a file with the token.
     pub(crate) fn sign(
         self,
         way: Way,
@@ -73,12 +73,12 @@ impl Cosign<'_> {
         Ok(self.job(directory, commands, parallel))
     }
 
-    /// Returns the job that verifies the signer of each image, one process for each.
+    /// Returns the job that verifies the signer of each image, with one process for each image.
     pub(crate) fn verify(self, directory: &Path, images: &[String]) -> Result<Job, Error> {
         let mut words = self.words("verify");
         let (issuer, root) = (self.sigstore.url("issuer")?, self.sigstore.file("trusted_root.json"));
-        let whom = ["--certificate-identity", SIGNER, "--certificate-oidc-issuer", issuer];
-        words.extend(whom.into_iter().chain(["--trusted-root", &root]).map(str::to_owned));
+        let signer = ["--certificate-identity", SIGNER, "--certificate-oidc-issuer", issuer];
+        words.extend(signer.into_iter().chain(["--trusted-root", &root]).map(str::to_owned));
         let commands = images.iter().map(|image| [&words[..], std::slice::from_ref(image)].concat());
         Ok(self.job(directory, commands.collect(), PARALLEL))
     }

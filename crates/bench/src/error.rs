@@ -12,16 +12,16 @@ pub(crate) enum Error {
     #[error("{doing}: {source}")]
     Io { doing: &'static str, source: io::Error },
 
-    #[error("{}: not what was written there: {source}", path.display())]
-    NotOurs { path: PathBuf, source: serde_json::Error },
+    #[error("{}: invalid content: {source}", path.display())]
+    Invalid { path: PathBuf, source: serde_json::Error },
 
     #[error("`bench {part}` printed unexpected output: {source}")]
     Garbled { part: &'static str, source: serde_json::Error },
 
-    #[error("`bench {part}` ended before it answered; its last output is above")]
+    #[error("`bench {part}` exited without an answer; its last output is above")]
     Gone { part: &'static str },
 
-    #[error("`bench {part}` answered something else: {answer}")]
+    #[error("`bench {part}` sent an unexpected answer: {answer}")]
     Unexpected { part: &'static str, answer: String },
 
     #[error("{what} took longer than {seconds} s and was stopped")]
@@ -37,25 +37,25 @@ pub(crate) enum Error {
     Name(#[from] oci::InvalidName),
 
     #[error(
-        "the scenario `sign` needs a Sigstore: `cargo xtask bench` starts one and names it with --sigstore"
+        "the scenario `sign` needs a Sigstore: `cargo xtask bench` starts one and passes it with --sigstore"
     )]
     NoSigstore,
 
     #[error(
-        "the scenario `files` needs an object store: `cargo xtask bench` builds one and names it with --versitygw"
+        "the scenario `files` needs an object store: `cargo xtask bench` builds one and passes it with --versitygw"
     )]
     NoStore,
 
     #[error("the Sigstore in {}: {why}", directory.display())]
     Sigstore { directory: PathBuf, why: String },
 
-    #[error("what was to be signed could not be promoted first: {0}")]
+    #[error("the images to sign could not be promoted: {0}")]
     NotPromoted(String),
 
     #[error("waiting for a process: {0}")]
     Process(#[from] nix::Error),
 
-    #[error("a task of the runtime was lost: {0}")]
+    #[error("a task failed: {0}")]
     Task(#[from] tokio::task::JoinError),
 
     #[error("interrupted")]

@@ -22,7 +22,7 @@ pub(crate) struct Lab {
     pub(crate) tools: Tools,
     /// Whether to use small sizes, to try the benchmark itself.
     pub(crate) quick: bool,
-    /// How often each row is measured, if the command line says so.
+    /// The number of measurements of each row, if the command line sets it.
     runs: Option<usize>,
     /// The path of this program.
     program: PathBuf,
@@ -40,7 +40,7 @@ impl Lab {
         Ok(Self { tools, quick, runs, program, path, scratch })
     }
 
-    /// Returns how often a row is measured.
+    /// Returns the number of measurements of a row.
     pub(crate) fn runs(&self, usual: usize) -> usize {
         self.runs.unwrap_or(if self.quick { 1 } else { usual }).max(1)
     }
@@ -59,8 +59,8 @@ impl Lab {
     /// Starts and fills registries.
     pub(crate) async fn world(&self, spec: Spec) -> Result<World, Error> {
         let mut process = Process::start(&self.program, "world")?;
-        process.say(&spec).await?;
-        match process.hear().await? {
+        process.send(&spec).await?;
+        match process.receive().await? {
             Answer::Started(started) => Ok(World { process, started, hosts: spec.hosts }),
             other => Err(unexpected(&other)),
         }
@@ -71,7 +71,7 @@ impl Lab {
         self.signing_cip(directory, manifests, &[&["--sign=false"], flags].concat())
     }
 
-    /// Returns a `kpromo cip` job for manifests, with signatures as the flags say.
+    /// Returns a `kpromo cip` job for manifests, with the flags for signatures in `flags`.
     pub(crate) fn signing_cip(&self, directory: &Path, manifests: &Path, flags: &[&str]) -> Job {
         let mut words: Vec<String> = vec![
             word(&self.tools.kpromo),
@@ -83,7 +83,7 @@ impl Lab {
         self.job(directory, vec![words], 1)
     }
 
-    /// Returns a job whose commands get no configuration but that in `directory`.
+    /// Returns a job whose commands find no configuration outside `directory`.
     pub(crate) fn job(&self, directory: &Path, commands: Vec<Vec<String>>, parallel: usize) -> Job {
         let environment = BTreeMap::from([
             ("PATH".to_owned(), self.path.clone()),
@@ -96,9 +96,9 @@ impl Lab {
     /// Runs a job and returns what it used. Kills it if it takes too long.
     pub(crate) async fn measure(&self, job: &Job) -> Result<Measured, Error> {
         let mut process = Process::start(&self.program, "measure")?;
-        process.say(job).await?;
-        match tokio::time::timeout(JOB_MAX, process.hear()).await {
-            Ok(heard) => heard,
+        process.send(job).await?;
+        match tokio::time::timeout(JOB_MAX, process.receive()).await {
+            Ok(measured) => measured,
             Err(_) => {
                 let what = job.commands.first().map(|words| words.join(" ")).unwrap_or_default();
                 Err(Error::TooLong { what, seconds: JOB_MAX.as_secs() })
@@ -161,8 +161,8 @@ impl World {
     }
 
     async fn ask(&mut self, command: &Command) -> Result<Answer, Error> {
-        self.process.say(command).await?;
-        self.process.hear().await
+        self.process.send(command).await?;
+        self.process.receive().await
     }
 }
 

@@ -28,8 +28,8 @@ impl Setting {
             Some(kibibytes.div_ceil(1 << 20))
         });
         let mut versions = vec![
-            ("rustc".to_owned(), said(Path::new("rustc"), &["--version"])),
-            ("kpromo".to_owned(), said(&tools.kpromo, &["version"])),
+            ("rustc".to_owned(), first_line(Path::new("rustc"), &["--version"])),
+            ("kpromo".to_owned(), first_line(&tools.kpromo, &["version"])),
         ];
         versions.extend(tools.peers().map(|(name, version)| (name.to_owned(), version.to_owned())));
         Self {
@@ -60,7 +60,7 @@ fn field(path: &str, name: &str) -> Option<String> {
 }
 
 /// Returns the first line of a program's output.
-fn said(program: &Path, arguments: &[&str]) -> String {
+fn first_line(program: &Path, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().ok();
     let first = output.and_then(|output| {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -1,4 +1,5 @@
-//! Measures the release binary against embedded registries, beside other tools. `cargo xtask bench` builds and runs it.
+//! Measures the release binary against embedded registries and compares it with other tools. `cargo xtask bench` builds and runs
+//! it.
 //!
 //! Three parts run as separate processes, so that the counts of one do not include another: the driver (`bench run`), the
 //! registries (`bench world`), and the part that starts and measures commands (`bench measure`).
@@ -68,7 +69,7 @@ struct RunArguments {
     cosign: Option<Peer>,
     #[arg(long, value_parser = tools::peer)]
     rclone: Option<Peer>,
-    /// The Go kpromo.
+    /// kpromo of promo-tools, written in Go.
     #[arg(long, value_parser = tools::peer)]
     promo_tools: Option<Peer>,
     /// The object store for the scenario `files`.
@@ -80,7 +81,7 @@ struct RunArguments {
     /// The directory of results.
     #[arg(long)]
     results: PathBuf,
-    /// The page.
+    /// The path of the page.
     #[arg(long)]
     page: PathBuf,
     /// The scenarios to run. Default: all for which the tools are given.
@@ -142,24 +143,24 @@ async fn run(arguments: RunArguments) -> Result<(), Error> {
         let section = Box::pin(scenario.measure(&lab)).await?;
         say(&format!("\n{}", page::section(&section)));
         // Each result is stored at once, because a later scenario may fail.
-        keep(&results, scenario.name(), &section)?;
+        store(&results, scenario.name(), &section)?;
         page::write(&results, &page)?;
     }
     say(&format!("written: {}", page.display()));
     Ok(())
 }
 
-fn keep(directory: &Path, name: &str, section: &record::Section) -> Result<(), Error> {
+fn store(directory: &Path, name: &str, section: &record::Section) -> Result<(), Error> {
     std::fs::create_dir_all(directory).map_err(Error::file("making", directory))?;
     let path = directory.join(format!("{name}.json"));
     let text =
-        serde_json::to_vec_pretty(section).map_err(|source| Error::NotOurs { path: path.clone(), source })?;
+        serde_json::to_vec_pretty(section).map_err(|source| Error::Invalid { path: path.clone(), source })?;
     std::fs::write(&path, text).map_err(Error::file("writing", path))
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a program of its own; this is its one place that reads the environment"
+    reason = "the benchmark is a separate program; only this function reads its environment"
 )]
 fn search_path() -> String {
     std::env::var("PATH").unwrap_or_default()
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scenario_is_called_on_the_command_line_what_its_results_are_called() {
+    fn a_scenario_has_the_same_name_on_the_command_line_and_in_results() {
         for scenario in Scenario::value_variants() {
             assert_eq!(scenario.to_possible_value().unwrap().get_name(), scenario.name());
         }

@@ -24,11 +24,11 @@ use crate::terminal::print_error;
 
 const PART: &str = "measure";
 /// The maximum number of failed commands whose error messages are reported.
-const COMPLAINTS_MAX: usize = 3;
+const ERRORS_MAX: usize = 3;
 /// How much of the end of a command's output is searched for its error message, in bytes.
 const TAIL: usize = 4096;
 /// The maximum length of a reported error message, in characters.
-const WORDS_MAX: usize = 300;
+const MESSAGE_MAX: usize = 300;
 
 /// Commands to measure together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ pub(crate) struct Measured {
     /// How often each exit code occurred. A command killed by a signal counts as -1.
     pub(crate) exits: BTreeMap<i32, usize>,
     /// The error messages of the first few failed commands.
-    pub(crate) complaints: Vec<String>,
+    pub(crate) errors: Vec<String>,
 }
 
 impl Measured {
@@ -119,7 +119,7 @@ pub(crate) fn run() -> Result<(), Error> {
     let job: Job = serde_json::from_str(&line).map_err(|source| Error::Garbled { part: PART, source })?;
     let running: &'static Running = Box::leak(Box::default());
     std::thread::spawn(move || {
-        // Further input has no meaning. Only its end counts.
+        // Further input is ignored. Only its end matters.
         let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
         running.end()
     });
@@ -165,7 +165,7 @@ fn measure(job: &Job, running: &Running) -> Result<Measured, Error> {
     for (_, status) in &ended {
         *exits.entry(status.code().unwrap_or(-1)).or_default() += 1;
     }
-    let failed = ended.iter().filter(|(_, status)| !status.success()).take(COMPLAINTS_MAX);
+    let failed = ended.iter().filter(|(_, status)| !status.success()).take(ERRORS_MAX);
     Ok(Measured {
         wall_seconds,
         #[expect(clippy::cast_precision_loss, reason = "shown with two decimal places")]
@@ -173,8 +173,8 @@ fn measure(job: &Job, running: &Running) -> Result<Measured, Error> {
         // Linux reports it in units of 1024 bytes.
         peak_memory_bytes: u64::try_from(usage.max_rss()).unwrap_or(0) * 1024,
         exits,
-        complaints: failed
-            .map(|(number, _)| last_words(&written(&job.directory, *number, "stderr")))
+        errors: failed
+            .map(|(number, _)| error_message(&written(&job.directory, *number, "stderr")))
             .collect(),
     })
 }
@@ -199,7 +199,7 @@ fn command(job: &Job, number: usize, words: &[String]) -> Result<Command, Error>
 }
 
 /// Returns the last line of a file with an error, or else with a warning, or else the last line that is not empty.
-fn last_words(path: &Path) -> String {
+fn error_message(path: &Path) -> String {
     let text = std::fs::read(path).unwrap_or_default();
     let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(TAIL)..]).into_owned();
     let last = |word: &str| {
@@ -207,7 +207,7 @@ fn last_words(path: &Path) -> String {
         lines.rfind(|line| line.to_lowercase().contains(word))
     };
     let words = last("error").or_else(|| last("warn")).or_else(|| last("")).unwrap_or_default();
-    words.chars().take(WORDS_MAX).collect()
+    words.chars().take(MESSAGE_MAX).collect()
 }
 
 #[cfg(test)]
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn exits_are_counted_and_failures_told_in_their_own_words() {
+    fn exits_are_counted_and_error_messages_are_reported() {
         let directory = tempfile::tempdir().unwrap();
         let job = job(
             directory.path(),
@@ -231,12 +231,12 @@ mod tests {
         let measured = measure(&job, &Running::default()).unwrap();
         assert_eq!(measured.exits, BTreeMap::from([(0, 1), (3, 1), (-1, 1)]));
         assert_eq!(measured.failures(), 2);
-        assert_eq!(measured.complaints, ["error: no such image", ""]);
+        assert_eq!(measured.errors, ["error: no such image", ""]);
     }
 
     #[test]
-    fn commands_run_at_once_up_to_the_number_that_is_allowed() {
-        // Each command waits for the file of the other, so one after the other they never end.
+    fn commands_run_in_parallel_up_to_the_limit() {
+        // Each command waits for the file of the other, so they never end if they run one after the other.
         let directory = tempfile::tempdir().unwrap();
         let meet = |mine: &str, other: &str| format!("touch {mine}; until [ -e {other} ]; do :; done");
         let (first, second) = (meet("a", "b"), meet("b", "a"));
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_named() {
+    fn the_error_names_a_program_that_does_not_exist() {
         let directory = tempfile::tempdir().unwrap();
         let mut job = job(directory.path(), &[], 1);
         job.commands.push(vec!["/no/such/program".to_owned()]);

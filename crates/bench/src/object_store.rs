@@ -17,8 +17,8 @@ use crate::tools::Peer;
 pub(crate) const BUCKET: &str = "files";
 /// The access key ID and the secret of each store.
 const KEY: (&str, &str) = ("bench", "bench-secret");
-/// How long a store may take to listen.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The maximum time until a store listens.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running store. It stops when it is dropped.
 pub(crate) struct ObjectStore {
@@ -58,10 +58,10 @@ impl ObjectStore {
             .stderr(Stdio::null());
         let child = command.spawn().map_err(Error::file("starting", &program.path))?;
         let store = Self { child, directory, port };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             if Instant::now() > deadline {
-                let (what, seconds) = ("the start of VersityGW".to_owned(), PATIENCE.as_secs());
+                let (what, seconds) = ("the start of VersityGW".to_owned(), START_TIMEOUT.as_secs());
                 return Err(Error::TooLong { what, seconds });
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -91,7 +91,7 @@ impl ObjectStore {
 
 impl Drop for ObjectStore {
     fn drop(&mut self) {
-        // Both fail only if it has ended.
+        // Both fail only if the process has exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -124,7 +124,7 @@ pub(crate) fn aws_environment(url: &str) -> BTreeMap<String, String> {
     .into()
 }
 
-/// The environment of rclone for a store, which is the remote `store`.
+/// The environment of rclone, in which the store is the remote `store`.
 pub(crate) fn rclone_environment(url: &str) -> BTreeMap<String, String> {
     [
         ("TYPE", "s3"),

@@ -14,15 +14,15 @@ use crate::scenario::Scenario;
 const WIDTH: usize = 120;
 
 const INTRODUCTION: &str = "\
-Written by `cargo xtask bench`, which keeps results in `target/bench`, one file a scenario, and makes this page of all that \
-are there; change the benchmark, not the page.
+`cargo xtask bench` stores the results of each scenario in a file in `target/bench` and generates this page from all stored \
+results. To change the page, change the benchmark.
 
 The release binary runs as users run it. The registries are embedded ones in another process on the same machine, \
-filled without HTTP and reached over loopback; they take their part of the same processors. Requests, refusals (429) and bytes are \
-what the registries count. Wall time is from start to exit; processor time (user and system) and peak memory are the \
-system's account of the measured processes alone, peak memory that of the largest one. Of several runs the one with the median \
-wall time is shown. What a quota allows at the least is (requests let through − burst) ÷ rate of the busiest host. 1 MB has 10⁶ \
-bytes.";
+filled without HTTP and reached over loopback; they share the processors with the measured programs. The registries count \
+requests, refusals (429) and bytes. Wall time is from start to exit. Processor time (user and system) and peak memory are those \
+of the measured processes alone, as the system reports them; peak memory is that of the process with the highest peak. Of \
+several runs, the one with the median wall time is shown. The minimum time under a quota is (served requests − burst) ÷ rate of \
+the busiest host. 1 MB is 10⁶ bytes.";
 
 /// Writes the page of all results in a directory, in the order of the scenarios.
 pub(crate) fn write(results: &Path, page: &Path) -> Result<(), Error> {
@@ -34,7 +34,7 @@ pub(crate) fn write(results: &Path, page: &Path) -> Result<(), Error> {
         }
         let text = std::fs::read(&path).map_err(Error::file("reading", &path))?;
         let kept: Section =
-            serde_json::from_slice(&text).map_err(|source| Error::NotOurs { path, source })?;
+            serde_json::from_slice(&text).map_err(|source| Error::Invalid { path, source })?;
         sections.push(kept);
     }
     std::fs::write(page, whole(&sections)).map_err(Error::file("writing", page))
@@ -94,7 +94,7 @@ pub(crate) fn section(section: &Section) -> String {
         text.push_str(&format!("\nMedian of {} runs of kpromo.\n", section.runs));
     }
     let targets =
-        Table::new(&["target", "aimed at", "measured", "reached"], section.targets.iter().map(row).collect());
+        Table::new(&["metric", "target", "measured", "reached"], section.targets.iter().map(row).collect());
     let tables = section.tables.iter().chain((!section.targets.is_empty()).then_some(&targets));
     for shown in tables {
         text.push('\n');
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_results_that_are_there_is_written_and_a_damaged_one_is_named() {
+    fn the_page_shows_stored_results_and_the_error_names_a_damaged_one() {
         let directory = tempfile::tempdir().unwrap();
         let setting = Setting {
             date: "2026-01-31".to_owned(),

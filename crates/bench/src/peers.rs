@@ -86,7 +86,7 @@ fn copies(world: &Started) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// Returns a configuration of regsync. regsync counts requests by host itself, and has its default limits.
+/// Returns a configuration of regsync. regsync limits the requests to each host itself, here with its default limits.
 fn regsync(world: &Started) -> String {
     let mut text = "version: 1\ncreds:\n".to_owned();
     for host in &world.hosts {

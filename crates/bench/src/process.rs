@@ -31,7 +31,7 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
-            // The terminal sends an interrupt only to the driver, which stops the others in order.
+            // Its own process group: the terminal sends an interrupt only to the driver, which then stops the parts in order.
             .process_group(0)
             .spawn()
             .map_err(Error::file("starting", program))?;
@@ -41,7 +41,7 @@ impl Process {
     }
 
     /// Writes one line.
-    pub(crate) async fn say(&mut self, message: &impl Serialize) -> Result<(), Error> {
+    pub(crate) async fn send(&mut self, message: &impl Serialize) -> Result<(), Error> {
         let part = self.part;
         let mut line = serde_json::to_vec(message).map_err(|source| Error::Garbled { part, source })?;
         line.push(b'\n');
@@ -50,7 +50,7 @@ impl Process {
     }
 
     /// Reads one line.
-    pub(crate) async fn hear<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
+    pub(crate) async fn receive<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         let part = self.part;
         let line = self.output.next_line().await.map_err(Error::io("waiting for an answer"))?;
         let line = line.ok_or(Error::Gone { part })?;

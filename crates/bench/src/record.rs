@@ -10,7 +10,7 @@ use crate::measure::Measured;
 use crate::protocol::{HostReading, HostSpec, Reading, Started};
 use crate::show::{NONE, count, megabytes, percent, ratio, seconds};
 
-/// One job against one world.
+/// The result of one job against one world.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Run {
     pub(crate) label: String,
@@ -23,7 +23,7 @@ pub(crate) struct Run {
     pub(crate) commands: usize,
     pub(crate) failures: usize,
     pub(crate) exits: BTreeMap<i32, usize>,
-    pub(crate) complaints: Vec<String>,
+    pub(crate) errors: Vec<String>,
     pub(crate) requests: u64,
     /// Requests answered with 429.
     pub(crate) refused: u64,
@@ -70,7 +70,7 @@ impl Run {
             commands: measured.commands(),
             failures: measured.failures(),
             exits: measured.exits.clone(),
-            complaints: measured.complaints.clone(),
+            errors: measured.errors.clone(),
             requests: sum(|host| host.requests),
             refused: sum(|host| host.refused),
             staging_bytes: reading.hosts.first().map_or(0, |host| host.blob_bytes_out),
@@ -98,7 +98,7 @@ impl Run {
             megabytes(self.peak_memory_bytes)
         );
         if self.failures > 0 {
-            line.push_str(&format!("; exits {:?}: {}", self.exits, self.complaints.join(" | ")));
+            line.push_str(&format!("; exits {:?}: {}", self.exits, self.errors.join(" | ")));
         }
         line
     }
@@ -128,7 +128,7 @@ pub(crate) fn median(mut runs: Vec<Run>) -> Option<Run> {
         shown.commands += other.commands;
         shown.failures += other.failures;
         shown.missing += other.missing;
-        shown.complaints.extend(other.complaints);
+        shown.errors.extend(other.errors);
         for (code, times) in other.exits {
             *shown.exits.entry(code).or_default() += times;
         }
@@ -188,8 +188,8 @@ impl Table {
             "",
             "wall",
             "× first row",
-            "least by quota",
-            "wall ÷ least",
+            "minimum by quota",
+            "wall ÷ minimum",
             "requests",
             "refused",
             "read from staging",
@@ -273,13 +273,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quota_lets_the_burst_through_at_once() {
+    fn a_quota_admits_the_burst_at_once() {
         assert!((least_seconds(1000, 83.0, 100) - 900.0 / 83.0).abs() < 1e-9);
         assert_eq!(least_seconds(50, 83.0, 100), 0.0);
     }
 
     #[test]
-    fn the_run_in_the_middle_is_shown_and_no_failure_is_hidden() {
+    fn the_median_run_includes_the_failures_of_all_runs() {
         let run = |wall_seconds: f64, code: i32| Run {
             wall_seconds,
             commands: 1,
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_say_nothing_are_left_out_and_known_rows_fit_what_is_left() {
+    fn empty_columns_are_omitted_and_known_rows_fit_the_remaining_ones() {
         let cells = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
         let mut table = Table::new(&["", "wall", "refused"], vec![cells(["kpromo", "1 s", NONE])]);
         table.add_known("before", &[("wall", "9 s"), ("refused", "1 %")]);
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_never_met_is_not_reached() {
+    fn a_missing_value_does_not_reach_its_target() {
         let target = Target::within("settled", None, 10.0, seconds);
         assert_eq!((target.measured.as_str(), target.reached), ("never", false));
         assert!(Target::within("settled", Some(10.0), 10.0, seconds).reached);

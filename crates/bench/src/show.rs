@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn thousands_are_separated_by_commas() {
         for (number, text) in
             [(0, "0"), (999, "999"), (1000, "1,000"), (30_360, "30,360"), (1_234_567, "1,234,567")]
         {
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn small_numbers_have_more_places() {
+    fn small_numbers_have_more_decimal_places() {
         assert_eq!((seconds(2.345), seconds(23.45)), ("2.35 s".to_owned(), "23.4 s".to_owned()));
         assert_eq!(
             (megabytes(1_500_000), megabytes(1_407_000_000)),

@@ -16,16 +16,16 @@ use crate::tools::word;
 /// The identity of the signer.
 pub(crate) const SIGNER: &str = "promoter@bench.example";
 /// The maximum duration of one request.
-const PATIENCE: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The maximum size of one response, in bytes.
-const LARGEST: u64 = 1 << 20;
+const RESPONSE_MAX: u64 = 1 << 20;
 /// A log reports all its entries after this time: it integrates new entries twenty times a second.
 const SETTLED: Duration = Duration::from_millis(500);
 
 /// The unit in which Linux reports processor time to programs, on nearly every architecture.
 const TICKS_A_SECOND: f64 = 100.0;
 
-/// A running Sigstore without other users, so that its logs grow only by what is measured.
+/// A running Sigstore without other users, so that its logs grow only by the measured entries.
 #[derive(Clone, Debug)]
 pub(crate) struct Sigstore {
     directory: PathBuf,
@@ -69,10 +69,10 @@ impl Sigstore {
     /// Returns the URL of a part.
     pub(crate) fn url(&self, part: &str) -> Result<&str, Error> {
         let url = self.urls.get(part).map(String::as_str);
-        url.ok_or_else(|| self.error(format!("its file `urls` does not say where {part} is")))
+        url.ok_or_else(|| self.error(format!("its file `urls` has no URL for {part}")))
     }
 
-    /// Requests a token for [`SIGNER`], valid for an hour. It is in a file, because error messages show arguments.
+    /// Requests a token for [`SIGNER`], valid for an hour. The token is passed in a file, because error messages show arguments.
     pub(crate) async fn token(&self, directory: &Path) -> Result<String, Error> {
         let token = self.get(&format!("{}/token?email={SIGNER}", self.url("issuer")?)).await?;
         let file = directory.join("token");
@@ -107,13 +107,13 @@ impl Sigstore {
     async fn number(&self, url: &str, name: &str) -> Result<u64, Error> {
         let answer: Value = serde_json::from_slice(&self.get(url).await?).unwrap_or_default();
         let number = answer[name].as_u64();
-        number.ok_or_else(|| self.error(format!("{url} does not tell `{name}`: {answer}")))
+        number.ok_or_else(|| self.error(format!("the response of {url} has no number `{name}`: {answer}")))
     }
 
     async fn get(&self, url: &str) -> Result<Vec<u8>, Error> {
-        let asked = timeout(PATIENCE, get(url)).await;
-        let answer = asked.map_err(|_| format!("no answer after {} s", PATIENCE.as_secs()));
-        answer.and_then(|answer| answer).map_err(|why| self.error(format!("asking {url}: {why}")))
+        let asked = timeout(REQUEST_TIMEOUT, get(url)).await;
+        let answer = asked.map_err(|_| format!("no answer after {} s", REQUEST_TIMEOUT.as_secs()));
+        answer.and_then(|answer| answer).map_err(|why| self.error(format!("requesting {url}: {why}")))
     }
 
     fn error(&self, why: String) -> Error {
@@ -138,7 +138,7 @@ async fn get(url: &str) -> Result<Vec<u8>, String> {
         let request = format!("GET {path} HTTP/1.0\r\nHost: {authority}\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
-        stream.take(LARGEST).read_to_end(&mut answer).await?;
+        stream.take(RESPONSE_MAX).read_to_end(&mut answer).await?;
         Ok::<_, std::io::Error>(answer)
     };
     let mut answer = ask.await.map_err(|error| error.to_string())?;
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_is_asked_of_the_issuer_and_kept_in_a_file() {
+    async fn a_token_from_the_issuer_is_stored_in_a_file() {
         let (url, asked) = answers("HTTP/1.0 200 OK\r\nA: b\r\n\r\na.b.c", 1);
         let directory = directory(&format!("issuer {url}\n"));
         let file = Sigstore::open(directory.path()).unwrap().token(directory.path()).await.unwrap();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_logs_are_asked_how_much_they_hold() {
+    async fn the_sizes_of_both_logs_are_read() {
         let (url, asked) = answers("HTTP/1.0 200 OK\r\n\r\n{\"tree_size\":3,\"treeSize\":7}", 2);
         let directory = directory(&format!("certificates {url}/ct\nrekor1 {url}\n"));
         let logged = Sigstore::open(directory.path()).unwrap().logged().await.unwrap();
@@ -205,14 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn times_of_a_process_stand_behind_its_name() {
+    fn the_times_of_a_process_follow_its_name() {
         let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 1 0 0 0 30 12 0 0 20 0 1 0 100";
         assert_eq!(ticks(stat), Some(42));
         assert_eq!(ticks("7 (a) S 1"), None);
     }
 
     #[tokio::test]
-    async fn what_refuses_or_is_not_there_is_named() {
+    async fn errors_name_what_refuses_or_is_missing() {
         let (url, asked) = answers("HTTP/1.0 403 no\r\n\r\nwho are you", 1);
         let directory = directory(&format!("issuer {url}\n"));
         let sigstore = Sigstore::open(directory.path()).unwrap();

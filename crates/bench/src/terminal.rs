@@ -3,13 +3,13 @@
 use crate::error::Error;
 
 /// Prints progress.
-#[expect(clippy::print_stdout, reason = "the one place where progress is shown")]
+#[expect(clippy::print_stdout, reason = "the only place that prints progress")]
 pub(crate) fn say(text: &str) {
     println!("{text}");
 }
 
 /// Prints an error.
-#[expect(clippy::print_stderr, reason = "the one place where a failure is shown")]
+#[expect(clippy::print_stderr, reason = "the only place that prints errors")]
 pub(crate) fn print_error(error: &Error) {
     eprintln!("error: {error}");
 }

@@ -18,7 +18,7 @@ pub(crate) struct Tools {
     pub(crate) skopeo: Option<Peer>,
     pub(crate) cosign: Option<Peer>,
     pub(crate) rclone: Option<Peer>,
-    /// The Go kpromo.
+    /// kpromo of promo-tools, written in Go.
     pub(crate) promo_tools: Option<Peer>,
     /// The object store of the scenario `files`.
     pub(crate) versitygw: Option<Peer>,
@@ -55,6 +55,6 @@ pub(crate) fn word(path: &Path) -> String {
 
 /// Parses `VERSION=PATH`, the form in which xtask passes a program.
 pub(crate) fn peer(text: &str) -> Result<Peer, String> {
-    let (version, path) = text.split_once('=').ok_or("a peer has the form VERSION=PATH")?;
+    let (version, path) = text.split_once('=').ok_or("a tool has the form VERSION=PATH")?;
     Ok(Peer { path: path.into(), version: version.to_owned() })
 }

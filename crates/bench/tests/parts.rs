@@ -1,6 +1,6 @@
-//! The parts that run in processes of their own: what they answer, and that they do not outlive who started them.
+//! The parts that run as separate processes: their answers, and that they exit when the driver does.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is how they report")]
+#![expect(clippy::unwrap_used, reason = "test helpers report failures by panicking")]
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::Path;
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// How long something may take that takes no time on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The maximum time for something that is immediate on an idle machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 struct Part {
     child: Child,
@@ -30,17 +30,17 @@ impl Part {
         Self { input: child.stdin.take(), output, child }
     }
 
-    fn say(&mut self, message: &Value) {
+    fn send(&mut self, message: &Value) {
         writeln!(self.input.as_mut().unwrap(), "{message}").unwrap();
     }
 
     fn ask(&mut self, message: &Value) -> Value {
-        self.say(message);
+        self.send(message);
         serde_json::from_str(&self.output.next().unwrap().unwrap()).unwrap()
     }
 
-    /// Ends the part's input; whether the part then ends.
-    fn ends_with_its_input(&mut self) -> bool {
+    /// Ends the part's input. Returns whether the part exits then.
+    fn exits_with_its_input(&mut self) -> bool {
         drop(self.input.take());
         until(|| self.child.try_wait().unwrap().is_some())
     }
@@ -48,7 +48,7 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // Where it has ended there is nothing to kill.
+        // Both fail only if the part has exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -60,7 +60,7 @@ fn until(mut condition: impl FnMut() -> bool) -> bool {
         if condition() {
             return true;
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > TIMEOUT {
             return false;
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -72,7 +72,7 @@ fn is_running(process: &str) -> bool {
 }
 
 #[test]
-fn a_world_tells_its_hosts_and_counts_and_ends_with_its_input() {
+fn a_world_reports_its_hosts_and_counts_and_exits_with_its_input() {
     let conditions = json!({ "latency_milliseconds": 0, "quota": null, "refuses": false });
     let host = json!({ "storage": "Memory", "conditions": conditions });
     let content = json!({ "Promoted": { "projects": 1, "images": 2, "digests": 3 } });
@@ -81,7 +81,7 @@ fn a_world_tells_its_hosts_and_counts_and_ends_with_its_input() {
     let started = &started["Started"];
     assert_eq!(started["images"].as_array().unwrap().len(), 6);
     let address = started["hosts"][1].as_str().unwrap();
-    // A request without a client's help, so that its one answer is all that is counted.
+    // A request without an HTTP client, so that exactly one request is counted.
     let mut connection = std::net::TcpStream::connect(address).unwrap();
     write!(connection, "GET /v2/ HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
     let answer = std::io::read_to_string(connection).unwrap();
@@ -92,15 +92,15 @@ fn a_world_tells_its_hosts_and_counts_and_ends_with_its_input() {
     assert!(world.ask(&json!("Reset"))["Done"]["seconds"].as_f64().is_some());
     let reading = world.ask(&json!("Read"));
     assert_eq!(reading["Reading"]["hosts"][1]["requests"], 0);
-    assert!(world.ends_with_its_input());
+    assert!(world.exits_with_its_input());
 }
 
 #[test]
-fn a_measured_command_dies_when_nobody_waits_for_it_any_more() {
+fn a_measured_command_is_killed_when_the_driver_exits() {
     let directory = tempfile::tempdir().unwrap();
     let script = "echo $$ > number.new; mv number.new number; while :; do sleep 1; done";
     let mut measure = Part::start("measure");
-    measure.say(&json!({
+    measure.send(&json!({
         "commands": [["/bin/sh", "-c", script]],
         "parallel": 1,
         "environment": { "PATH": "/usr/bin:/bin" },
@@ -110,6 +110,6 @@ fn a_measured_command_dies_when_nobody_waits_for_it_any_more() {
     assert!(until(|| file.exists()), "the command runs");
     let process = std::fs::read_to_string(file).unwrap().trim().to_owned();
     assert!(is_running(&process));
-    assert!(measure.ends_with_its_input());
-    assert!(until(|| !is_running(&process)), "process {process} is still there");
+    assert!(measure.exits_with_its_input());
+    assert!(until(|| !is_running(&process)), "process {process} still runs");
 }

@@ -192,7 +192,7 @@ struct Valid {
     uses: u64,
 }
 
-/// Authenticates and authorizes requests as the configuration says.
+/// Authenticates and authorizes requests according to the configuration.
 pub(crate) struct Gatekeeper {
     authentication: Authentication,
     issued: Mutex<HashMap<String, Valid>>,
@@ -238,20 +238,20 @@ impl Gatekeeper {
                 let account =
                     basic(headers).and_then(|shown| known(accounts, &shown)).ok_or_else(basic_challenge)?;
                 let actions = Actions::from(account.access);
-                let reaches = needs.iter().all(|need| match need {
+                let permitted = needs.iter().all(|need| match need {
                     Need::Ping | Need::Catalog => true,
                     Need::Repository(_, action) => actions.include(*action),
                 });
-                if reaches { Ok(Pass::Everywhere(Permitted(actions))) } else { Err(denied(needs)) }
+                if permitted { Ok(Pass::Everywhere(Permitted(actions))) } else { Err(denied(needs)) }
             }
             Authentication::Token(tokens) => {
                 let grant =
                     self.grant(headers, uses).ok_or_else(|| bearer_challenge(realm, tokens, needs))?;
                 for need in needs {
-                    match reach(&grant, need) {
-                        Reach::Enough => {}
-                        Reach::TooShort => return Err(denied(needs)),
-                        Reach::Elsewhere => return Err(bearer_challenge(realm, tokens, needs)),
+                    match coverage(&grant, need) {
+                        Coverage::Full => {}
+                        Coverage::NotTheAction => return Err(denied(needs)),
+                        Coverage::NotTheRepository => return Err(bearer_challenge(realm, tokens, needs)),
                     }
                 }
                 Ok(Pass::Token(grant))
@@ -319,24 +319,24 @@ impl Gatekeeper {
     }
 }
 
-/// Whether a grant covers a need.
-enum Reach {
-    Enough,
+/// How far a grant covers a need.
+enum Coverage {
+    Full,
     /// It covers the repository, but not the action.
-    TooShort,
-    /// It covers other repositories only.
-    Elsewhere,
+    NotTheAction,
+    /// It covers only other repositories.
+    NotTheRepository,
 }
 
-fn reach(grant: &Grant, need: &Need) -> Reach {
+fn coverage(grant: &Grant, need: &Need) -> Coverage {
     match need {
-        Need::Ping => Reach::Enough,
-        Need::Catalog if grant.catalog => Reach::Enough,
-        Need::Catalog => Reach::Elsewhere,
+        Need::Ping => Coverage::Full,
+        Need::Catalog if grant.catalog => Coverage::Full,
+        Need::Catalog => Coverage::NotTheRepository,
         Need::Repository(path, action) => match grant.actions(path) {
-            None => Reach::Elsewhere,
-            Some(actions) if actions.include(*action) => Reach::Enough,
-            Some(_) => Reach::TooShort,
+            None => Coverage::NotTheRepository,
+            Some(actions) if actions.include(*action) => Coverage::Full,
+            Some(_) => Coverage::NotTheAction,
         },
     }
 }
@@ -388,7 +388,7 @@ fn scheme<'a>(header: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn known<'a>(accounts: &'a [Account], shown: &Shown) -> Option<&'a Account> {
-    // The comparison is of digests, so that its duration reveals nothing about the password.
+    // Digests are compared, so that the duration reveals nothing about the password.
     let same = |a: &str, b: &str| Digest::of(a.as_bytes()) == Digest::of(b.as_bytes());
     accounts.iter().find(|account| account.name == shown.name && same(&account.password, &shown.password))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::accounts::Authentication;
 
-/// How a server serves. The default is an open, conformant registry in memory on a free loopback port.
+/// The configuration of a server. The default is an open, conformant registry in memory on a free loopback port.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The address to listen on. Port 0 selects a free port.

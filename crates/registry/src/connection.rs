@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Lets the handling of a request decide how its connection ends.
+/// Lets the handler of a request decide how its connection ends.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Line {
     reset: Arc<AtomicBool>,
@@ -39,7 +39,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         if self.line.reset.load(Relaxed) {
             // A close with zero linger time is a reset. If the system refuses the option, the client sees an ordinary close, and
-            // the response is broken off all the same.
+            // the response is still incomplete.
             let _ = self.stream.set_zero_linger();
         }
     }

@@ -25,7 +25,7 @@ impl<'a> Endpoint<'a> {
     pub(crate) fn of(path: &'a str) -> Self {
         let rest = match path {
             "/v2" | "/v2/" => return Self::Ping,
-            // A quirk may give repositories a token service of their own.
+            // A quirk may give each repository its own token service.
             _ if path == "/token" || path.starts_with("/token/") => return Self::Token,
             "/v2/_catalog" => return Self::Catalog,
             _ => match path.strip_prefix("/v2/") {
@@ -110,13 +110,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_any_depth_are_told_from_what_follows_them() {
+    fn repository_names_of_any_depth_are_separated_from_the_rest_of_the_path() {
         let read = Endpoint::of;
         assert_eq!(read("/v2/a/tags/list"), Endpoint::Tags { name: "a" });
         assert_eq!(
             read("/v2/tags/list/tags/list"),
             Endpoint::Tags { name: "tags/list" },
-            "a repository may be called like an endpoint"
+            "a repository name may look like an endpoint"
         );
         assert_eq!(read("/v2/a/b/c/manifests/v1"), Endpoint::Manifest { name: "a/b/c", reference: "v1" });
         assert_eq!(read("/v2/a/blobs/uploads/"), Endpoint::Uploads { name: "a" });
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_post_that_mounts_is_counted_apart() {
+    fn mount_requests_have_their_own_kind() {
         let uploads = Endpoint::Uploads { name: "a" };
         assert_eq!(kind(&Method::POST, &uploads, Some("mount=sha256%3Ax&from=b")), Kind::Mount);
         assert_eq!(kind(&Method::POST, &uploads, Some("digest=sha256%3Ax")), Kind::UploadOpen);

@@ -154,7 +154,7 @@ impl Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        // The operator reads the cause in the log. It contains paths on the registry's disk, which do not concern a client.
+        // The cause is only in the log, because it contains paths on the disk of the registry.
         tracing::error!(%error, "the store failed");
         Self::new(ErrorCode::Unknown, "the registry's storage failed; see its log")
     }

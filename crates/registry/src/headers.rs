@@ -2,7 +2,7 @@
 
 use http::header::HeaderName;
 
-/// The API version. Every response has it.
+/// The API version. Every response has it, except those that a fault or a quota sends instead of the registry.
 pub(crate) const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 /// The digest of the manifest or blob in the response.
 pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");

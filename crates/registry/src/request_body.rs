@@ -64,7 +64,7 @@ impl RequestBody {
         Ok(collected.freeze())
     }
 
-    /// Reads and discards up to `limit` bytes, so that a client that is still sending gets to read the response.
+    /// Reads and discards up to `limit` bytes, so that a client that is still sending can read the response.
     pub(crate) async fn drain(&mut self, limit: u64) {
         let mut seen = 0;
         while let Ok(Some(piece)) = self.next().await {

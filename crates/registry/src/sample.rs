@@ -103,7 +103,7 @@ impl Descriptor {
     }
 }
 
-/// Whose media types an image has.
+/// The media types of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// Those of the OCI image specification.
@@ -161,7 +161,7 @@ pub struct Recipe {
     pub layer_size: usize,
     /// The lowest layers, which all platforms share.
     pub shared_layers: Vec<Bytes>,
-    /// Whose media types the image has.
+    /// The media types of the image.
     pub format: Format,
 }
 
@@ -184,7 +184,7 @@ pub struct Sample {
 impl Sample {
     /// Returns the root manifest.
     pub fn root(&self) -> &RawManifest {
-        #[expect(clippy::expect_used, reason = "every function that makes a sample ends with its root")]
+        #[expect(clippy::expect_used, reason = "every function that makes a sample adds the root last")]
         self.manifests.last().expect("a sample has a root")
     }
 
@@ -374,9 +374,9 @@ pub fn layer(seed: u64, size: usize) -> Bytes {
 fn written(content: &impl Serialize) -> Bytes {
     #[expect(
         clippy::expect_used,
-        reason = "the types of this module have names for keys and nothing that can fail"
+        reason = "the types of this module have only string keys, which always serialize"
     )]
-    serde_json::to_vec(content).expect("plain data can be written").into()
+    serde_json::to_vec(content).expect("plain data serializes").into()
 }
 
 /// Returns bytes that differ for different seeds. They come from SplitMix64, so no update of a library changes them.
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_recipe_makes_the_same_image_and_another_seed_another() {
+    fn the_content_of_an_image_depends_only_on_its_recipe() {
         let recipe = Recipe { seed: 7, ..Recipe::default() };
         assert_eq!(recipe.index(4), recipe.index(4));
         let other = Recipe { seed: 8, ..Recipe::default() };
@@ -426,12 +426,12 @@ mod tests {
         assert_eq!(
             recipe.image().digest().to_string(),
             "sha256:344b99a8ecb57c6c034d60decf732c60cc8ebf6ca3f8607bf86268bf9e88f07f",
-            "a sample is the same for ever"
+            "the digests of samples never change"
         );
     }
 
     #[tokio::test]
-    async fn every_sample_is_readable_and_whole_in_both_formats() {
+    async fn every_sample_parses_and_is_complete_in_both_formats() {
         let repository: RepositoryPath = "samples".parse().unwrap();
         for format in [Format::Oci, Format::Docker] {
             let recipe = Recipe { format, shared_layers: vec![layer(1, 10)], ..Recipe::default() };
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_are_counted_and_shared_as_the_recipe_says() {
+    fn layers_follow_the_recipe() {
         let recipe = Recipe { layers: 2, shared_layers: vec![layer(1, 10)], ..Recipe::default() };
         let index = recipe.index(4);
         assert_eq!(index.manifests.len(), 5);
@@ -463,12 +463,12 @@ mod tests {
         assert_eq!(parts.blobs.iter().filter(|blob| blob.foreign).count(), 1);
         assert!(
             foreign.blobs.iter().all(|blob| parts.blobs[1].digest != Digest::of(blob)),
-            "it is not among the blobs"
+            "a foreign layer is not among the blobs"
         );
     }
 
     #[test]
-    fn configurations_are_those_of_the_image_specification() {
+    fn configurations_follow_the_image_specification() {
         let index = Recipe::default().index(3);
         let manifest = index.manifests[2].parse().unwrap();
         let config = index.blobs.iter().find(|blob| Digest::of(blob) == manifest.blobs[0].digest).unwrap();

@@ -167,11 +167,8 @@ fn host_at(address: SocketAddr) -> Host {
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
-    #[expect(
-        clippy::expect_used,
-        reason = "an address that is listened on has a port, and its text is a host's"
-    )]
-    SocketAddr::new(ip, address.port()).to_string().parse().expect("an address names a host")
+    #[expect(clippy::expect_used, reason = "an IP address with a port is always a valid host")]
+    SocketAddr::new(ip, address.port()).to_string().parse().expect("an address is a valid host")
 }
 
 /// Accepts connections and serves each in its own task.
@@ -184,10 +181,10 @@ struct Acceptor {
 
 impl Acceptor {
     async fn run(self, listener: TcpListener) {
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let accepted = async {
-                let permit = Arc::clone(&room).acquire_owned().await;
+                let permit = Arc::clone(&permits).acquire_owned().await;
                 (permit, listener.accept().await)
             };
             let (permit, accepted) = tokio::select! {

@@ -1,23 +1,23 @@
 //! The official conformance suite of the OCI distribution specification, run against this registry.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests: a panic is how they report")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "test helpers report failures by panicking")]
 
 use std::process::{Command, Output};
 
 use registry::{Access, Account, Authentication, Config, Server, Storage, Tokens};
 
-/// What the suite says of a run.
+/// The results of one run of the suite.
 struct Report {
     output: Output,
     junit: String,
 }
 
 impl Report {
-    /// A count from the head of the JUnit report: `tests`, `failures`, `errors`, `skipped` or
-    /// `disabled`; the last two are left out where they are 0.
+    /// Returns a count from the head of the JUnit report: `tests`, `failures`, `errors`, `skipped` or `disabled`. The suite omits
+    /// the last two if they are 0.
     fn count(&self, name: &str) -> usize {
         let head = self.junit.split("<testsuite ").nth(1).and_then(|rest| rest.split('>').next());
-        let head = head.expect("the suite wrote a JUnit report with a test suite in it");
+        let head = head.expect("the suite wrote a JUnit report with a test suite");
         let value = head.split_once(&format!(" {name}=\"")).and_then(|(_, rest)| rest.split('"').next());
         value.map_or(0, |value| value.parse().unwrap())
     }
@@ -31,13 +31,13 @@ async fn run(config: Config, account: Option<&Account>) -> Report {
         .current_dir(results.path())
         .env_clear()
         .env("OCI_RESULTS_DIR", results.path())
-        // The development version also tries tags as parameters of a push by digest.
+        // The development version also tests tags as parameters of a push by digest.
         .env("OCI_VERSION", "dev")
         .env("OCI_REGISTRY", server.host().as_str())
         .env("OCI_TLS", "disabled")
         .env("OCI_REPO1", "conformance/repo1")
         .env("OCI_REPO2", "conformance/repo2")
-        // What the suite leaves out unless it is told that the registry does it.
+        // Optional features, which the suite tests only if they are enabled here.
         .env("OCI_API_BLOBS_DIGEST_HEADER", "true")
         .env("OCI_API_MANIFESTS_DIGEST_HEADER", "true")
         .env("OCI_API_BLOBS_UPLOAD_CANCEL", "true");
@@ -50,11 +50,11 @@ async fn run(config: Config, account: Option<&Account>) -> Report {
     Report { output, junit }
 }
 
-/// Everything passed and nothing was left out. The suite exits with 0 where it could not even begin, so its report counts.
+/// Asserts that every test ran and passed. The suite exits with 0 even if it cannot start, so the report is checked as well.
 fn assert_conformant(report: &Report) {
     let shown = String::from_utf8_lossy(&report.output.stdout);
-    let complaints = String::from_utf8_lossy(&report.output.stderr);
-    assert!(report.output.status.success(), "{shown}\n{complaints}");
+    let errors = String::from_utf8_lossy(&report.output.stderr);
+    assert!(report.output.status.success(), "{shown}\n{errors}");
     assert_eq!(report.count("failures") + report.count("errors"), 0, "{shown}");
     assert_eq!(report.count("skipped") + report.count("disabled"), 0, "{shown}");
     assert!(report.count("tests") > 300, "the suite has hundreds of tests, not {}", report.count("tests"));

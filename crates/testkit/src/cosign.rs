@@ -136,7 +136,7 @@ enum Version {
     Three,
 }
 
-/// Runs `cosign` with a [`Sigstore`] of the tests, which it trusts, and registries on loopback.
+/// Runs `cosign` with the [`Sigstore`] of the tests, which it trusts, and registries on loopback.
 ///
 /// References are strings: `127.0.0.1:5000/team/app@sha256:…`. Methods that write panic if cosign fails. Methods that verify
 /// return cosign's output, or its error output as the error.
@@ -187,7 +187,7 @@ impl<'a> Cosign<'a> {
     /// # Errors
     /// The error output of cosign, if it accepts no signature.
     pub fn verify(&self, reference: &str, expected: &Expected<'_>) -> Result<String, String> {
-        self.judge("verify", [], reference, expected)
+        self.run_verification("verify", [], reference, expected)
     }
 
     /// Verifies the statements about an image that have a predicate of this type. Returns the DSSE envelopes of the accepted
@@ -201,7 +201,7 @@ impl<'a> Cosign<'a> {
         predicate_type: &str,
         expected: &Expected<'_>,
     ) -> Result<String, String> {
-        self.judge("verify-attestation", ["--type", predicate_type], reference, expected)
+        self.run_verification("verify-attestation", ["--type", predicate_type], reference, expected)
     }
 
     /// Runs any other subcommand, without arguments for the Sigstore.
@@ -240,7 +240,7 @@ impl<'a> Cosign<'a> {
     ) {
         let mut command = self.command();
         command.args([subcommand, "--yes", "--allow-http-registry", "--allow-insecure-registry"]).args(words);
-        // In a file, because error messages show the arguments.
+        // The token is passed in a file, because error messages show the arguments.
         let directory = tempfile::tempdir().expect("a temporary directory for a token");
         match &signing.by {
             Signer::Key(keys) => command.arg("--key").arg(keys.private()),
@@ -250,13 +250,13 @@ impl<'a> Cosign<'a> {
                 command.arg("--identity-token").arg(file)
             }
         };
-        self.places(&mut command, signing);
+        self.add_services(&mut command, signing);
         command.arg(reference);
         output(command);
     }
 
-    /// Adds the arguments that select where to sign.
-    fn places(&self, command: &mut Command, signing: &Signing<'_>) {
+    /// Adds the arguments that select the form and the services.
+    fn add_services(&self, command: &mut Command, signing: &Signing<'_>) {
         let sigstore = self.sigstore;
         match signing.form {
             Form::Bundle => {
@@ -270,7 +270,7 @@ impl<'a> Cosign<'a> {
         }
     }
 
-    fn judge<'w>(
+    fn run_verification<'w>(
         &self,
         subcommand: &str,
         words: impl IntoIterator<Item = &'w str>,

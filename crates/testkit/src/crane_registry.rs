@@ -55,10 +55,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_port_is_read_from_the_log_once_the_line_is_there() {
+    fn the_port_is_read_from_the_log_once_the_line_is_complete() {
         let log = "2026/11/26 22:21:35 serving on port 36209\n";
         assert_eq!(logged_host(log), Some("127.0.0.1:36209".parse().unwrap()));
-        assert_eq!(logged_host(&log[..log.len() - 3]), None, "half a port is no port");
+        assert_eq!(logged_host(&log[..log.len() - 3]), None, "the port is incomplete");
         assert_eq!(logged_host(""), None);
     }
 }

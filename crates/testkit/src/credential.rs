@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_written_as_docker_reads_them() {
+    fn credentials_are_written_in_the_form_that_docker_reads() {
         let host: Host = "127.0.0.1:5000".parse().unwrap();
         let config = DockerConfig::new([(&host, Account { user: "ann", password: "a:b" })]);
         // `ann:a:b` in base64, encoded by another program.
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn an_anonymous_configuration_knows_nobody() {
+    fn an_anonymous_configuration_has_no_credentials() {
         assert_eq!(content(&DockerConfig::anonymous()), json!({ "auths": {} }));
     }
 }

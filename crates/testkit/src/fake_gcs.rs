@@ -5,10 +5,10 @@ use tempfile::TempDir;
 use crate::loopback::{Reply, exchange};
 use crate::process::Process;
 
-/// A running fake-gcs-server with its objects in memory. It asks for no credentials. It stops when it is dropped.
+/// A running fake-gcs-server with its objects in memory. It requires no credentials. It stops when it is dropped.
 ///
-/// It differs from the real one in resumable uploads: it appends a part that is sent twice, and takes the question for the state
-/// of an upload for its end. [`Relay::like_google`](crate::Relay::like_google) mends that.
+/// It differs from the real service in resumable uploads: it appends a part that is sent twice, and it treats a status query of
+/// an upload as the end of the upload. [`Relay::like_google`](crate::Relay::like_google) corrects both.
 #[derive(Debug)]
 pub struct FakeGcs {
     process: Process,
@@ -54,7 +54,7 @@ impl FakeGcs {
 
     /// Writes an object with metadata: further members of the JSON resource, such as `"contentType":"text/plain"`.
     pub fn put(&self, bucket: &str, name: &str, content: &[u8], metadata: &str) {
-        // The emulator takes the type of the part for that of the object.
+        // The emulator uses the media type of the part as that of the object.
         let fields: serde_json::Value =
             serde_json::from_str(&format!("{{{metadata}}}")).expect("members of JSON");
         let kind = fields["contentType"].as_str().unwrap_or("application/octet-stream").to_owned();
@@ -71,7 +71,7 @@ impl FakeGcs {
         assert_eq!(put.status, 200, "{}", String::from_utf8_lossy(&put.body));
     }
 
-    /// Makes a composite object of others.
+    /// Makes a composite object from others.
     pub fn compose(&self, bucket: &str, name: &str, parts: &[&str]) {
         let parts: Vec<_> = parts.iter().map(|part| serde_json::json!({"name": part})).collect();
         let body = serde_json::json!({"sourceObjects": parts, "destination": {"contentType": "text/plain"}});

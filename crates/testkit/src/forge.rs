@@ -16,7 +16,7 @@ pub use model::{ForgePull, ForgeQuirks};
 use tempfile::TempDir;
 use wire::{Received, Reply};
 
-use crate::loopback::{Listening, held};
+use crate::loopback::{Listening, locked};
 
 /// A request that the forge has answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct ForgeRequest {
     pub authorization: Option<String>,
     /// The body, if it is text.
     pub body: String,
-    /// The status of the answer.
+    /// The status of the response.
     pub status: u16,
 }
 
@@ -65,19 +65,19 @@ impl Forge {
         Self { listening, state }
     }
 
-    /// The URL of the git server.
+    /// Returns the URL of the git server.
     pub fn url(&self) -> String {
         self.listening.url()
     }
 
-    /// The URL of the API.
+    /// Returns the URL of the API.
     pub fn api_url(&self) -> String {
         format!("{}/api", self.url())
     }
 
     /// Changes how the forge behaves.
     pub fn set(&self, quirks: ForgeQuirks) {
-        held(&self.state.api).quirks = quirks;
+        locked(&self.state.api).quirks = quirks;
     }
 
     /// Creates a repository with one commit on `main`.
@@ -89,11 +89,11 @@ impl Forge {
             &["init", "--quiet", "--bare", "--initial-branch=main", text(&path)],
         );
         git(&self.state, &path, &["config", "http.receivepack", "true"]);
-        held(&self.state.api).repositories.insert(slug.to_owned(), None);
+        locked(&self.state.api).repositories.insert(slug.to_owned(), None);
         self.commit(slug, "main", files, "First");
     }
 
-    /// Creates a fork of a repository, with its branches. With `parent` it is said to be a fork of that one.
+    /// Creates a fork of a repository, with its branches. With `parent`, the API reports it as a fork of that repository.
     pub fn fork(&self, upstream: &str, fork: &str, parent: Option<&str>) {
         let (from, to) = (self.state.repository(upstream), self.state.repository(fork));
         git(
@@ -102,10 +102,10 @@ impl Forge {
             &["clone", "--quiet", "--bare", "--no-local", text(&from), text(&to)],
         );
         git(&self.state, &to, &["config", "http.receivepack", "true"]);
-        held(&self.state.api).repositories.insert(fork.to_owned(), parent.map(str::to_owned));
+        locked(&self.state.api).repositories.insert(fork.to_owned(), parent.map(str::to_owned));
     }
 
-    /// Adds a commit with these files to a branch. A branch that is not there begins at `main`.
+    /// Adds a commit with these files to a branch. A branch that does not exist starts at `main`.
     pub fn commit(&self, slug: &str, branch: &str, files: &[(&str, &str)], message: &str) {
         self.commit_by(("Somebody", "somebody@example.org"), slug, branch, files, message);
     }
@@ -120,30 +120,30 @@ impl Forge {
         message: &str,
     ) {
         let (state, path) = (&self.state, self.state.repository(slug));
-        let desk = tempfile::tempdir_in(state.directory.path()).expect("a temporary directory");
-        git(state, desk.path(), &["clone", "--quiet", text(&path), "."]);
+        let worktree = tempfile::tempdir_in(state.directory.path()).expect("a temporary directory");
+        git(state, worktree.path(), &["clone", "--quiet", text(&path), "."]);
         let branches = self.branches(slug);
         let checkout: &[&str] = if branches.iter().any(|name| name == branch) {
             &["checkout", "--quiet", branch]
         } else {
             &["checkout", "--quiet", "-b", branch]
         };
-        // A repository without commits has its branch already.
+        // A repository without commits already has its branch.
         if !branches.is_empty() {
-            git(state, desk.path(), checkout);
+            git(state, worktree.path(), checkout);
         }
         for (name, content) in files {
-            let file = desk.path().join(name);
+            let file = worktree.path().join(name);
             std::fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
             std::fs::write(file, content).expect("a file");
         }
-        git(state, desk.path(), &["add", "--all"]);
-        let mut commit = command(state.directory.path(), desk.path());
+        git(state, worktree.path(), &["add", "--all"]);
+        let mut commit = command(state.directory.path(), worktree.path());
         commit.envs([("GIT_AUTHOR_NAME", name), ("GIT_COMMITTER_NAME", name)]);
         commit.envs([("GIT_AUTHOR_EMAIL", address), ("GIT_COMMITTER_EMAIL", address)]);
         let committed = commit.args(["commit", "--quiet", "--allow-empty", "-m", message]).status();
         assert!(committed.expect("git is installed").success(), "git commit has failed");
-        git(state, desk.path(), &["push", "--quiet", "origin", &format!("HEAD:refs/heads/{branch}")]);
+        git(state, worktree.path(), &["push", "--quiet", "origin", &format!("HEAD:refs/heads/{branch}")]);
     }
 
     /// Deletes a branch.
@@ -181,7 +181,7 @@ impl Forge {
         git(&self.state, &self.state.repository(slug), &["show", &format!("{branch}:{name}")])
     }
 
-    /// Returns the message of the last commit of a branch, and the number of commits of the branch beside those of `main`.
+    /// Returns the message of the last commit of a branch, and the number of its commits that are not on `main`.
     pub fn message(&self, slug: &str, branch: &str) -> (String, usize) {
         let path = self.state.repository(slug);
         let message = git(&self.state, &path, &["log", "-1", "--format=%B", branch]);
@@ -191,17 +191,17 @@ impl Forge {
 
     /// Returns the pull requests.
     pub fn pulls(&self) -> Vec<ForgePull> {
-        held(&self.state.api).pulls.clone()
+        locked(&self.state.api).pulls.clone()
     }
 
     /// Returns the requests so far, in order.
     pub fn requests(&self) -> Vec<ForgeRequest> {
-        held(&self.state.requests).clone()
+        locked(&self.state.requests).clone()
     }
 
-    /// Forgets the requests so far.
+    /// Clears the list of requests.
     pub fn forget_requests(&self) {
-        held(&self.state.requests).clear();
+        locked(&self.state.requests).clear();
     }
 
     /// Writes a stand-in for `ssh` that serves the repositories of the forge, and returns its path. It appends its arguments and
@@ -230,22 +230,22 @@ impl State {
         self.root().join(slug)
     }
 
-    /// Answers a connection: one request.
+    /// Answers the one request of a connection.
     fn answer(&self, stream: &TcpStream) -> std::io::Result<()> {
         let Some(received) = Received::read(stream)? else { return Ok(()) };
         let is_api = received.path.starts_with("/api/");
         let reply = if is_api {
-            let has_branch = |slug: &str, branch: &str| self.commit_of(slug, branch);
-            held(&self.api).answer(&received, &self.token, &has_branch)
+            let commit_of = |slug: &str, branch: &str| self.commit_of(slug, branch);
+            locked(&self.api).answer(&received, &self.token, &commit_of)
         } else {
             let reply = backend::answer(&received, &self.root(), &self.token);
             let is_push = received.method == "POST" && received.path.ends_with("/git-receive-pack");
-            let is_lost = is_push && reply.status == 200 && held(&self.api).quirks.loses_pushes;
+            let is_lost = is_push && reply.status == 200 && locked(&self.api).quirks.loses_pushes;
             if is_lost { Reply { status: 502, headers: Vec::new(), body: Vec::new() } } else { reply }
         };
         let Received { method, path, query, body, .. } = &received;
         let separator = if query.is_empty() { "" } else { "?" };
-        held(&self.requests).push(ForgeRequest {
+        locked(&self.requests).push(ForgeRequest {
             method: method.clone(),
             path: format!("{path}{separator}{query}"),
             authorization: received.header("authorization").map(str::to_owned),
@@ -288,11 +288,11 @@ fn git(state: &State, directory: &Path, arguments: &[&str]) -> String {
     std::fs::create_dir_all(directory).expect("a directory");
     let output =
         command(state.directory.path(), directory).args(arguments).output().expect("git is installed");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "git {arguments:?} has failed: {said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {arguments:?} has failed: {errors}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn text(path: &Path) -> &str {
-    path.to_str().expect("a path of tests is text")
+    path.to_str().expect("paths of tests are UTF-8")
 }

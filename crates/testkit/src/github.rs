@@ -1,5 +1,5 @@
-//! The releases of GitHub on loopback: the calls of its API (docs.github.com, *REST API*, *Releases*), and a server of another
-//! origin that the API redirects to for the content of assets.
+//! A server of GitHub releases on loopback: the calls of the API (docs.github.com, *REST API*, *Releases*), and a second origin,
+//! to which the API redirects for the content of assets.
 
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
@@ -9,9 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::forge::wire::{Received, Reply};
-use crate::loopback::{Listening, held};
+use crate::loopback::{Listening, locked};
 
-/// The number of seconds for which a quota that is used up refuses requests.
+/// How long an exhausted quota refuses requests, in seconds.
 const QUOTA_SECONDS: u64 = 2;
 
 /// A release.
@@ -19,7 +19,7 @@ const QUOTA_SECONDS: u64 = 2;
 pub struct GitHubRelease {
     /// The tag.
     pub tag: String,
-    /// Whether it is a draft, which only those see who have a token.
+    /// Whether it is a draft. Drafts are listed only with the token.
     pub is_draft: bool,
     /// Whether it is a prerelease.
     pub is_prerelease: bool,
@@ -36,49 +36,49 @@ pub struct GitHubAsset {
     pub name: String,
     /// The content.
     pub content: Vec<u8>,
-    /// The digest that the API says, such as `sha256:…`. `None`: null.
+    /// The digest that the API reports, such as `sha256:…`. `None` is null in the JSON.
     pub digest: Option<String>,
-    /// The size that the API says. `None`: that of the content.
+    /// The size that the API reports. `None` is the size of the content.
     pub size: Option<u64>,
-    /// The media type that the API says.
+    /// The media type that the API reports.
     pub content_type: String,
     /// Whether the upload to GitHub is not complete.
     pub is_incomplete: bool,
 }
 
-/// How the server differs from one that works.
+/// The deviations of the server from a correct one.
 #[derive(Clone, Debug, Default)]
 pub struct GitHubQuirks {
-    /// Whether the list of releases never ends: each page has releases that no other has.
+    /// Whether the list of releases never ends. Each page has different releases.
     pub is_endless: bool,
-    /// Whether each page of the list is the first one, with a next one.
+    /// Whether every page of the list repeats the first one and links to a next one.
     pub repeats_page: bool,
-    /// Where the content of assets is: `None` for the server's own other origin.
+    /// The origin that requests for content are redirected to. `None` is the second origin of the server.
     pub redirect_to: Option<String>,
-    /// The number of requests after which the quota is used up: then the API answers 403 until a time that it says.
+    /// The number of requests after which the quota is exhausted. The API then answers with 403 until the time that it reports.
     pub quota: Option<usize>,
-    /// How far the end of the quota is, in seconds, if it is not a short time that passes.
+    /// The time until an exhausted quota is renewed, in seconds. The default is short enough to wait for.
     pub quota_seconds: Option<u64>,
-    /// Whether answers that are no refusals say how much of the quota is left.
+    /// Whether responses other than refusals also report the remaining quota.
     pub announces_quota: bool,
-    /// Whether the content of assets ignores ranges.
+    /// Whether requests for content ignore `Range`.
     pub ignores_ranges: bool,
-    /// Whether the rest of a content that was cut off is that of another version, with its own ETag.
+    /// Whether a range of content is from another version, with another ETag.
     pub replaces_when_resumed: bool,
-    /// What is written instead of `rel="next"` in `Link`.
+    /// The text that replaces `rel="next"` in `Link`.
     pub next_relation: Option<&'static str>,
-    /// The largest page that is sent. Larger ones are cut to it, without `Link`.
+    /// The size of every page of releases, whatever size is requested. These pages have no `Link`.
     pub page_max: Option<usize>,
-    /// The scopes that the API says the token has.
+    /// The scopes of the token that the API reports. With scopes, the token does not show private repositories.
     pub scopes: Option<String>,
-    /// The maximum number of assets that a release is shown with.
+    /// The maximum number of assets in the JSON of a release.
     pub shown_assets: Option<usize>,
 }
 
 /// A request that the server has answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GitHubRequest {
-    /// Whether it was sent to the API, rather than to the other origin.
+    /// Whether it was sent to the API, not to the second origin.
     pub is_api: bool,
     /// The method.
     pub method: String,
@@ -90,7 +90,7 @@ pub struct GitHubRequest {
     pub accept: Option<String>,
     /// The value of `Range`.
     pub range: Option<String>,
-    /// The status of the answer.
+    /// The status of the response.
     pub status: u16,
 }
 
@@ -106,12 +106,12 @@ pub struct GitHub {
 struct State {
     token: String,
     objects: Mutex<String>,
-    held: Mutex<Held>,
+    model: Mutex<Model>,
     requests: Mutex<Vec<GitHubRequest>>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct Model {
     /// The repositories, `owner/name`, each with whether it is private and its releases.
     repositories: Vec<(String, bool, Vec<GitHubRelease>)>,
     quirks: GitHubQuirks,
@@ -119,17 +119,17 @@ struct Held {
     renewed: Option<u64>,
     /// The number of requests that count for the quota.
     counted: usize,
-    /// The number of requests before the quota was renewed, beside the first refusals.
+    /// The number of requests that arrived before the announced renewal of the quota.
     too_early: usize,
 }
 
 impl GitHub {
-    /// Starts a server without repositories. It accepts this token, and requests without one.
+    /// Starts a server without repositories. It accepts requests with this token and requests without a token.
     pub fn start(token: &str) -> Self {
         let state = Arc::new(State {
             token: token.to_owned(),
             objects: Mutex::default(),
-            held: Mutex::default(),
+            model: Mutex::default(),
             requests: Mutex::default(),
         });
         let serve = |is_api: bool| {
@@ -140,62 +140,62 @@ impl GitHub {
             })
         };
         let (api, objects) = (serve(true), serve(false));
-        *held(&state.objects) = objects.url();
+        *locked(&state.objects) = objects.url();
         Self { api, objects, state }
     }
 
-    /// The URL of the API.
+    /// Returns the URL of the API.
     pub fn api_url(&self) -> String {
         format!("{}/api", self.api.url())
     }
 
-    /// `host:port` of the API.
+    /// Returns `host:port` of the API.
     pub fn host(&self) -> String {
         self.api.address().to_string()
     }
 
-    /// `host:port` of the other origin, which has the content of assets.
+    /// Returns `host:port` of the second origin, which has the content of assets.
     pub fn objects_host(&self) -> String {
         self.objects.address().to_string()
     }
 
-    /// Adds a repository, or replaces it. A private one is not shown without the token.
+    /// Adds a repository, or replaces it. A private repository is shown only with the token.
     pub fn repository(&self, slug: &str, is_private: bool, releases: Vec<GitHubRelease>) {
-        let mut all = held(&self.state.held);
+        let mut all = locked(&self.state.model);
         all.repositories.retain(|(other, ..)| other != slug);
         all.repositories.push((slug.to_owned(), is_private, releases));
     }
 
     /// Changes how the server behaves.
     pub fn set(&self, quirks: GitHubQuirks) {
-        held(&self.state.held).quirks = quirks;
+        locked(&self.state.model).quirks = quirks;
     }
 
     /// Returns the requests so far, in order.
     pub fn requests(&self) -> Vec<GitHubRequest> {
-        held(&self.state.requests).clone()
+        locked(&self.state.requests).clone()
     }
 
-    /// Forgets the requests so far.
+    /// Clears the list of requests.
     pub fn forget_requests(&self) {
-        held(&self.state.requests).clear();
+        locked(&self.state.requests).clear();
     }
 
-    /// Returns how many requests came before the quota was renewed, beside those that were under way when it was used up.
+    /// Returns how many requests arrived before the renewal of the quota, although an earlier response had announced it.
     pub fn too_early(&self) -> usize {
-        held(&self.state.held).too_early
+        locked(&self.state.model).too_early
     }
 }
 
 impl State {
-    /// Answers a connection: one request.
+    /// Answers the one request of a connection.
     fn serve(&self, stream: &TcpStream, is_api: bool) -> std::io::Result<()> {
         let Some(received) = Received::read(stream)? else { return Ok(()) };
         let reply = if is_api { self.api(&received) } else { self.object(&received) };
         let Received { method, path, query, .. } = &received;
         let separator = if query.is_empty() { "" } else { "?" };
         let header = |name: &str| received.header(name).map(str::to_owned);
-        held(&self.requests).push(GitHubRequest {
+        locked(&self.requests).push(GitHubRequest {
             is_api,
             method: method.clone(),
             path: format!("{path}{separator}{query}"),
@@ -213,7 +213,7 @@ impl State {
             Some(value) if value == format!("Bearer {}", self.token) => true,
             Some(_) => return Reply::json(401, &json!({ "message": "Bad credentials" })),
         };
-        let mut all = held(&self.held);
+        let mut all = locked(&self.model);
         if let Some(reply) = all.over_quota() {
             return reply;
         }
@@ -282,7 +282,7 @@ impl State {
             }
             ["assets", id] => match assets().find(|asset| asset.id.to_string() == *id) {
                 Some(asset) if received.header("accept") == Some("application/octet-stream") => {
-                    let to = quirks.redirect_to.clone().unwrap_or_else(|| held(&self.objects).clone());
+                    let to = quirks.redirect_to.clone().unwrap_or_else(|| locked(&self.objects).clone());
                     let location = format!("{to}/{slug}/{}?signature=hush", asset.id);
                     Reply { status: 302, headers: vec![("Location".to_owned(), location)], body: Vec::new() }
                 }
@@ -305,7 +305,7 @@ impl State {
 
     /// Answers with the content of an asset.
     fn object(&self, received: &Received) -> Reply {
-        let all = held(&self.held);
+        let all = locked(&self.model);
         let Some((slug, id)) = received.path.trim_start_matches('/').rsplit_once('/') else {
             return not_found();
         };
@@ -332,8 +332,8 @@ impl State {
     }
 }
 
-impl Held {
-    /// Refuses a request if the quota is used up.
+impl Model {
+    /// Refuses a request if the quota is exhausted.
     fn over_quota(&mut self) -> Option<Reply> {
         let quota = self.quirks.quota?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -357,7 +357,7 @@ impl Held {
         Some(reply)
     }
 
-    /// Says how much of the quota is left, and when it is renewed.
+    /// Adds the remaining quota and the time of its renewal to a response.
     fn announce_quota(&mut self, reply: &mut Reply) {
         let Some(quota) = self.quirks.quota else { return };
         let left = quota.saturating_sub(self.counted);
@@ -386,12 +386,12 @@ fn paged(received: &Received, all: &[Value], repeats: bool) -> Reply {
     }
 }
 
-/// Says that there is a next page, at an address that must not be asked.
+/// Adds a link to a next page, with a URL that a client must not request.
 fn next_page(reply: Reply) -> Reply {
     linked(reply, "next")
 }
 
-/// Adds a link to another page, at an address where nothing is to be asked.
+/// Adds a link to another page, with a URL that a client must not request.
 fn linked(mut reply: Reply, relation: &str) -> Reply {
     let link = format!("<http://127.0.0.1:1/elsewhere?page=2>; rel=\"{relation}\"");
     reply.headers.push(("Link".to_owned(), link));

@@ -1,12 +1,12 @@
 //! External programs for tests: registries and clients of other projects, and a complete Sigstore, with which kpromo has to
 //! interoperate.
 //!
-//! Everything here is for tests, so functions panic instead of returning errors. The messages say what was tried and what the
-//! result was. Registries listen on loopback ports that the system chooses, store their data in temporary directories and stop
+//! Everything here is for tests, so functions panic instead of returning errors. The messages have the attempted operation and
+//! its result. Registries listen on loopback ports that the system chooses, store their data in temporary directories and stop
 //! when they are dropped. Clients have only the configuration and the credentials that they are given.
 //!
 //! All tests of a run share one [`Sigstore`], because it takes seconds to start; `cargo xtask test` starts it. A
-//! [`TufRepository`], [`Occurrences`], a server of Container Analysis' protocol, and [`GitHub`], a server of releases, need no external
+//! [`TufRepository`], [`Occurrences`] (a server of Container Analysis) and [`GitHub`] (a server of releases) need no external
 //! program, and a [`Forge`] needs only git.
 //!
 //! A test that uses anything else of this crate is `#[ignore]`d, and `cargo xtask test` runs it:
@@ -22,7 +22,7 @@
 //! assert_eq!(crane.digest(&from), crane.digest(&to));
 //! ```
 
-#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests: a panic is how they report")]
+#![expect(clippy::expect_used, clippy::panic, reason = "test helpers report failures by panicking")]
 
 mod client;
 mod cosign;

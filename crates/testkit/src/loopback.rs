@@ -8,5 +8,5 @@ mod serve;
 pub use exchange::Reply;
 pub(crate) use exchange::exchange;
 pub(crate) use get::{get, post};
-pub(crate) use listening::{Listening, held};
+pub(crate) use listening::{Listening, locked};
 pub(crate) use serve::FileServer;

@@ -1,4 +1,4 @@
-//! A server that speaks the part of Container Analysis that lists occurrences (Container Analysis API v1,
+//! A server for the part of Container Analysis that lists occurrences (Container Analysis API v1,
 //! *projects.occurrences.list*), with pages and with errors in the form of Google's APIs.
 
 use std::collections::BTreeMap;
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::loopback::{Listening, held};
+use crate::loopback::{Listening, locked};
 
-/// The maximum time for reading a request, and for writing a response.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The maximum time for each read and write.
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum size of a request, in bytes.
-const LARGEST: u64 = 64 << 10;
+const REQUEST_MAX: u64 = 64 << 10;
 
 /// Serves occurrences from memory until it is dropped.
 #[derive(Debug)]
@@ -34,10 +34,10 @@ pub struct OccurrencesRequest {
     pub authorization: Option<String>,
 }
 
-/// What the server does wrong.
+/// A fault of the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum OccurrencesFault {
-    /// Nothing.
+    /// No fault.
     #[default]
     None,
     /// Answers with this status and message, as Google's APIs do.
@@ -48,13 +48,13 @@ pub enum OccurrencesFault {
     EndlessPages,
     /// Each page has the same token.
     SamePage,
-    /// Lists all occurrences of the project, whatever is requested.
+    /// Lists all occurrences of the project, whatever the filter is.
     IgnoresFilter,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// By project.
+    /// The occurrences of each project.
     occurrences: Mutex<BTreeMap<String, Vec<Value>>>,
     page_size: Mutex<Option<usize>>,
     faults: Mutex<Vec<OccurrencesFault>>,
@@ -81,11 +81,11 @@ impl Occurrences {
 
     /// Adds an occurrence to a project.
     pub fn add(&self, project: &str, occurrence: Value) {
-        held(&self.state.occurrences).entry(project.to_owned()).or_default().push(occurrence);
+        locked(&self.state.occurrences).entry(project.to_owned()).or_default().push(occurrence);
     }
 
-    /// Adds the occurrence of a vulnerability in an image (`https://registry/name@sha256:…`) with a severity, and the version that
-    /// fixes it.
+    /// Adds the occurrence of a vulnerability in an image (`https://registry/name@sha256:…`), with its severity and the version
+    /// that fixes it.
     pub fn add_vulnerability(
         &self,
         project: &str,
@@ -134,32 +134,32 @@ impl Occurrences {
         );
     }
 
-    /// Gives at most this many occurrences on a page.
+    /// Limits the number of occurrences on a page.
     pub fn limit_pages(&self, size: usize) {
-        *held(&self.state.page_size) = Some(size);
+        *locked(&self.state.page_size) = Some(size);
     }
 
-    /// Does this wrong with the next request, after the faults that were given before.
+    /// Applies a fault to the next request, or to the one after those that have a fault already.
     pub fn fail_next(&self, fault: OccurrencesFault) {
-        held(&self.state.faults).push(fault);
+        locked(&self.state.faults).push(fault);
     }
 
-    /// Does this wrong with every request.
+    /// Applies a fault to every request that has no fault of its own.
     pub fn fail_always(&self, fault: OccurrencesFault) {
-        *held(&self.state.always) = fault;
+        *locked(&self.state.always) = fault;
     }
 
     /// Returns the requests, in order.
     pub fn requests(&self) -> Vec<OccurrencesRequest> {
-        held(&self.state.requests).clone()
+        locked(&self.state.requests).clone()
     }
 }
 
 impl State {
     fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let mut lines = BufReader::new(stream.try_clone()?.take(LARGEST)).lines();
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        let mut lines = BufReader::new(stream.try_clone()?.take(REQUEST_MAX)).lines();
         let line = lines.next().transpose()?.unwrap_or_default();
         let mut authorization = None;
         for header in lines {
@@ -178,7 +178,7 @@ impl State {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         let query = pairs.map(|(name, value)| (decoded(name), decoded(value))).collect();
         let request = OccurrencesRequest { path: decoded(path), query, authorization };
-        held(&self.requests).push(request.clone());
+        locked(&self.requests).push(request.clone());
         let (status, body) = self.list(&request);
         let length = body.len();
         write!(
@@ -190,8 +190,8 @@ impl State {
     }
 
     fn fault(&self) -> OccurrencesFault {
-        let mut faults = held(&self.faults);
-        if faults.is_empty() { held(&self.always).clone() } else { faults.remove(0) }
+        let mut faults = locked(&self.faults);
+        if faults.is_empty() { locked(&self.always).clone() } else { faults.remove(0) }
     }
 
     fn list(&self, request: &OccurrencesRequest) -> (u16, String) {
@@ -211,7 +211,7 @@ impl State {
         let Some((resource, kinds)) = parsed(parameter("filter")) else {
             return refusal(400, "the filter cannot be parsed");
         };
-        let found: Vec<Value> = held(&self.occurrences)
+        let found: Vec<Value> = locked(&self.occurrences)
             .get(project)
             .into_iter()
             .flatten()
@@ -224,14 +224,14 @@ impl State {
         let Some(asked) =
             parameter("pageSize").parse::<usize>().ok().filter(|size| (1..=1000).contains(size))
         else {
-            return refusal(400, "pageSize is from 1 to 1000");
+            return refusal(400, "pageSize must be from 1 to 1000");
         };
-        let size = held(&self.page_size).map_or(asked, |size| size.min(asked));
+        let size = locked(&self.page_size).map_or(asked, |size| size.min(asked));
         let start = match parameter("pageToken") {
             "" => 0,
             token => match token.strip_prefix("from-").and_then(|start| start.parse().ok()) {
                 Some(start) => start,
-                None => return refusal(400, "the page token is none"),
+                None => return refusal(400, "the page token is invalid"),
             },
         };
         let end = found.len().min(start + size);
@@ -246,7 +246,7 @@ impl State {
     }
 }
 
-/// Reads a filter: one resource and a choice of kinds.
+/// Parses a filter for one resource and several kinds.
 fn parsed(filter: &str) -> Option<(String, Vec<String>)> {
     let rest = filter.strip_prefix("resourceUrl=\"")?;
     let (resource, rest) = rest.split_once('"')?;

@@ -1,4 +1,4 @@
-//! The process of a registry.
+//! The process of an external server.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -11,8 +11,8 @@ use oci::Host;
 
 use crate::tool::{tool, variable};
 
-/// How long a registry may take to listen. It usually takes a few milliseconds, and minutes only if the machine stalls.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The maximum time until a server listens. It usually takes a few milliseconds, and minutes only if the machine stalls.
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// The state of a listening socket in the kernel's table of sockets.
 const LISTEN: &str = "0A";
 
@@ -28,7 +28,7 @@ impl Process {
     /// Starts the tool `program`, which logs to the file `log`. `prepare` adds arguments and variables. Of the test's own
     /// environment, the program gets only `PATH`.
     pub(crate) fn spawn(program: &str, log: PathBuf, prepare: impl FnOnce(&mut Command)) -> Self {
-        let file = File::create(&log).expect("the registry's log can be written");
+        let file = File::create(&log).expect("the log can be written");
         let mut command = Command::new(tool(program));
         // Variables such as `REGISTRY_…` override the configuration.
         command.env_clear().envs(variable("PATH").map(|path| ("PATH", path)));
@@ -49,7 +49,7 @@ impl Process {
 
     /// Waits until `find` returns the host that the process listens on.
     pub(crate) fn wait_for_host(&mut self, find: impl Fn(&Self) -> Option<Host>) -> Host {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             // Checked before the log is read, so that the log of an exited process is complete.
             let ended = self.child.try_wait().expect("the state of a child process can be read");
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_listening_socket_of_the_process_tells_its_port() {
+    fn the_port_is_that_of_a_listening_socket_of_the_process() {
         let ours = HashSet::from(["77".to_owned()]);
         let line =
             "   0: 0100007F:A7FD 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0  0 77 1 0 100 0";

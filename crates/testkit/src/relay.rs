@@ -1,4 +1,4 @@
-//! An HTTP relay in front of a server, which makes faults and remembers requests.
+//! An HTTP relay in front of a server, which injects faults and records requests.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::loopback::{Listening, held};
+use crate::loopback::{Listening, locked};
 
-/// The maximum time for reading or writing a piece.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The maximum time for each read and write.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A request that the relay has received.
 #[derive(Clone, Debug)]
@@ -31,23 +31,23 @@ pub struct Asked {
 
 /// What the relay does with a request.
 pub enum Fault {
-    /// Passes it on.
+    /// Forwards it.
     None,
-    /// Answers itself.
+    /// Responds with this status and body, without the server.
     Status(u16, String),
-    /// Answers itself, with a line of headers.
+    /// Responds with this status, header line and body, without the server.
     Answer(u16, String, String),
-    /// Closes the connection without passing it on.
+    /// Closes the connection without forwarding it.
     Reset,
-    /// Passes it on, and closes the connection instead of answering.
+    /// Forwards it, and closes the connection instead of responding.
     LoseAnswer,
-    /// Passes it on, and cuts the body of the answer in the middle.
+    /// Forwards it, and cuts the response body in the middle.
     CutBody,
-    /// Passes it on, and rewrites the body of the answer.
+    /// Forwards it, and rewrites the response body.
     Rewrite(Box<dyn Fn(String) -> String + Send>),
-    /// Passes it on, and sends only so many bytes of the body of the answer each 10 ms.
+    /// Forwards it, and sends the response body in pieces of this many bytes, one every 10 ms.
     Drip(usize),
-    /// Answers only when the relay ends.
+    /// Never responds. The connection closes when the relay is dropped.
     Hang,
 }
 
@@ -77,11 +77,12 @@ struct State {
 #[derive(Clone, Default)]
 struct Session {
     persisted: u64,
-    /// The answer that has completed it.
+    /// The response that completed it.
     done: Option<Vec<u8>>,
 }
 
-/// Returns faults for a bad line: one request in twenty is answered 503, and as many break off before, within or after the answer.
+/// Returns the faults of an unreliable connection: about one request in 20 is answered with 503, and about one in 40 each is not
+/// forwarded, loses its response, or has its response body cut.
 pub fn flaky() -> impl Fn(&Asked) -> Fault + Send + Sync + 'static {
     let seed = AtomicUsize::new(0);
     move |_| {
@@ -106,7 +107,7 @@ impl Relay {
     }
 
     /// As [`Relay::start`], for an emulator of Google Cloud Storage: resumable uploads behave as documented. The relay answers
-    /// the question for the state of an upload, and bytes that the store has are not passed on again.
+    /// status queries of uploads, and it does not forward bytes again that the store already has.
     pub fn like_google(upstream: &str, decide: impl Fn(&Asked) -> Fault + Send + Sync + 'static) -> Self {
         Self::new(upstream, Box::new(decide), Some(Mutex::default()))
     }
@@ -129,21 +130,21 @@ impl Relay {
 
     /// Returns the requests so far.
     pub fn asked(&self) -> Vec<Asked> {
-        held(&self.state.asked).clone()
+        locked(&self.state.asked).clone()
     }
 
     /// Returns the number of requests so far with this method whose target contains a text.
     pub fn count(&self, method: &str, part: &str) -> usize {
-        let asked = held(&self.state.asked);
+        let asked = locked(&self.state.asked);
         asked.iter().filter(|asked| asked.method == method && asked.target.contains(part)).count()
     }
 }
 
 impl State {
-    /// Serves the requests of a connection. The connection is closed after the first one that is answered.
+    /// Serves the one request of a connection.
     fn serve(&self, mut client: TcpStream, is_over: &AtomicBool) -> std::io::Result<()> {
-        client.set_read_timeout(Some(PATIENCE))?;
-        client.set_write_timeout(Some(PATIENCE))?;
+        client.set_read_timeout(Some(TIMEOUT))?;
+        client.set_write_timeout(Some(TIMEOUT))?;
         client.set_nodelay(true)?;
         let mut reader = BufReader::new(client.try_clone()?);
         let Some((head, mut asked)) = read_head(&mut reader)? else { return Ok(()) };
@@ -153,7 +154,7 @@ impl State {
         let body = read_body(&mut reader, &asked.headers)?;
         asked.length = body.len();
         {
-            let mut all = held(&self.asked);
+            let mut all = locked(&self.asked);
             asked.number = all.len();
             all.push(asked.clone());
         }
@@ -206,7 +207,7 @@ impl State {
         }
     }
 
-    /// Returns the answer to a request: of the server, or of the relay itself where it keeps the state of uploads.
+    /// Returns the response to a request: that of the server, or that of the relay if it keeps the state of the upload.
     fn answer(&self, head: &str, asked: &Asked, body: &[u8]) -> std::io::Result<Vec<u8>> {
         let session =
             asked.target.split_once("upload_id=").map(|(_, id)| id.split('&').next().unwrap_or_default());
@@ -214,7 +215,7 @@ impl State {
             return self.forward(head, body);
         };
         let range = asked.headers.get("content-range").cloned().unwrap_or_default();
-        let known = held(uploads).get(id).cloned().unwrap_or_default();
+        let known = locked(uploads).get(id).cloned().unwrap_or_default();
         if let Some(done) = known.done {
             return Ok(done);
         }
@@ -229,15 +230,15 @@ impl State {
         let is_done = answer.starts_with(b"HTTP/1.1 200");
         if is_done || answer.starts_with(b"HTTP/1.1 308") {
             let done = is_done.then(|| answer.clone());
-            held(uploads).insert(id.to_owned(), Session { persisted, done });
+            locked(uploads).insert(id.to_owned(), Session { persisted, done });
         }
         Ok(answer)
     }
 
-    /// Sends a request to the server and returns the answer, with a body of known length.
+    /// Sends a request to the server, with the length of its body, and returns the response.
     fn forward(&self, head: &str, body: &[u8]) -> std::io::Result<Vec<u8>> {
         let mut server = TcpStream::connect(&self.upstream)?;
-        server.set_read_timeout(Some(PATIENCE))?;
+        server.set_read_timeout(Some(TIMEOUT))?;
         server.write_all(head.as_bytes())?;
         server
             .write_all(format!("Connection: close\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes())?;
@@ -248,7 +249,7 @@ impl State {
     }
 }
 
-/// The answer to the question for the state of an upload.
+/// Returns the response to a status query of an incomplete upload.
 fn incomplete(persisted: u64) -> Vec<u8> {
     let range = if persisted > 0 { format!("Range: bytes=0-{}\r\n", persisted - 1) } else { String::new() };
     format!("HTTP/1.1 308 Resume Incomplete\r\n{range}Content-Length: 0\r\nConnection: close\r\n\r\n")
@@ -263,12 +264,12 @@ fn answer_with(client: &mut TcpStream, status: u16, header: &str, text: &str) ->
     client.write_all(answer.as_bytes())
 }
 
-/// Closes a connection in the middle.
+/// Closes a connection before the response is complete.
 fn reset(client: &TcpStream) -> std::io::Result<()> {
     client.shutdown(Shutdown::Both)
 }
 
-/// Reads the head of a request. Returns it without the lines that say how the body is sent.
+/// Reads the head of a request. Returns it without the headers about the connection and the body.
 fn read_head(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<(String, Asked)>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
@@ -315,7 +316,7 @@ fn read_body(
     Ok(body)
 }
 
-/// Returns a body without its division into chunks.
+/// Decodes a chunked body.
 fn unchunked(mut body: &[u8]) -> Vec<u8> {
     let mut whole = Vec::new();
     while let Some(end) = find(body, b"\r\n") {

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_port_is_read_from_the_log_once_the_line_is_there() {
+    fn the_port_is_read_from_the_log_once_the_line_is_complete() {
         let before = "time=\"…\" level=info msg=\"redis not configured\"\n";
         let line = "time=\"…\" level=info msg=\"listening on 127.0.0.1:43005\" version=2.8.2\n";
         assert_eq!(logged_host(before), None);
@@ -101,6 +101,6 @@ mod tests {
         let tls = line.replace("43005", "43005, tls");
         assert_eq!(logged_host(&tls), Some("127.0.0.1:43005".parse().unwrap()));
         let cut = line.find("005").unwrap();
-        assert_eq!(logged_host(&line[..cut]), None, "half a port is no port");
+        assert_eq!(logged_host(&line[..cut]), None, "the port is incomplete");
     }
 }

@@ -38,8 +38,8 @@ impl Sigstore {
         static SHARED: OnceLock<Sigstore> = OnceLock::new();
         SHARED.get_or_init(|| {
             let directory = variable("KPROMO_TEST_SIGSTORE").map(PathBuf::from).expect(
-                "KPROMO_TEST_SIGSTORE names the directory of a running Sigstore: run this test by `cargo xtask test`, which \
-                 starts one, or start one by `cargo xtask sigstore`",
+                "KPROMO_TEST_SIGSTORE must name the directory of a running Sigstore: run this test with `cargo xtask test`, \
+                 which starts one, or start one with `cargo xtask sigstore`",
             );
             Self::of(&directory)
         })
@@ -48,10 +48,7 @@ impl Sigstore {
     fn of(directory: &Path) -> Self {
         let file = directory.join("urls");
         let text = fs::read_to_string(&file).unwrap_or_else(|error| {
-            panic!(
-                "reading {}: {error}. Does the Sigstore still run whose directory this is?",
-                file.display()
-            )
+            panic!("reading {}: {error}. Is the Sigstore of this directory still running?", file.display())
         });
         let lines = text.lines().filter_map(|line| line.split_once(' '));
         let urls = lines.map(|(name, url)| (name.to_owned(), url.to_owned())).collect();
@@ -156,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_says_where_its_parts_are() {
+    fn the_urls_of_the_parts_are_read_from_the_directory() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("urls"), "fulcio http://127.0.0.1:1\nrekor2 http://127.0.0.1:2\n")
             .unwrap();
@@ -166,8 +163,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "Does the Sigstore still run")]
-    fn a_directory_that_is_gone_is_named() {
+    #[should_panic(expected = "Is the Sigstore of this directory still running?")]
+    fn a_missing_directory_is_reported() {
         Sigstore::of(Path::new("/no/such/directory"));
     }
 }

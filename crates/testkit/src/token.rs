@@ -92,7 +92,8 @@ impl TokenRequest {
         self.issuer
     }
 
-    /// Returns the claims as the query of a URL, as the token endpoints of [`Sigstore::issuer`](crate::Sigstore::issuer) take them.
+    /// Returns the claims as the query of a URL, in the form that the token endpoints of
+    /// [`Sigstore::issuer`](crate::Sigstore::issuer) accept.
     pub fn query(&self) -> String {
         let pairs = self.claims.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
         pairs.collect::<Vec<_>>().join("&")
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn claims_are_asked_for_by_query_the_last_of_a_name_only() {
+    fn claims_are_sent_in_the_query_and_the_last_value_of_a_name_wins() {
         let request = TokenRequest::email("a+b@c").expires_in(60).expires_in(-5).unverified();
         assert_eq!(request.query(), "email=a%2Bb%40c&exp=%2D5&email%5Fverified=false");
         assert_eq!(request.by(Issuer::Other).issuer(), Issuer::Other);

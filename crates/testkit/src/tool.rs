@@ -12,13 +12,13 @@ pub fn tool(name: &str) -> PathBuf {
     find(name, variable("KPROMO_TEST_TOOLS"), variable("PATH")).unwrap_or_else(|| {
         panic!(
             "`{name}` is neither in the directory that KPROMO_TEST_TOOLS names nor on PATH: \
-             run this test by `cargo xtask test`, which installs `{name}` and sets the variable"
+             run this test with `cargo xtask test`, which installs `{name}` and sets the variable"
         )
     })
 }
 
 /// Returns a variable of the test's own environment.
-#[expect(clippy::disallowed_methods, reason = "a test has no binary that reads the environment for it")]
+#[expect(clippy::disallowed_methods, reason = "tests have no binary that reads the environment for them")]
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)
 }
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_directory_of_tools_lacks_is_taken_from_the_path() {
+    fn a_tool_that_the_directory_lacks_is_taken_from_the_path() {
         let (tools, other, system) =
             (directory_with("crane"), directory_with("git"), directory_with("skopeo"));
         let found = find("skopeo", Some(tools.path().into()), path(&[other.path(), system.path()]));
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nowhere_and_what_is_a_directory_is_not_found() {
+    fn missing_programs_and_directories_are_not_found() {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("crane")).unwrap();
         assert_eq!(find("crane", Some(directory.path().into()), path(&[directory.path()])), None);

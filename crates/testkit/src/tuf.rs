@@ -11,9 +11,9 @@ use serde_json::{Map, Value, json};
 use crate::loopback::FileServer;
 use crate::sigstore::{Rekor, Sigstore};
 
-/// An expiry after every test.
+/// An expiry in the far future.
 const NEVER: &str = "2999-01-01T00:00:00Z";
-/// An expiry before every test.
+/// An expiry in the past.
 const LONG_AGO: &str = "2020-01-01T00:00:00Z";
 
 /// A top-level role. Each has one key.
@@ -44,7 +44,7 @@ impl TufRole {
 
 /// The state of a role.
 #[derive(Debug)]
-struct Office {
+struct RoleState {
     /// The key for the role in the next root.
     key: Key,
     /// A key that no root names. If set, it signs instead.
@@ -60,7 +60,7 @@ struct Office {
 #[derive(Debug)]
 pub struct TufRepository {
     server: FileServer,
-    offices: BTreeMap<TufRole, Office>,
+    states: BTreeMap<TufRole, RoleState>,
     targets: BTreeMap<String, Vec<u8>>,
     /// The root key of the last root, which must also sign the next root.
     last_root_key: Option<Key>,
@@ -75,12 +75,12 @@ impl TufRepository {
     /// # Panics
     /// If no loopback port is available.
     pub fn start<'a>(targets: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Self {
-        let office = |role| {
-            (role, Office { key: Key::generate(), forged: None, version: 0, expires: NEVER.to_owned() })
+        let state = |role| {
+            (role, RoleState { key: Key::generate(), forged: None, version: 0, expires: NEVER.to_owned() })
         };
         let mut repository = Self {
             server: FileServer::start(),
-            offices: TufRole::ALL.map(office).into(),
+            states: TufRole::ALL.map(state).into(),
             targets: targets.into_iter().map(|(name, content)| (name.to_owned(), content)).collect(),
             last_root_key: None,
             is_root_stale: true,
@@ -129,19 +129,19 @@ impl TufRepository {
 
     /// Sets the expiry of a role's metadata, in RFC 3339, in UTC, to the second: `2030-01-01T00:00:00Z`.
     pub fn set_expiry(&mut self, role: TufRole, expires: &str) {
-        self.office(role).expires = expires.to_owned();
+        self.state(role).expires = expires.to_owned();
         self.is_root_stale |= role == TufRole::Root;
     }
 
     /// Gives a role a new key. The next root has it.
     pub fn rotate(&mut self, role: TufRole) {
-        self.office(role).key = Key::generate();
+        self.state(role).key = Key::generate();
         self.is_root_stale = true;
     }
 
     /// Signs a role's metadata only with a key that no root names, from the next publication on.
     pub fn forge(&mut self, role: TufRole) {
-        self.office(role).forged = Some(Key::generate());
+        self.state(role).forged = Some(Key::generate());
         self.is_root_stale |= role == TufRole::Root;
     }
 
@@ -196,17 +196,17 @@ impl TufRepository {
     }
 
     fn publish_root(&mut self) {
-        let keys = self.offices.values().map(|office| (office.key.id().to_owned(), office.key.description()));
-        let roles = self.offices.iter().map(|(role, office)| {
-            (role.name().to_owned(), json!({ "keyids": [office.key.id()], "threshold": 1 }))
+        let keys = self.states.values().map(|state| (state.key.id().to_owned(), state.key.description()));
+        let roles = self.states.iter().map(|(role, state)| {
+            (role.name().to_owned(), json!({ "keyids": [state.key.id()], "threshold": 1 }))
         });
         let mut content = Map::new();
         content.insert("consistent_snapshot".to_owned(), true.into());
         content.insert("keys".to_owned(), keys.collect::<Map<_, _>>().into());
         content.insert("roles".to_owned(), roles.collect::<Map<_, _>>().into());
-        let signed = self.sign_off(TufRole::Root, content);
+        let signed = self.signed_part(TufRole::Root, content);
         let last = self.last_root_key.take();
-        let root = self.office(TufRole::Root);
+        let root = self.state(TufRole::Root);
         let keys = match &root.forged {
             Some(forged) => vec![forged],
             None => {
@@ -224,24 +224,24 @@ impl TufRepository {
 
     /// Returns the next version of a role's metadata.
     fn issue(&mut self, role: TufRole, field: &str, content: Value) -> (u64, Vec<u8>) {
-        let signed = self.sign_off(role, Map::from_iter([(field.to_owned(), content)]));
-        let office = self.office(role);
-        (office.version, envelope(&signed, [office.forged.as_ref().unwrap_or(&office.key)]))
+        let signed = self.signed_part(role, Map::from_iter([(field.to_owned(), content)]));
+        let state = self.state(role);
+        (state.version, envelope(&signed, [state.forged.as_ref().unwrap_or(&state.key)]))
     }
 
-    /// Returns what is signed: the content with the fields that all metadata has.
-    fn sign_off(&mut self, role: TufRole, mut content: Map<String, Value>) -> Value {
-        let office = self.office(role);
-        office.version += 1;
+    /// Returns the signed part of metadata: the content with the fields that all metadata has.
+    fn signed_part(&mut self, role: TufRole, mut content: Map<String, Value>) -> Value {
+        let state = self.state(role);
+        state.version += 1;
         content.insert("_type".to_owned(), role.name().into());
         content.insert("spec_version".to_owned(), "1.0.31".into());
-        content.insert("version".to_owned(), office.version.into());
-        content.insert("expires".to_owned(), office.expires.as_str().into());
+        content.insert("version".to_owned(), state.version.into());
+        content.insert("expires".to_owned(), state.expires.as_str().into());
         content.into()
     }
 
-    fn office(&mut self, role: TufRole) -> &mut Office {
-        self.offices.get_mut(&role).expect("every role has its office")
+    fn state(&mut self, role: TufRole) -> &mut RoleState {
+        self.states.get_mut(&role).expect("every role has a state")
     }
 }
 

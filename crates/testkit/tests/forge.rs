@@ -1,6 +1,6 @@
-//! The forge: git clones from it and pushes to it, and its API answers.
+//! The forge: git clones from it and pushes to it.
 
-#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, reason = "tests report failures by panicking")]
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -18,13 +18,13 @@ fn git(directory: &Path, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn git_clones_freely_and_pushes_with_the_token() {
-    let (forge, desk) = (Forge::start("hush"), tempfile::tempdir().unwrap());
+fn git_clones_without_the_token_and_pushes_with_it() {
+    let (forge, directory) = (Forge::start("hush"), tempfile::tempdir().unwrap());
     forge.create("org/app", &[("directory/file", "one\n")]);
     forge.fork("org/app", "me/app", Some("org/app"));
     let url = format!("{}/me/app", forge.url());
-    assert!(git(desk.path(), &["clone", "--quiet", &url, "clone"]).status.success());
-    let clone = desk.path().join("clone");
+    assert!(git(directory.path(), &["clone", "--quiet", &url, "clone"]).status.success());
+    let clone = directory.path().join("clone");
     assert_eq!(std::fs::read_to_string(clone.join("directory/file")).unwrap(), "one\n");
     assert!(!git(&clone, &["push", "--quiet", &url, "HEAD:refs/heads/x"]).status.success());
     let with_token = url.replace("http://", "http://x-access-token:hush@");

@@ -1,13 +1,13 @@
-//! The server of releases: its API, and the other origin that it redirects to.
+//! The server of releases: its API, and the second origin that it redirects to.
 
-#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, reason = "tests report failures by panicking")]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use testkit::{GitHub, GitHubAsset, GitHubQuirks, GitHubRelease};
 
-/// Asks a URL with further lines of headers, and returns the answer.
+/// Requests a URL with further header lines, and returns the response.
 fn ask(url: &str, headers: &str) -> String {
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
@@ -34,7 +34,10 @@ fn releases_are_listed_in_pages_and_assets_are_on_another_origin() {
         first.contains("rel=\"next\"") && first.contains("\"v31\"") && !first.contains("\"v32\""),
         "{first}"
     );
-    assert!(!first.contains("\"v2\"") && ask(&list, token).contains("\"v2\""), "who has a token sees drafts");
+    assert!(
+        !first.contains("\"v2\"") && ask(&list, token).contains("\"v2\""),
+        "drafts are listed only with the token"
+    );
     let second = ask(&format!("{list}?per_page=30&page=2"), "");
     assert!(second.contains("\"v40\"") && !second.contains("rel=\"next\""), "{second}");
     assert!(ask(&format!("{list}/tags/v2"), token).contains(" 404 "));
@@ -50,7 +53,7 @@ fn releases_are_listed_in_pages_and_assets_are_on_another_origin() {
 }
 
 #[test]
-fn a_quota_refuses_until_a_time_that_is_said() {
+fn an_exhausted_quota_refuses_requests_and_reports_its_renewal() {
     let github = GitHub::start("hush");
     github.repository("a/b", false, Vec::new());
     github.set(GitHubQuirks { quota: Some(1), quota_seconds: Some(1_000), ..GitHubQuirks::default() });

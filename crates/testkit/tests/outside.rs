@@ -1,6 +1,6 @@
-//! The outside parts themselves: each is started and used, so that a test that uses them can rely on them.
+//! The external programs themselves: each is started and used, so that other tests can rely on them.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests: a panic is how they report")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "test helpers report failures by panicking")]
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -12,7 +12,7 @@ use std::process::Command;
 use oci::Host;
 use testkit::{Auth, Crane, CraneRegistry, Distribution, DockerConfig, DockerRegistry, Olareg, Skopeo, tool};
 
-/// A tar file with one small file in it, which says `content`.
+/// Returns a tar file with one small file, whose name and content are `content`.
 fn layer(directory: &tempfile::TempDir, content: &str) -> PathBuf {
     let tar = directory.path().join(format!("{content}.tar"));
     fs::write(directory.path().join(content), content).unwrap();
@@ -27,7 +27,7 @@ fn layer(directory: &tempfile::TempDir, content: &str) -> PathBuf {
     tar
 }
 
-/// Pushes two images and an index of both, and gives the reference of the index.
+/// Pushes two images and an index of both, and returns the reference of the index.
 fn push_index(crane: &Crane<'_>, host: &Host) -> String {
     let directory = tempfile::tempdir().unwrap();
     let images = ["one", "two"].map(|name| (name, format!("{host}/team/app:{name}")));
@@ -39,15 +39,15 @@ fn push_index(crane: &Crane<'_>, host: &Host) -> String {
     index
 }
 
-/// The messages of a panic.
-fn complaint(action: impl FnOnce()) -> String {
-    let panic = catch_unwind(AssertUnwindSafe(action)).expect_err("this has to fail");
+/// Returns the message of a panic.
+fn panic_message(action: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(action)).expect_err("the action must fail");
     *panic.downcast::<String>().expect("panics here have formatted messages")
 }
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn what_crane_pushes_to_docker_registry_both_clients_read_alike() {
+fn both_clients_read_the_same_manifest_from_docker_registry() {
     let (registry, config) = (DockerRegistry::start(), DockerConfig::anonymous());
     let (crane, skopeo) = (Crane::new(&config), Skopeo::new(&config));
     let index = push_index(&crane, registry.host());
@@ -59,7 +59,7 @@ fn what_crane_pushes_to_docker_registry_both_clients_read_alike() {
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn what_crane_pushes_to_its_own_registry_both_clients_read_alike() {
+fn both_clients_read_the_same_manifest_from_the_registry_of_crane() {
     let (registry, config) = (CraneRegistry::start(), DockerConfig::anonymous());
     let (crane, skopeo) = (Crane::new(&config), Skopeo::new(&config));
     let index = push_index(&crane, registry.host());
@@ -71,7 +71,7 @@ fn what_crane_pushes_to_its_own_registry_both_clients_read_alike() {
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn what_crane_pushes_to_olareg_both_clients_read_alike() {
+fn both_clients_read_the_same_manifest_from_olareg() {
     let (registry, config) = (Olareg::start(), DockerConfig::anonymous());
     let (crane, skopeo) = (Crane::new(&config), Skopeo::new(&config));
     let index = push_index(&crane, registry.host());
@@ -100,29 +100,29 @@ fn both_clients_copy_whole_indexes_between_the_registries() {
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn a_registry_with_accounts_lets_in_whoever_has_the_credentials_and_nobody_else() {
+fn a_registry_with_accounts_requires_credentials() {
     let registry = Distribution::start(Auth::Htpasswd);
     let (known, unknown) = (DockerConfig::new(registry.credential()), DockerConfig::anonymous());
     let index = push_index(&Crane::new(&known), registry.host());
     assert_eq!(Crane::new(&known).digest(&index), Skopeo::new(&known).digest(&index));
     let copy = format!("{index}-copy");
-    let refused = complaint(|| Crane::new(&unknown).copy(&index, &copy));
+    let refused = panic_message(|| Crane::new(&unknown).copy(&index, &copy));
     assert!(refused.contains("UNAUTHORIZED"), "{refused}");
-    let refused = complaint(|| Skopeo::new(&unknown).copy(&index, &copy));
+    let refused = panic_message(|| Skopeo::new(&unknown).copy(&index, &copy));
     assert!(refused.contains("authentication required"), "{refused}");
 }
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn a_client_that_fails_says_what_it_was_asked_and_why_it_failed() {
+fn the_error_of_a_client_has_its_command_and_its_error_output() {
     let (registry, config) = (DockerRegistry::start(), DockerConfig::anonymous());
     let absent = format!("{}/no/such:tag", registry.host());
-    let complaint = complaint(|| Crane::new(&config).validate(&absent));
-    assert!(complaint.contains(&format!("validate --remote {absent}")), "{complaint}");
-    assert!(complaint.contains("NAME_UNKNOWN") || complaint.contains("MANIFEST_UNKNOWN"), "{complaint}");
+    let message = panic_message(|| Crane::new(&config).validate(&absent));
+    assert!(message.contains(&format!("validate --remote {absent}")), "{message}");
+    assert!(message.contains("NAME_UNKNOWN") || message.contains("MANIFEST_UNKNOWN"), "{message}");
 }
 
-/// The first line of the answer to a request of the API's root.
+/// Returns the status line of the response to a request for the API root.
 fn ask(host: &Host) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(host.as_str())?;
     write!(stream, "GET /v2/ HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
@@ -133,7 +133,7 @@ fn ask(host: &Host) -> std::io::Result<String> {
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn many_registries_start_at_once_each_on_a_port_of_its_own() {
+fn many_registries_start_at_once_on_different_ports() {
     let registries: Vec<DockerRegistry> = std::thread::scope(|scope| {
         let starting: Vec<_> = (0..8).map(|_| scope.spawn(DockerRegistry::start)).collect();
         starting.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -147,7 +147,7 @@ fn many_registries_start_at_once_each_on_a_port_of_its_own() {
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn a_dropped_registry_is_gone_with_its_data() {
+fn a_dropped_registry_stops_and_its_data_is_removed() {
     let registry = Distribution::start(Auth::None);
     let (host, storage) = (registry.host().clone(), registry.storage());
     push_index(&Crane::new(&DockerConfig::anonymous()), &host);

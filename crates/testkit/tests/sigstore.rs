@@ -1,6 +1,6 @@
-//! The Sigstore of the tests itself, and cosign on it: what ours is compared with has to agree with itself first.
+//! The Sigstore of the tests, used with cosign: the reference that kpromo is compared with must itself be consistent.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests: a panic is how they report")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "test helpers report failures by panicking")]
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -23,7 +23,7 @@ use testkit::{
 const SIGNER: &str = "promoter@example.com";
 const PREDICATE: &str = "https://example.com/predicate/v1";
 
-/// Two registries with the same index of two images: ours, and another's.
+/// Two registries with the same index of two images: the embedded one, and that of the distribution project.
 struct Registries {
     ours: Server,
     theirs: Distribution,
@@ -52,9 +52,9 @@ impl Registries {
     }
 }
 
-/// The message of a panic.
-fn complaint(action: impl FnOnce()) -> String {
-    let panic = catch_unwind(AssertUnwindSafe(action)).expect_err("this has to fail");
+/// Returns the message of a panic.
+fn panic_message(action: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(action)).expect_err("the action must fail");
     *panic.downcast::<String>().expect("panics here have formatted messages")
 }
 
@@ -71,7 +71,7 @@ async fn bundles_of_either_cosign_with_either_log_verify_with_the_other_in_both_
     let (sigstore, signing, expected) = sigstore_and_signer();
     let expected = expected.bundle();
     let (old, new) = (Cosign::v2(sigstore, &registries.config), Cosign::v3(sigstore, &registries.config));
-    for (rekor, digest, writer, judge) in [
+    for (rekor, digest, writer, verifier) in [
         (Rekor::V1, &registries.index, new, new),
         (Rekor::V2, &registries.index, new, new),
         (Rekor::V1, &registries.image, old, new),
@@ -79,10 +79,10 @@ async fn bundles_of_either_cosign_with_either_log_verify_with_the_other_in_both_
         let signing = signing.clone().bundle(rekor);
         for reference in registries.references(digest) {
             writer.sign(&reference, &signing);
-            judge.verify(&reference, &expected).unwrap();
+            verifier.verify(&reference, &expected).unwrap();
             writer.attest(&reference, PREDICATE, &json!({ "rekor": format!("{rekor:?}") }), &signing);
-            judge.verify_attestation(&reference, PREDICATE, &expected).unwrap();
-            judge.verify_attestation(&reference, "https://example.com/other", &expected).unwrap_err();
+            verifier.verify_attestation(&reference, PREDICATE, &expected).unwrap();
+            verifier.verify_attestation(&reference, "https://example.com/other", &expected).unwrap_err();
         }
     }
 }
@@ -93,15 +93,15 @@ async fn tags_of_either_cosign_verify_with_the_other() {
     let registries = Registries::start().await;
     let (sigstore, signing, expected) = sigstore_and_signer();
     let (old, new) = (Cosign::v2(sigstore, &registries.config), Cosign::v3(sigstore, &registries.config));
-    for (digest, writer, judge) in [(&registries.index, old, new), (&registries.image, new, old)] {
+    for (digest, writer, verifier) in [(&registries.index, old, new), (&registries.image, new, old)] {
         for reference in registries.references(digest) {
-            judge.verify(&reference, &expected).expect_err("nothing is signed yet");
+            verifier.verify(&reference, &expected).expect_err("nothing is signed yet");
             writer.sign(&reference, &signing);
             let payloads: Value =
-                serde_json::from_str(&judge.verify(&reference, &expected).unwrap()).unwrap();
+                serde_json::from_str(&verifier.verify(&reference, &expected).unwrap()).unwrap();
             assert_eq!(payloads[0]["critical"]["image"]["docker-manifest-digest"], digest.to_string());
             writer.attest(&reference, PREDICATE, &json!({ "by": "us" }), &signing);
-            judge.verify_attestation(&reference, PREDICATE, &expected).unwrap();
+            verifier.verify_attestation(&reference, PREDICATE, &expected).unwrap();
         }
     }
 }
@@ -130,7 +130,7 @@ async fn signatures_by_key_verify_in_both_forms_for_an_index_and_its_images() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn fulcio_certifies_whom_its_issuers_name_as_what_they_are() {
+async fn fulcio_certifies_the_identities_of_each_issuer() {
     let registries = Registries::start().await;
     let sigstore = Sigstore::shared();
     let cosign = Cosign::v3(sigstore, &registries.config);
@@ -151,7 +151,7 @@ async fn fulcio_certifies_whom_its_issuers_name_as_what_they_are() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn fulcio_refuses_tokens_that_prove_nothing() {
+async fn fulcio_refuses_invalid_tokens() {
     let registries = Registries::start().await;
     let sigstore = Sigstore::shared();
     let cosign = Cosign::v3(sigstore, &registries.config);
@@ -164,7 +164,7 @@ async fn fulcio_refuses_tokens_that_prove_nothing() {
         TokenRequest::email(SIGNER).unverified(),
     ] {
         let signing = Signing::keyless(sigstore.token_of(&request)).bundle(Rekor::V1);
-        let refused = complaint(|| cosign.sign(&reference, &signing));
+        let refused = panic_message(|| cosign.sign(&reference, &signing));
         assert!(
             refused.contains("processing the identity token") || refused.contains("not verified by identity"),
             "{request:?}: {refused}"
@@ -172,12 +172,12 @@ async fn fulcio_refuses_tokens_that_prove_nothing() {
     }
 }
 
-/// What an issuer answers to a request.
+/// Returns the response of an issuer to a request.
 fn ask(url: &str, head: &str, body: &str) -> String {
     let authority = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(authority).unwrap();
     let length = body.len();
-    // In one write: who refuses the head may close before a body that comes later.
+    // In one write, because a server that refuses the head may close the connection before the body is sent.
     let request = format!("{head}\r\nHost: {authority}\r\nContent-Length: {length}\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -185,7 +185,7 @@ fn ask(url: &str, head: &str, body: &str) -> String {
     answer
 }
 
-/// The claims of the one token in an answer.
+/// Returns the claims of the token in a response.
 fn claims(answer: &str) -> Value {
     let (_, middle) = answer.split_once("\r\n\r\n").unwrap();
     let middle = middle.split('.').nth(1).expect("a token has three parts");
@@ -194,7 +194,7 @@ fn claims(answer: &str) -> Value {
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn machines_get_their_tokens_as_from_github_and_google() {
+fn token_endpoints_behave_like_those_of_github_and_google() {
     let issuer = Sigstore::shared().issuer(Issuer::Usual);
     let github = "GET /github?audience=sigstore&job_workflow_ref=a HTTP/1.0";
     let answer = ask(issuer, &format!("{github}\r\nAuthorization: Bearer kpromo-test"), "");
@@ -219,7 +219,7 @@ fn machines_get_their_tokens_as_from_github_and_google() {
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn cosign_takes_whom_to_trust_from_our_tuf_repository() {
+fn cosign_gets_its_trust_root_from_the_tuf_repository() {
     let (sigstore, config) = (Sigstore::shared(), DockerConfig::anonymous());
     let repository = TufRepository::of(sigstore, Rekor::V2);
     let root = config.directory().join("root.json");
@@ -242,7 +242,7 @@ fn cosign_takes_whom_to_trust_from_our_tuf_repository() {
     initialise(&other).expect_err("the root of another repository");
 }
 
-/// Writes a summary that says `SLSA_BUILD_LEVEL_2` about `subject`, and the key that it is signed by.
+/// Writes a summary with `SLSA_BUILD_LEVEL_2` for `subject`, and the public key of its signature.
 fn write_summary(directory: &Path, subject: &oci::Digest) {
     let statement = json!({
         "_type": "https://in-toto.io/Statement/v1",
@@ -275,7 +275,7 @@ fn write_summary(directory: &Path, subject: &oci::Digest) {
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn slsa_verifier_accepts_a_summary_and_refuses_what_it_does_not_say() {
+fn slsa_verifier_accepts_a_summary_and_refuses_other_expected_values() {
     let directory = tempfile::tempdir().unwrap();
     let (subject, other) = (oci::Digest::of(b"image"), oci::Digest::of(b"another"));
     write_summary(directory.path(), &subject);

@@ -1,7 +1,7 @@
-//! The TUF repository, read by the client that kpromo is built on: what is in order is accepted, and each kind of disorder
-//! is refused for what it is.
+//! The TUF repository, read with the client library that kpromo uses: valid metadata is accepted, and each kind of invalid
+//! metadata is refused with its own error.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is how they report")]
+#![expect(clippy::unwrap_used, reason = "test helpers report failures by panicking")]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -37,7 +37,7 @@ impl Repository for Mirror {
     }
 }
 
-/// A client that starts from the first root and keeps what it has seen.
+/// A client that starts from the first root and stores the metadata that it has verified.
 struct Client {
     root: Vec<u8>,
     store: Arc<MemoryStore>,
@@ -62,7 +62,7 @@ fn repository() -> TufRepository {
 }
 
 #[tokio::test]
-async fn a_target_is_read_and_read_anew_when_it_changes() {
+async fn a_changed_target_is_read_after_it_is_published() {
     let mut repository = repository();
     let client = Client::of(&repository);
     assert_eq!(client.target(&repository).await.unwrap(), b"first");
@@ -74,7 +74,7 @@ async fn a_target_is_read_and_read_anew_when_it_changes() {
 }
 
 #[tokio::test]
-async fn every_role_can_have_new_keys_again_and_again() {
+async fn the_keys_of_every_role_can_be_rotated_repeatedly() {
     let mut repository = repository();
     let client = Client::of(&repository);
     for round in ["one", "two"] {
@@ -85,11 +85,15 @@ async fn every_role_can_have_new_keys_again_and_again() {
             assert_eq!(client.target(&repository).await.unwrap(), round.as_bytes(), "{role:?}");
         }
     }
-    assert_eq!(Client::of(&repository).target(&repository).await.unwrap(), b"two", "from the first root on");
+    assert_eq!(
+        Client::of(&repository).target(&repository).await.unwrap(),
+        b"two",
+        "a new client follows all roots"
+    );
 }
 
 #[tokio::test]
-async fn what_has_expired_is_refused_whichever_role_it_is_of() {
+async fn expired_metadata_of_any_role_is_refused() {
     for role in [TufRole::Root, TufRole::Timestamp, TufRole::Snapshot, TufRole::Targets] {
         let mut repository = repository();
         repository.expire(role);
@@ -100,7 +104,7 @@ async fn what_has_expired_is_refused_whichever_role_it_is_of() {
 }
 
 #[tokio::test]
-async fn what_is_signed_by_a_key_that_no_root_names_is_refused_whichever_role_it_is_of() {
+async fn metadata_of_any_role_that_an_unknown_key_signed_is_refused() {
     for role in [TufRole::Root, TufRole::Timestamp, TufRole::Snapshot, TufRole::Targets] {
         let mut repository = repository();
         repository.forge(role);
@@ -111,7 +115,7 @@ async fn what_is_signed_by_a_key_that_no_root_names_is_refused_whichever_role_it
 }
 
 #[tokio::test]
-async fn what_goes_back_is_refused_by_who_has_seen_more() {
+async fn a_rollback_is_refused_by_a_client_that_knows_a_newer_version() {
     let mut repository = repository();
     let client = Client::of(&repository);
     repository.publish();

@@ -1,6 +1,6 @@
-// Command oidc runs OpenID Connect issuers for tests, one at each address that it is given: discovery, keys, and an
-// identity token for whoever asks. It also answers as the places do where machines get theirs: GitHub Actions, Google's
-// metadata server, and IAM Credentials. It needs the standard library alone.
+// Command oidc runs OpenID Connect issuers for tests, one at each given address: discovery, keys, and an identity token for
+// every request. It also has the token endpoints for machines: those of GitHub Actions, Google's metadata server and IAM
+// Credentials. It uses only the standard library.
 //
 //	oidc 127.0.0.1:5801 127.0.0.1:5802
 //	curl '127.0.0.1:5801/token?email=promoter@example.com'
@@ -27,13 +27,13 @@ import (
 const (
 	audience = "sigstore"
 	lifetime = time.Hour
-	// The account of this machine, as the metadata server has it.
+	// The account that the metadata server reports.
 	account = "default@kpromo.test"
-	// What GitHub Actions and Google's clients must show before they get a token.
+	// The Authorization that requests to GitHub Actions and IAM Credentials must have.
 	bearer = "Bearer kpromo-test"
 )
 
-// An issuer is its address with a key of its own, so that no issuer's tokens verify as another's.
+// An issuer has its own key, so that its tokens do not verify as those of another issuer.
 type issuer struct {
 	url string
 	key *rsa.PrivateKey
@@ -85,8 +85,8 @@ func (i issuer) keys(w http.ResponseWriter, _ *http.Request) {
 	}}})
 }
 
-// token takes every parameter for a claim. Those that are no text are exp, seconds from now (negative: expired), and
-// email_verified.
+// token issues a token with every parameter as a claim. exp is in seconds from now (negative: expired), and email_verified is
+// a boolean. All other claims are text.
 func (i issuer) token(w http.ResponseWriter, r *http.Request) {
 	claims, err := claimsOf(r.URL.Query())
 	if err != nil {
@@ -118,7 +118,7 @@ func claimsOf(query url.Values) (map[string]any, error) {
 	return claims, nil
 }
 
-// github is what ACTIONS_ID_TOKEN_REQUEST_URL names: any parameter but the audience stands for what the workflow is.
+// github is the endpoint in ACTIONS_ID_TOKEN_REQUEST_URL. Every parameter except audience becomes a claim.
 func (i issuer) github(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") != bearer {
 		http.Error(w, "no request token", http.StatusUnauthorized)
@@ -161,7 +161,7 @@ func (i issuer) access(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// flavoured refuses what the metadata server refuses: a request that somebody was tricked into.
+// flavoured refuses requests without Metadata-Flavor, as the metadata server does to stop forged requests.
 func flavoured(w http.ResponseWriter, r *http.Request) bool {
 	w.Header().Set("Metadata-Flavor", "Google")
 	there := r.Header.Get("Metadata-Flavor") == "Google"
@@ -171,14 +171,14 @@ func flavoured(w http.ResponseWriter, r *http.Request) bool {
 	return there
 }
 
-// impersonate is generateIdToken of IAM Credentials: a token of another account.
+// impersonate is generateIdToken of IAM Credentials: it issues a token for another account.
 func (i issuer) impersonate(w http.ResponseWriter, r *http.Request) {
 	email, isCall := strings.CutSuffix(r.PathValue("call"), ":generateIdToken")
 	var body struct {
 		Audience     string
 		IncludeEmail bool
 	}
-	// Read before anything is refused: a connection that closes on unread bytes is reset, and the refusal lost with it.
+	// Read before any refusal: a connection that is closed with unread bytes is reset, and the response is lost.
 	unread := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&body)
 	switch {
 	case !isCall:
@@ -196,7 +196,7 @@ func (i issuer) impersonate(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// sign makes a token of claims and of what they leave open.
+// sign issues a token with the claims, and with defaults for those that are missing.
 func (i issuer) sign(claims map[string]any) string {
 	now := time.Now()
 	set := func(name string, value any) {

@@ -1,5 +1,5 @@
-// Package server, of the timestamp authority: this file stands for its pkg/server/prometheus.go. There the port for
-// metrics is fixed, and a second authority on one machine ends because of it; here the system chooses one.
+// Package server of the timestamp authority: this file replaces pkg/server/prometheus.go. The original has a fixed port for
+// metrics, so a second authority on the same machine exits. Here the system chooses the port.
 package server
 
 import (
@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// NewPrometheusServer creates a server that has no metrics to show.
+// NewPrometheusServer creates a server without metrics.
 func NewPrometheusServer(readTimeout, writeTimeout time.Duration) *http.Server {
 	return &http.Server{
 		Addr:         "127.0.0.1:0",

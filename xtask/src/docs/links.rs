@@ -1,11 +1,11 @@
-//! The links of the built book: each relative one must lead to a file of the book.
+//! The links of the built book: the target of each relative link must be a file of the book.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// Returns the links that lead nowhere, as `page: link`, sorted.
+/// Returns the broken links, as `page: link`, sorted.
 ///
 /// # Errors
 /// If the pages cannot be read.

@@ -1,4 +1,4 @@
-//! Pictures: SVG made of text files in `docs/images`.
+//! Pictures: SVG generated from text files in `docs/images`.
 //!
 //! - `*.console` is the transcript of a terminal: commands (`$ …`) and their output.
 //! - `*.diagram` is a drawing of boxes and arrows by the characters `─│┌┐└┘├┤┬┴┼►▼`, with text in between.
@@ -34,7 +34,7 @@ text{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',mon
 </style>
 ";
 
-/// A picture, and the file that it is kept in.
+/// A picture and its file.
 #[derive(Debug)]
 pub(crate) struct Picture {
     /// The file, relative to the root of the checkout.
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_a_terminal_are_placed_below_each_other_and_have_their_kind() {
+    fn lines_of_a_transcript_have_their_position_and_their_class() {
         let svg = of_transcript("$ run <a>\n+ one\n\nerror: two & three\n");
         for expected in [
             "<text class=\"command\" x=\"16\" y=\"41\" xml:space=\"preserve\" textLength=\"70\">$ run &lt;a&gt;</text>",
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_diagram_has_its_lines_its_arrows_and_its_texts() {
+    fn a_diagram_has_lines_arrows_and_texts() {
         let svg = of_diagram("┌─┐\n│a├► b c  d\n└─┘\n");
         assert!(svg.contains("class=\"lines\" d=\"M20 25H24M20 25V34M24 25H32M32 25H35M35 25V34"), "{svg}");
         assert_eq!(svg.matches("<text").count(), 3, "{svg}");

@@ -39,7 +39,7 @@ impl Layer {
     }
 }
 
-/// A directory of blobs, to which an image and what refers to it are written.
+/// A layout while it is written: its directory, and the descriptors of its index.
 #[derive(Debug)]
 pub(crate) struct Layout {
     directory: PathBuf,
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn every_blob_has_the_digest_and_the_size_that_its_descriptor_says() {
+    fn every_blob_has_the_digest_and_the_size_of_its_descriptor() {
         let directory = tempfile::tempdir().unwrap();
         let subject = build(directory.path());
         let index: Value =
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_content_makes_the_same_image() {
+    fn the_same_content_produces_the_same_image() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         assert_eq!(build(one.path()), build(two.path()));
         let index = |directory: &Path| fs::read(directory.join("index.json")).unwrap();

@@ -1,4 +1,4 @@
-//! What an image takes from the system: libraries, certificates, git, and the packages that these come from.
+//! The parts of an image that come from the system: libraries, certificates and git, and the packages that they belong to.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -26,9 +26,9 @@ const GROUP: &str = "\
 root:x:0:
 nonroot:x:65532:
 ";
-/// Names of hosts come from /etc/hosts, which Kubernetes writes, and then from DNS.
+/// Host names are looked up in /etc/hosts, which Kubernetes writes, and then in DNS.
 const NSSWITCH: &str = "hosts: files dns\n";
-/// Manifests are mounted, and belong to another user than that of the image. Without this, git refuses to read them.
+/// Mounted manifests belong to another user than that of the image. Without this, git refuses to read them.
 const GITCONFIG: &str = "[safe]\n\tdirectory = *\n";
 
 /// Files of the system, and the packages that they come from.
@@ -106,7 +106,7 @@ impl Part {
     fn package(&mut self, name: &str) -> Result<(), Error> {
         let format = "--showformat=${Package}\t${Version}\t${Architecture}";
         let mut query = Command::new("dpkg-query");
-        let answer = output("asking for a package", query.args(["--show", format, name]))?;
+        let answer = output("querying a package", query.args(["--show", format, name]))?;
         let mut columns = answer.split('\t').map(str::to_owned);
         let (Some(name), Some(version), Some(architecture)) =
             (columns.next(), columns.next(), columns.next())
@@ -121,7 +121,7 @@ impl Part {
 }
 
 /// Returns the libraries that `ldd` lists: `libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x…)`, the loader without an arrow,
-/// and the kernel's `linux-vdso.so.1`, which is no file.
+/// and the kernel's `linux-vdso.so.1`, which is not a file.
 fn parse_libraries(listed: &str) -> Result<Vec<PathBuf>, Error> {
     let mut libraries = Vec::new();
     for line in listed.lines().map(str::trim) {
@@ -141,11 +141,12 @@ fn parse_libraries(listed: &str) -> Result<Vec<PathBuf>, Error> {
 fn owner(file: &Path) -> Result<String, Error> {
     // With /lib as a link to /usr/lib, a package may have the file under either path.
     let merged = Path::new("/usr").join(file.strip_prefix("/").unwrap_or(file));
-    let apart = file.strip_prefix("/usr").map(|path| Path::new("/").join(path)).ok();
-    let candidates = [Some(file.to_owned()), Some(merged), apart, file.canonicalize().ok()];
+    let unmerged = file.strip_prefix("/usr").map(|path| Path::new("/").join(path)).ok();
+    let candidates = [Some(file.to_owned()), Some(merged), unmerged, file.canonicalize().ok()];
     let found = candidates.into_iter().flatten().find_map(|path| {
         let answer =
-            output("asking for an owner", Command::new("dpkg-query").arg("--search").arg(path)).ok()?;
+            output("querying the package of a file", Command::new("dpkg-query").arg("--search").arg(path))
+                .ok()?;
         // `libc6:amd64: /lib/x86_64-linux-gnu/libc.so.6`
         answer.split_once(": ").map(|(package, _)| package.to_owned())
     });
@@ -157,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_are_those_that_the_loader_finds() {
+    fn the_libraries_that_the_loader_finds_are_read() {
         let listed = "\tlinux-vdso.so.1 (0x00007fff)\n\
                       \tlibgcc_s.so.1 => /lib/x86_64-linux-gnu/libgcc_s.so.1 (0x00007f0d)\n\
                       \t/lib64/ld-linux-x86-64.so.2 (0x00007f0e)\n";
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_library_that_is_missing_is_named() {
+    fn the_error_names_a_missing_library() {
         let error = parse_libraries("\tlibfoo.so.1 => not found\n").unwrap_err();
         assert!(error.to_string().contains("libfoo.so.1"), "{error}");
     }

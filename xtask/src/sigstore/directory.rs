@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::error::Error;
 
-/// A directory with a lock that marks it as in use. The kernel releases the lock however its holder ends.
+/// A directory with a lock that marks it as in use. The kernel releases the lock when its holder exits, in any way.
 #[derive(Debug)]
 pub(super) struct Directory {
     directory: TempDir,
@@ -21,7 +21,7 @@ impl Directory {
     /// If the directory cannot be created.
     pub(super) fn create(parent: &Path) -> Result<Self, Error> {
         fs::create_dir_all(parent).map_err(Error::file("making the directory of Sigstores", parent))?;
-        // Held until the new directory has its lock, so that no other process removes it before.
+        // Held until the new directory has its lock, so that no other process removes it first.
         let _all = lock(&parent.join("lock"))?;
         remove_abandoned(parent)?;
         let directory = tempfile::Builder::new()
@@ -44,7 +44,7 @@ fn lock(file: &Path) -> Result<File, Error> {
 }
 
 /// Removes the directories whose locks are not held. A directory without a lock is left from an interrupted removal, because a
-/// new directory gets its lock while `parent` is locked. If a directory cannot be removed because a process that ends still
+/// new directory gets its lock while `parent` is locked. If a directory cannot be removed because an exiting process still
 /// writes to it, a later call removes it.
 fn remove_abandoned(parent: &Path) -> Result<(), Error> {
     let entries = fs::read_dir(parent).map_err(Error::file("listing", parent))?;
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_goes_with_its_owner_or_else_with_the_next_one_and_never_before() {
+    fn a_directory_is_removed_by_its_owner_or_by_the_next_one_and_never_while_in_use() {
         let parent = tempfile::tempdir().unwrap();
         let [abandoned, half_removed] = ["run-one", "run-two"].map(|name| parent.path().join(name));
         fs::create_dir(&abandoned).unwrap();

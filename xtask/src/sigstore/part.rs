@@ -13,14 +13,14 @@ use crate::environment;
 use crate::error::Error;
 use crate::step::not_started;
 
-/// How long a part may take to become ready. It usually takes seconds, and minutes only if the machine stalls.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How long one request may take.
-const ANSWER: Duration = Duration::from_secs(5);
+/// The maximum time until a part is ready. It usually takes seconds, and minutes only if the machine stalls.
+const READY_TIMEOUT: Duration = Duration::from_secs(120);
+/// The maximum time for each read of a response.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of a log an error shows, in bytes.
 const LOG: usize = 3000;
 
-/// Returns a command in `directory` that gets none of the user's settings. The kernel ends it when this process ends, even if
+/// Returns a command in `directory` without the settings of the user. The kernel ends it when this process ends, even if
 /// this process is killed. `setpriv` requests that from the kernel, because code between fork and exec needs `unsafe`.
 pub(super) fn isolated(directory: &Path, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
@@ -53,9 +53,9 @@ impl Part {
         let log = logs.join(name);
         fs::create_dir_all(&logs).map_err(Error::file("making the directory of logs", &logs))?;
         let file = File::create(&log).map_err(Error::file("making the log", &log))?;
-        let twin = file.try_clone().map_err(Error::file("making the log", &log))?;
+        let duplicate = file.try_clone().map_err(Error::file("making the log", &log))?;
         let mut command = isolated(directory, program);
-        command.args(arguments).stdout(file).stderr(twin);
+        command.args(arguments).stdout(file).stderr(duplicate);
         let child = command.spawn().map_err(|source| not_started(name, &command, source))?;
         Ok(Self { name, child, log })
     }
@@ -65,7 +65,7 @@ impl Part {
     /// # Errors
     /// If the part exits before that, or takes too long.
     pub(super) fn wait(&mut self, is_ready: impl Fn() -> bool) -> Result<(), Error> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + READY_TIMEOUT;
         loop {
             if let Some(error) = self.ended() {
                 return Err(error);
@@ -74,7 +74,7 @@ impl Part {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(self.error(format!("has not answered for {} s", PATIENCE.as_secs())));
+                return Err(self.error(format!("was not ready after {} s", READY_TIMEOUT.as_secs())));
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -112,7 +112,7 @@ pub(super) fn listens(port: u16) -> bool {
 /// Returns the content at `path` on a loopback port, or `None` if there is no server yet or its status is not 200.
 pub(super) fn get(port: u16, path: &str) -> Option<Vec<u8>> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
-    stream.set_read_timeout(Some(ANSWER)).ok()?;
+    stream.set_read_timeout(Some(READ_TIMEOUT)).ok()?;
     // A response in HTTP/1.0 is not chunked, and it ends with the connection.
     write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n").ok()?;
     let mut answer = Vec::new();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_ends_instead_of_answering_shows_its_log() {
+    fn the_error_of_a_part_that_exits_early_has_its_log() {
         let directory = tempfile::tempdir().unwrap();
         let mut part = sh(directory.path(), "echo the port is taken; exit 7");
         let error = part.wait(|| false).unwrap_err().to_string();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_waited_for_and_gone_when_dropped() {
+    fn a_part_is_waited_for_and_killed_when_dropped() {
         let directory = tempfile::tempdir().unwrap();
         let mut part = sh(directory.path(), "touch ready; exec sleep 1000");
         part.wait(|| directory.path().join("ready").exists()).unwrap();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_sees_nothing_of_its_users_settings() {
+    fn a_part_does_not_see_the_settings_of_the_user() {
         let directory = tempfile::tempdir().unwrap();
         let mut part = sh(directory.path(), "env >seen; pwd >where; touch ready; exec sleep 1000");
         part.wait(|| directory.path().join("ready").exists()).unwrap();

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_free_different_and_not_those_that_the_system_gives_away() {
+    fn ports_are_free_distinct_and_not_assigned_by_the_system() {
         let taken = free::<1>().unwrap()[0];
         let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, taken)).unwrap();
         let ports = free::<20>().unwrap();

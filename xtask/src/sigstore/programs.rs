@@ -7,7 +7,7 @@ use std::process::Command;
 use super::part::{Part, isolated};
 use crate::error::Error;
 
-/// What the start of every part needs.
+/// The directories that the start of every part needs.
 #[derive(Clone, Copy)]
 pub(super) struct Programs<'a> {
     /// The directory of the tools.

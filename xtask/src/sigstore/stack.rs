@@ -111,7 +111,7 @@ pub(super) fn start(workspace: &Workspace, tools: &Path, directory: &Path) -> Re
     Ok([issuers, timestamps, rekor2, certificates, rekor1, fulcio].into_iter().chain(trillian).collect())
 }
 
-/// Builds the issuer. Without changes, Go takes it from its cache.
+/// Builds the issuer. If its source is unchanged, Go reuses the build from its cache.
 fn build_issuer(workspace: &Workspace, directory: &Path) -> Result<(), Error> {
     let source = workspace.root().join("xtask").join("sigstore").join("oidc");
     output("building the issuer", &mut go_build("the issuer", &source, directory)?).map(drop)
@@ -227,7 +227,7 @@ impl Starter<'_> {
             url(rekor2),
             url(timestamps),
         );
-        self.cosign("writing whom to trust", &line)
+        self.cosign("writing the trust root", &line)
     }
 
     fn signing_config(&self, version: u8, rekor: u16) -> Result<(), Error> {
@@ -244,7 +244,7 @@ impl Starter<'_> {
             service("tsa", &format!("{}/api/v1/timestamp", url(self.ports.timestamps)), 1),
             "--tsa-config=EXACT:1".to_owned(),
         ];
-        self.cosign("writing where to sign", &line.join(" "))
+        self.cosign("writing the signing configuration", &line.join(" "))
     }
 
     fn cosign(&self, name: &str, line: &str) -> Result<(), Error> {

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::step::output;
 use crate::tools::go_module;
 
-/// The version of Trillian. Its module also has the tables that it needs.
+/// The version of Trillian. Its module also has the SQL script of its tables.
 pub(super) const VERSION: &str = "v1.7.2";
 /// MariaDB's socket, relative to the directory that all parts run in, because the path of a socket has at most 107 bytes. MariaDB
 /// itself runs in the directory of its data, where the path is `db.sock`.
@@ -49,7 +49,7 @@ pub(super) fn start(programs: Programs<'_>, server_port: u16, signer_port: u16) 
 /// Starts MariaDB with the two databases, one of which has Trillian's tables. Root needs no password on the socket, which is
 /// in a private directory.
 fn database(directory: &Path) -> Result<Part, Error> {
-    let user = output("asking who we are", Command::new("id").arg("--user").arg("--name"))?;
+    let user = output("querying the user", Command::new("id").arg("--user").arg("--name"))?;
     // As root, MariaDB refuses to run without an explicit user.
     let user = format!("--user={}", user.trim());
     let data = format!("--datadir={}", directory.join("db").display());

@@ -3,7 +3,7 @@
 use super::conditions::{FREE, LATENCY_MILLISECONDS};
 use super::promotion::promoted;
 use super::rounds::Rounds;
-use super::verdict::complaints;
+use super::verdict::failure_notes;
 use super::worlds::{alike, small_images};
 use crate::error::Error;
 use crate::lab::Lab;
@@ -50,17 +50,17 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         title: "Requests that fail at random".to_owned(),
         about: format!(
             "{IMAGES} new images of 4 platforms with 2 layers each, to {REGIONS} regions; no quota, {far} ms latency and then \
-             {near} ms. Of all requests to all hosts, a share chosen at random is answered with 503 without `Retry-After`, or \
-             their connections are reset. What was answered and reset is what the registries count; refusals, faults, \
-             unanswered requests and retries are what kpromo reports. The pauses before requests are sent again last as long \
-             however near a host is, so that they weigh most in the shortest job. Rows are measured in turn; the targets are \
-             medians of the ratios within a round."
+             {near} ms. Of all requests to all hosts, a share selected at random is answered with 503 without `Retry-After`, or \
+             their connections are reset. The registries count the 503 responses and the resets; refusals, faults, unanswered \
+             requests and retries are kpromo's own counts. The pauses before retries do not depend on the latency, so they \
+             matter most in the shortest job. Rows are measured in turn; each target is the median of the ratios within a \
+             round."
         ),
         setting: Setting::now(&lab.tools),
         runs,
         tables,
         targets,
-        notes: complaints(&shown),
+        notes: failure_notes(&shown),
         raw: shown,
     })
 }
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_requests_fail_at_each_host_and_in_each_round() {
+    fn different_requests_fail_at_each_host_and_in_each_round() {
         let seeds = |round| {
             let hosts = spec(20, 0.05, 0.03, round).hosts.into_iter();
             hosts.filter_map(|host| host.conditions.faults).map(|faults| faults.seed).collect::<Vec<_>>()

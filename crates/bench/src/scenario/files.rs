@@ -1,10 +1,10 @@
-//! Files to object stores beside rclone and the Go tool, and hashing of a directory beside sha256sum.
+//! Promotion of files to object stores, compared with rclone and the Go tool, and hashing, compared with sha256sum.
 
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
-use super::verdict::complaints;
+use super::verdict::failure_notes;
 use crate::error::Error;
 use crate::lab::Lab;
 use crate::machine::Setting;
@@ -17,7 +17,7 @@ use crate::tools::{Peer, word};
 
 /// The size of a small file, in bytes.
 const SMALL: usize = 10 << 10;
-/// The two places that files are copied to. They are directories of one store, which kpromo reaches by one endpoint.
+/// The two destinations. They are directories of one store, because kpromo uses one endpoint.
 const PLACES: [&str; 2] = ["one", "two"];
 /// The directory of the store that files are copied from, where a row does not copy them from the file system.
 const SOURCE: &str = "source";
@@ -30,9 +30,9 @@ const GO_TOOL: &str = "Go kpromo run files, from the store";
 const LARGE_FILES: usize = 4;
 /// What the page says about the rows with the Go tool.
 const ABOUT_GO_TOOL: &str = " The Go tool promotes only from object stores, so the last two rows copy the same files from \
-     a third directory of the VersityGW, which rclone has filled before, and their requests include reading it. The Go tool \
-     copies one object after another, each through a temporary file.";
-/// The most memory that kpromo may take, in bytes.
+     a third directory of the VersityGW, which rclone has filled first. Their requests include the reads from it. The Go tool \
+     copies one object at a time, each through a temporary file.";
+/// The maximum memory of kpromo, in bytes.
 const MEMORY_MAX: f64 = 150e6;
 
 pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
@@ -56,9 +56,9 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     Ok(Section {
         title: "Files to object stores".to_owned(),
         about: format!(
-            "{} files of 10 KiB and {LARGE_FILES} of {mebibytes} MiB from a directory to two places in a VersityGW on the same \
-             disk; rclone runs once for each place, both at once, with its defaults.{} Then SHA-256 of the files of a directory of \
-             {}, beside `sha256sum` in one process, and in as many as there are cores.",
+            "{} files of 10 KiB and {LARGE_FILES} of {mebibytes} MiB from a directory to two directories in a VersityGW on the \
+             same disk; rclone runs once for each, both at once, with its defaults.{} Then SHA-256 of the files of a directory \
+             of {}, compared with `sha256sum` in one process and in one process for each core.",
             count(small as u64),
             if lab.tools.promo_tools.is_some() { ABOUT_GO_TOOL } else { "" },
             megabytes(bytes)
@@ -67,7 +67,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         runs: 1,
         tables: vec![copy_table(&copies), hash_table(&hashes, bytes)],
         targets,
-        notes: [complaints(&copies), complaints(&hashes)].concat(),
+        notes: [failure_notes(&copies), failure_notes(&hashes)].concat(),
         raw: [copies, hashes].concat(),
     })
 }
@@ -85,8 +85,8 @@ async fn kpromo(lab: &Lab, source: &Path, total: usize) -> Result<Run, Error> {
     Ok(Run { failures: run.failures + failures, ..run })
 }
 
-/// Promotes all files within a store, with kpromo or the Go tool. rclone writes the source before, each object in one request:
-/// the Go tool needs the MD5 of each object of its source, which objects written in parts do not have.
+/// Promotes all files within a store, with kpromo or the Go tool. rclone writes the source first, each object in one request,
+/// because the Go tool needs the MD5 of each source object, which multipart uploads do not have.
 async fn from_bucket(
     lab: &Lab,
     label: &str,
@@ -112,8 +112,8 @@ async fn from_bucket(
     Ok(Run { failures: run.failures + failures, ..run })
 }
 
-/// Writes the manifests of a promotion of all files below `source`, from `base`. Returns the command that carries it out, and how
-/// many commands have failed on the way.
+/// Writes the manifests of a promotion of all files below `source`, from `base`. Returns the command that runs it, and the
+/// number of commands that failed before it.
 async fn promotion(
     lab: &Lab,
     promoter: &Path,
@@ -184,7 +184,7 @@ fn recorded(label: &str, measured: &Measured) -> Run {
         commands: measured.commands(),
         failures: measured.failures(),
         exits: measured.exits.clone(),
-        complaints: measured.complaints.clone(),
+        errors: measured.errors.clone(),
         ..Run::default()
     }
 }

@@ -1,7 +1,7 @@
 //! A quota for each minute. All of it may be used at once, and then no request is served for the rest of the minute.
 
 use super::conditions::{FREE, LATENCY_MILLISECONDS};
-use super::verdict::complaints;
+use super::verdict::failure_notes;
 use crate::error::Error;
 use crate::lab::Lab;
 use crate::machine::Setting;
@@ -43,8 +43,8 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         title: "A quota by the minute".to_owned(),
         about: format!(
             "The plan of {} repositories of one host that serves {} requests in each minute of its clock, at any time \
-             within it, and answers all others with 429 without `Retry-After`; {LATENCY_MILLISECONDS} ms latency. The first minute \
-             begins with the run.",
+             within it, and answers all others with 429 without `Retry-After`; {LATENCY_MILLISECONDS} ms latency. The first \
+             minute begins with the run.",
             count(repositories as u64),
             count(quota)
         ),
@@ -52,7 +52,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         runs: 1,
         tables: vec![table(&run, quota)],
         targets: targets(&run, quota),
-        notes: complaints(std::slice::from_ref(&run)),
+        notes: failure_notes(std::slice::from_ref(&run)),
         raw: vec![run],
     })
 }
@@ -90,7 +90,7 @@ fn minutes(timeline: &[Point]) -> Vec<Minute> {
     minutes
 }
 
-/// Returns the minutes that the run used to their end.
+/// Returns the minutes that ended before the run did.
 fn whole_minutes(run: &Run) -> Vec<Minute> {
     let mut minutes = run.hosts.get(1).map(|host| minutes(&host.timeline)).unwrap_or_default();
     minutes.pop();
@@ -104,7 +104,7 @@ fn targets(run: &Run, quota: u64) -> Vec<Target> {
     let refused = run.hosts.get(1).map_or(0.0, |host| share(host.refused, host.requests));
     vec![
         Target {
-            what: "least of a whole minute".to_owned(),
+            what: "minimum of a whole minute".to_owned(),
             target: format!("≥ {}", whole(aimed)),
             measured: count(least),
             reached: least as f64 >= aimed,

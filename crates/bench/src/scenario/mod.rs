@@ -24,32 +24,32 @@ use crate::error::Error;
 use crate::lab::Lab;
 use crate::record::Section;
 
-/// What can be measured.
+/// A scenario to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
-    /// Plan Kubernetes' whole production, where all is promoted already.
+    /// Plan the whole production of Kubernetes, with everything already promoted.
     Plan,
-    /// Promote new images to 22 regions under a quota, beside other tools.
+    /// Promote new images to 22 regions under a quota, and compare with other tools.
     Promote,
     /// List repositories while the quota falls and rises again.
     QuotaChange,
     /// List repositories of a host whose quota is counted by the minute.
     Minute,
-    /// Promote where one region is slow and one refuses.
+    /// Promote to regions of which one is slow and one refuses requests.
     Trouble,
-    /// Copy gigabytes to five destinations, beside crane.
+    /// Copy gigabytes to five destinations, and compare with crane.
     Throughput,
     /// Promote a few small images without any limit, and count requests.
     SmallWorld,
-    /// Promote a few small images to near hosts, beside the same with known limits and crane.
+    /// Promote a few small images to nearby hosts, and compare with known limits and with crane.
     Start,
-    /// Promote a few small images where some of all requests fail by chance.
+    /// Promote a few small images while some requests fail at random.
     Faults,
-    /// Promote files to object stores beside rclone, and hash a directory beside sha256sum.
+    /// Promote files to object stores and hash a directory, and compare with rclone and sha256sum.
     Files,
     /// Promote and sign new images with four processes, each with a part of the regions.
     Shards,
-    /// Sign what is promoted on a Sigstore, beside cosign.
+    /// Sign promoted images with a Sigstore, and compare with cosign.
     Sign,
 }
 

@@ -1,7 +1,7 @@
 //! The plan for a production where everything is already promoted.
 
 use super::conditions::USUAL;
-use super::verdict::complaints;
+use super::verdict::failure_notes;
 use super::worlds::{REGIONS, alike};
 use crate::error::Error;
 use crate::lab::{Lab, World};
@@ -39,9 +39,9 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         let using = "kpromo, with the inventory cache";
         shown.extend(repeated(lab, &mut world, directory.path(), using, &flags, runs).await?);
     } else {
-        notes.push(format!("`kpromo cip` has no `{CACHE}` in this build: there is no row with it."));
+        notes.push(format!("`kpromo cip` has no `{CACHE}` in this build, so its row is missing."));
     }
-    notes.extend(complaints(&shown));
+    notes.extend(failure_notes(&shown));
     let mut table = Table::of(&shown);
     if !lab.quick {
         table.add_known("promo-tools (Go), known figures, no quota", &KNOWN);
@@ -51,7 +51,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         title: "Plan of a whole production".to_owned(),
         about: format!(
             "{projects} thin manifests of {IMAGES} images with {DIGESTS} digests each, to {REGIONS} \
-             regions: {} edges, everything promoted already. Google's listings, 20 ms latency; every \
+             regions: {} edges, everything already promoted. Google's listings, 20 ms latency; every \
              host allows 83 requests/s with a burst of 100.",
             count(edges as u64)
         ),
@@ -64,7 +64,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     })
 }
 
-/// Returns the median of several plans for the same world. Plans do not change it.
+/// Returns the median run of several plans for the same world. Plans do not change it.
 async fn repeated(
     lab: &Lab,
     world: &mut World,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::conditions::LATENCY_MILLISECONDS;
-use super::verdict::complaints;
+use super::verdict::failure_notes;
 use crate::error::Error;
 use crate::lab::{Lab, World};
 use crate::machine::Setting;
@@ -30,7 +30,7 @@ const REFUSED: f64 = 0.01;
 
 /// A period with one quota, in seconds after the reset of the counts.
 #[derive(Clone, Copy, Debug)]
-struct Stretch {
+struct Period {
     name: &'static str,
     per_second: f64,
     begin: f64,
@@ -77,21 +77,21 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let timeline = reading.hosts.get(1).map(|host| host.timeline.as_slice()).unwrap_or_default();
     // The time after the last request does not count as underuse.
     let end = busy_until(timeline);
-    let stretches = [
-        Stretch { name: "at first", per_second: FULL, begin: 0.0, end: cut },
-        Stretch { name: "after the cut", per_second: CUT, begin: cut, end: restored },
-        Stretch { name: "after it was restored", per_second: FULL, begin: restored, end },
+    let periods = [
+        Period { name: "at first", per_second: FULL, begin: 0.0, end: cut },
+        Period { name: "after the cut", per_second: CUT, begin: cut, end: restored },
+        Period { name: "after the restoration", per_second: FULL, begin: restored, end },
     ];
-    let mut targets: Vec<Target> = stretches
+    let mut targets: Vec<Target> = periods
         .iter()
-        .map(|stretch| {
-            let what = format!("settled {}", stretch.name);
-            Target::within(&what, settled(timeline, *stretch), SETTLED_WITHIN, seconds)
+        .map(|period| {
+            let what = format!("settled {}", period.name);
+            Target::within(&what, settled(timeline, *period), SETTLED_WITHIN, seconds)
         })
         .collect();
     let refused = reading.hosts.get(1).map_or(0.0, |host| share(host.refused, host.requests));
     targets.push(Target::at_most("refused", refused, REFUSED, percent));
-    let rows = stretches.iter().map(|stretch| row(timeline, *stretch)).collect();
+    let rows = periods.iter().map(|period| row(timeline, *period)).collect();
     let head = [
         "quota",
         "requests/s allowed",
@@ -106,7 +106,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         title: "A quota that changes".to_owned(),
         about: format!(
             "The plan of {} repositories of one host that allows {FULL} requests/s with a burst of \
-             {BURST}, after {length} s {CUT}, and after another {length} s {FULL}. A run has settled \
+             {BURST}, then {CUT} after {length} s, and {FULL} again after another {length} s. A run has settled \
              when it uses 90 % of the quota for 2 s with at most 1 % of its requests refused. \
              `target/bench/quota-change.json` has the counts of every quarter of a second.",
             count(repositories as u64)
@@ -115,7 +115,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         runs: 1,
         tables: vec![Table::new(&head, rows)],
         targets,
-        notes: complaints(std::slice::from_ref(&run)),
+        notes: failure_notes(std::slice::from_ref(&run)),
         raw: vec![run],
     })
 }
@@ -127,16 +127,15 @@ fn busy_until(timeline: &[Point]) -> f64 {
 }
 
 /// Returns the time from the beginning of a period until its quota is used and obeyed, or `None` if that never happens.
-fn settled(timeline: &[Point], stretch: Stretch) -> Option<f64> {
-    let within = timeline.iter().filter(|point| point.seconds >= stretch.begin);
+fn settled(timeline: &[Point], period: Period) -> Option<f64> {
+    let within = timeline.iter().filter(|point| point.seconds >= period.begin);
     within.clone().find_map(|start| {
         let stop = within.clone().find(|point| point.seconds >= start.seconds + HELD)?;
-        let held = (stop.seconds <= stretch.end).then_some(stop.seconds - start.seconds)?;
+        let held = (stop.seconds <= period.end).then_some(stop.seconds - start.seconds)?;
         let served = count_of(stop.served - start.served);
         let refused = count_of(stop.refused - start.refused);
-        let is_settled =
-            served >= USED * stretch.per_second * held && refused <= REFUSED * (served + refused);
-        is_settled.then_some(start.seconds - stretch.begin)
+        let is_settled = served >= USED * period.per_second * held && refused <= REFUSED * (served + refused);
+        is_settled.then_some(start.seconds - period.begin)
     })
 }
 
@@ -145,19 +144,19 @@ fn count_of(requests: u64) -> f64 {
     requests as f64
 }
 
-fn row(timeline: &[Point], stretch: Stretch) -> Vec<String> {
+fn row(timeline: &[Point], period: Period) -> Vec<String> {
     let before = |time: f64| timeline.iter().rfind(|point| point.seconds <= time).copied();
     let nothing = Point { seconds: 0.0, served: 0, refused: 0 };
-    let (start, stop) = (before(stretch.begin).unwrap_or(nothing), before(stretch.end).unwrap_or(nothing));
+    let (start, stop) = (before(period.begin).unwrap_or(nothing), before(period.end).unwrap_or(nothing));
     let (served, refused) = (stop.served - start.served, stop.refused - start.refused);
-    let length = (stretch.end - stretch.begin).max(f64::EPSILON);
+    let length = (period.end - period.begin).max(f64::EPSILON);
     vec![
-        stretch.name.to_owned(),
-        format!("{}", stretch.per_second),
+        period.name.to_owned(),
+        format!("{}", period.per_second),
         seconds(length),
-        settled(timeline, stretch).map_or(NONE.to_owned(), seconds),
+        settled(timeline, period).map_or(NONE.to_owned(), seconds),
         count(served),
-        percent(count_of(served) / (stretch.per_second * length + f64::from(BURST))),
+        percent(count_of(served) / (period.per_second * length + f64::from(BURST))),
         count(refused),
         percent(share(refused, served + refused)),
     ]
@@ -181,28 +180,28 @@ mod tests {
         next.collect()
     }
 
-    fn stretch(end: f64) -> Stretch {
-        Stretch { name: "", per_second: 100.0, begin: 0.25, end }
+    fn period(end: f64) -> Period {
+        Period { name: "", per_second: 100.0, begin: 0.25, end }
     }
 
     #[test]
-    fn it_has_settled_when_the_quota_is_used_and_obeyed() {
+    fn a_run_has_settled_when_it_uses_and_obeys_the_quota() {
         // One second of refusals, one second of underuse, then the full rate.
         let quarters = [vec![(25, 25); 5], vec![(10, 0); 4], vec![(25, 0); 20]].concat();
-        let after = settled(&timeline(&quarters), stretch(7.0)).unwrap();
+        let after = settled(&timeline(&quarters), period(7.0)).unwrap();
         assert!((1.5..=2.0).contains(&after), "{after}");
     }
 
     #[test]
-    fn who_is_refused_all_the_time_or_asks_too_little_has_not_settled() {
-        assert_eq!(settled(&timeline(&[(25, 1); 40]), stretch(10.0)), None);
-        assert_eq!(settled(&timeline(&[(22, 0); 40]), stretch(10.0)), None);
+    fn refusals_and_underuse_do_not_count_as_settled() {
+        assert_eq!(settled(&timeline(&[(25, 1); 40]), period(10.0)), None);
+        assert_eq!(settled(&timeline(&[(22, 0); 40]), period(10.0)), None);
     }
 
     #[test]
-    fn what_follows_the_stretch_does_not_count() {
+    fn requests_after_the_period_do_not_count() {
         let quarters = [vec![(5, 0); 12], vec![(25, 0); 20]].concat();
-        assert_eq!(settled(&timeline(&quarters), stretch(3.0)), None);
+        assert_eq!(settled(&timeline(&quarters), period(3.0)), None);
     }
 
     #[test]

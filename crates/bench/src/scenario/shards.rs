@@ -4,7 +4,7 @@ use std::fs;
 
 use super::conditions::{QUOTA, USUAL};
 use super::promotion::report;
-use super::verdict::{by_quota, complaints};
+use super::verdict::{by_quota, failure_notes};
 use super::worlds::{REGIONS, alike};
 use crate::error::Error;
 use crate::lab::{Lab, World};
@@ -21,10 +21,11 @@ const PLATFORMS: usize = 4;
 /// The index of the canonical region. Host 0 is staging.
 const CANONICAL: usize = 1;
 const REFUSED: f64 = 0.01;
-/// The private key of the signer, in PKCS #8, with the number 0x0101…01. It is published here, so no one may trust it.
+/// The private key of the signer, in PKCS #8, with the scalar 0x0101…01. It is public, so it must not be trusted.
 const KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQGhRANCAARv8DuUkkHO\
                    Ha3UNRnmlg4KhbQaaaBcMoEDqivOFZTKFjxPdTpVvwHcU/bAsMfu54tAxv99JaluIoK5ic73HBRK";
-/// Kills a command with SIGKILL after the first argument, in seconds, and runs it again. Fails if the command ended before.
+/// Runs a command, kills it with SIGKILL after the time in the first argument, in seconds, and runs it again. Fails if the
+/// command exits before that.
 const KILLED: &str = r#"timeout --signal=KILL "$0" "$@"; [ $? -eq 137 ] || exit 99; exec "$@""#;
 
 pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
@@ -39,7 +40,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         shared_size: 0,
     };
     let mut spec = alike(REGIONS, &Storage::Discard, USUAL, content);
-    // Signatures and records are read again.
+    // Signatures and records are read again, so their blobs must be kept.
     spec.hosts[CANONICAL].storage = Storage::Memory;
     let mut bench = Bench { lab, spec };
     let one = bench.run("one process", &Division::None).await?;
@@ -56,18 +57,19 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         about: format!(
             "{images} new images of {PLATFORMS} platforms with 2 layers of 64 KiB each to {REGIONS} regions, and signatures and \
              records by a key in one of them; 20 ms latency. Each host, including staging, allows {} requests/s with a \
-             burst of {}. One process promotes all; then {SHARDS} processes at once promote the regions of one shard each \
-             (`--shard 0/{SHARDS}` and so on); then the same, where the process with the canonical region is killed (SIGKILL) \
-             halfway and started again. Every shard reads all images from staging, whose quota then is the limit, and the \
-             canonical region signs when its shard has copied all images: shards save no time where quotas are the limit. In the \
-             last row staging has no quota. All processes share the processors with the registries.",
+             burst of {}. First, one process promotes everything. Then {SHARDS} processes at once promote the regions of one \
+             shard each (`--shard 0/{SHARDS}` and so on). Then the same again, but the process with the canonical region is \
+             killed (SIGKILL) halfway and restarted. Every shard reads all images from staging, so the quota of staging is \
+             the limit, and signing starts when the shard of the canonical region has copied all images: shards save no time \
+             where quotas are the limit. In the last row, staging has no quota. All processes share the processors with the \
+             registries.",
             QUOTA.per_second, QUOTA.burst
         ),
         setting: Setting::now(&lab.tools),
         runs: 1,
         tables: vec![Table::of(&runs)],
         targets,
-        notes: complaints(&runs),
+        notes: failure_notes(&runs),
         raw: runs,
     })
 }
@@ -135,7 +137,7 @@ impl Bench<'_> {
     }
 }
 
-/// Returns the targets of four shards where the regions alone have a quota.
+/// Returns the targets of four shards when only the regions have a quota.
 fn under_a_quota(free: &Run) -> Vec<Target> {
     let mut targets = by_quota(free);
     for target in &mut targets {
@@ -147,7 +149,7 @@ fn under_a_quota(free: &Run) -> Vec<Target> {
 #[expect(clippy::cast_precision_loss, reason = "shown with two decimal places")]
 fn targets(one: &Run, four: &Run, killed: &Run, images: usize) -> Vec<Target> {
     let regions = |run: &Run| run.hosts.get(1..).unwrap_or_default().to_vec();
-    // In how many regions something differs from a run of one process.
+    // Returns in how many regions a count differs from that of one process.
     let differ = |run: &Run, field: fn(&HostReading) -> u64, skipped: usize| {
         let pairs = regions(run).into_iter().zip(regions(one)).skip(skipped);
         pairs.filter(|(ours, theirs)| field(ours) != field(theirs)).count() as u64
@@ -169,19 +171,29 @@ fn targets(one: &Run, four: &Run, killed: &Run, images: usize) -> Vec<Target> {
         Target::exactly("images missing", (four.missing + killed.missing) as u64, 0, count),
         Target::exactly("signatures, 4 shards", signatures(four), expected, count),
         Target::exactly("signatures, one killed", signatures(killed), expected, count),
-        // A manifest that is written twice differently, such as a signature, stays in the registry.
-        Target::exactly("regions with other manifests, 4 shards", differ(four, manifests, 0), 0, count),
-        Target::exactly("regions with other manifests, one killed", differ(killed, manifests, 0), 0, count),
+        // If a manifest such as a signature is written twice with different content, both copies stay in the registry.
+        Target::exactly(
+            "regions with a different number of manifests, 4 shards",
+            differ(four, manifests, 0),
+            0,
+            count,
+        ),
+        Target::exactly(
+            "regions with a different number of manifests, one killed",
+            differ(killed, manifests, 0),
+            0,
+            count,
+        ),
         // Images share the empty blob of their signatures. Whether it is mounted or uploaded depends on the order.
         Target::exactly(
-            "regions without signatures with other numbers of writes, 4 shards",
+            "regions without signatures with a different number of writes, 4 shards",
             differ(four, |host| host.writes, 1),
             0,
             count,
         ),
         Target::exactly("processes that failed", (four.failures + killed.failures) as u64, 0, count),
         Target {
-            what: "killed in the middle".to_owned(),
+            what: "time of the kill".to_owned(),
             target: "halfway".to_owned(),
             measured: format!("after {}", seconds(four.wall_seconds / 2.0)),
             // A command that ends before it is killed counts as failed.

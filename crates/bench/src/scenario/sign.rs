@@ -1,4 +1,4 @@
-//! Signatures for promoted images on a real Sigstore, compared with cosign on the same one.
+//! Signatures for promoted images with a real Sigstore, compared with cosign and the same Sigstore.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::conditions::{QUOTA, USUAL};
 use super::promotion::{promotion, report};
-use super::verdict::{by_quota, complaints};
+use super::verdict::{by_quota, failure_notes};
 use super::worlds::alike;
 use crate::cosign::{Cosign, Way};
 use crate::error::Error;
@@ -71,9 +71,9 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let images = lab.size(100, 10);
     let usual = ConditionsSpec { quota: None, ..USUAL };
     let bench = Bench { lab, sigstore: &sigstore, images, conditions: usual };
-    let (shown, mut targets) = bench.beside_cosign("").await?;
+    let (shown, mut targets) = bench.kpromo_and_cosign("").await?;
     let calm = Bench { conditions: ConditionsSpec::default(), ..bench };
-    let (calm, _) = calm.beside_cosign(", no latency").await?;
+    let (calm, _) = calm.kpromo_and_cosign(", no latency").await?;
     let bound = bench.under_a_quota().await?;
     targets.extend(bound.iter().flat_map(under_a_quota));
     let raw: Vec<Run> = shown.iter().chain(&calm).chain(&bound).map(|signed| signed.run.clone()).collect();
@@ -90,7 +90,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
             Table::of(&bound.iter().map(|signed| signed.run.clone()).collect::<Vec<Run>>()),
         ],
         targets,
-        notes: complaints(&raw),
+        notes: failure_notes(&raw),
         raw,
     })
 }
@@ -99,21 +99,21 @@ fn about(images: usize) -> String {
     format!(
         "{images} images of {PLATFORMS} platforms, {} manifests, that production already has without \
          signatures: kpromo copies nothing, signs every manifest under its `.sig` tag, and records \
-         every image. Then the same command again, with nothing left to do. Registries have 20 ms \
-         latency and no quota; then neither; in the end production has 20 ms and allows {} requests/s \
-         with a burst of {}. A real Sigstore runs on the same machine: Fulcio, a timestamp authority, a \
+         every image. Then the same command runs again with nothing left to do. The registries have 20 ms \
+         latency and no quota; then no latency either; in the last table production has 20 ms latency and \
+         allows {} requests/s with a burst of {}. A real Sigstore runs on the same machine: Fulcio, a timestamp authority, a \
          certificate log and Rekor v1 on Trillian and MariaDB, which integrates entries every 50 ms. It \
-         uses the same processors, and more of them than kpromo. cosign signs in the same form with the \
-         same identity and without timestamps: fewer images, once each; with `--recursive` it signs an \
-         image with its parts. Signatures are counted in production, certificates and entries in the \
-         logs.",
+         shares the processors with kpromo and uses more processor time. cosign signs in the same form with \
+         the same identity and without timestamps. It signs fewer images, once each; with `--recursive` it \
+         signs an image and its parts. Signatures are counted in production, certificates and entries in \
+         the logs.",
         count((images * (PLATFORMS + 1)) as u64),
         QUOTA.per_second,
         QUOTA.burst
     )
 }
 
-/// What all rows have in common.
+/// The parameters that all rows share.
 struct Bench<'a> {
     lab: &'a Lab,
     sigstore: &'a Sigstore,
@@ -123,12 +123,12 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     /// Measures kpromo, kpromo again with nothing left to do, and cosign in all ways. Returns the runs and the targets.
-    async fn beside_cosign(&self, suffix: &str) -> Result<(Vec<Signed>, Vec<Target>), Error> {
+    async fn kpromo_and_cosign(&self, suffix: &str) -> Result<(Vec<Signed>, Vec<Target>), Error> {
         let (mut first, mut again, mut refused) = (Vec::new(), Vec::new(), None);
         for _ in 0..self.lab.runs(RUNS) {
             let mut world = self.world().await?;
             first.push(self.kpromo(&mut world, &format!("kpromo{suffix}")).await?);
-            again.push(self.kpromo(&mut world, &format!("kpromo, once more{suffix}")).await?);
+            again.push(self.kpromo(&mut world, &format!("kpromo, second run{suffix}")).await?);
             if refused.is_none() {
                 refused = self.refused(&world).await?;
             }
@@ -173,14 +173,10 @@ impl Bench<'_> {
         let world = self.lab.world(alike(1, &Storage::Memory, self.conditions, content)).await?;
         let (_directory, job) = promotion(self.lab, &world)?;
         let promoted = self.lab.measure(&job).await?;
-        if promoted.failures() > 0 {
-            Err(Error::NotPromoted(promoted.complaints.concat()))
-        } else {
-            Ok(world)
-        }
+        if promoted.failures() > 0 { Err(Error::NotPromoted(promoted.errors.concat())) } else { Ok(world) }
     }
 
-    /// Runs `kpromo cip --confirm`, which only has to sign and record.
+    /// Runs `kpromo cip --confirm`, which has only signatures and records to write.
     async fn kpromo(&self, world: &mut World, label: &str) -> Result<Signed, Error> {
         let directory = self.lab.directory()?;
         let manifests = directory.path().join("manifests");
@@ -205,7 +201,7 @@ impl Bench<'_> {
 
     /// Runs cosign on fewer images in a new world. Returns `None` if cosign is not available.
     async fn cosign(&self, way: Way, label: &str) -> Result<Option<Signed>, Error> {
-        let Some(cosign) = self.judge() else { return Ok(None) };
+        let Some(cosign) = self.cosign_tool() else { return Ok(None) };
         let mut world = self.world().await?;
         let (directory, images) = (self.lab.directory()?, production(&world));
         let images = match way {
@@ -220,14 +216,14 @@ impl Bench<'_> {
 
     /// Returns how many of a few images cosign does not verify, or `None` if cosign is not available.
     async fn refused(&self, world: &World) -> Result<Option<u64>, Error> {
-        let Some(cosign) = self.judge() else { return Ok(None) };
+        let Some(cosign) = self.cosign_tool() else { return Ok(None) };
         let directory = self.lab.directory()?;
         let images = production(world);
         let job = cosign.verify(directory.path(), &images[..VERIFIED.min(images.len())])?;
         Ok(Some(self.lab.measure(&job).await?.failures() as u64))
     }
 
-    fn judge(&self) -> Option<Cosign<'_>> {
+    fn cosign_tool(&self) -> Option<Cosign<'_>> {
         let program = self.lab.tools.cosign.as_ref()?;
         Some(Cosign { lab: self.lab, program, sigstore: self.sigstore })
     }
@@ -269,7 +265,7 @@ fn production(world: &World) -> Vec<String> {
 fn lacking(report: &Path) -> Result<u64, Error> {
     let text = fs::read(report).map_err(Error::file("reading", report))?;
     let report: Value =
-        serde_json::from_slice(&text).map_err(|source| Error::NotOurs { path: report.to_owned(), source })?;
+        serde_json::from_slice(&text).map_err(|source| Error::Invalid { path: report.to_owned(), source })?;
     let number = |name: &str| report["totals"][name].as_u64().unwrap_or_default();
     Ok(number("unsigned") + number("unrecorded"))
 }
@@ -368,9 +364,9 @@ fn costs(shown: &[Signed]) -> Table {
         "certificates",
         "log entries",
         "requests to production",
-        "of them writes",
+        "writes among them",
         "CPU",
-        "CPU a signature",
+        "CPU per signature",
         "Sigstore's CPU",
         "peak memory",
         "commands failed",

@@ -2,7 +2,7 @@
 
 use super::conditions::FREE;
 use super::promotion::promotions;
-use super::verdict::complaints;
+use super::verdict::failure_notes;
 use super::worlds::{alike, small_images};
 use crate::error::Error;
 use crate::lab::Lab;
@@ -38,7 +38,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         runs,
         tables: vec![Table::of(&shown)],
         targets: targets.collect(),
-        notes: complaints(&shown),
+        notes: failure_notes(&shown),
         raw: shown,
     })
 }

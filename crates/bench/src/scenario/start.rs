@@ -3,7 +3,7 @@
 use super::conditions::FREE;
 use super::promotion::promoted;
 use super::rounds::Rounds;
-use super::verdict::complaints;
+use super::verdict::failure_notes;
 use super::worlds::{alike, small_images};
 use crate::error::Error;
 use crate::lab::Lab;
@@ -61,7 +61,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         title: "The first second".to_owned(),
         about: format!(
             "{IMAGES} new images of 4 platforms with 2 layers each, to {REGIONS} regions; {NEAR_MILLISECONDS} ms latency, no \
-             quota. Once as it is, and once with the concurrency, rate and burst to begin with set to where the search would \
+             quota. Once with the defaults, and once with the initial concurrency, rate and burst set to where the search would \
              end. crane makes {CRANE_PARALLEL} copies at once. Rows are measured in turn; the first target is the median of the \
              ratios within a round."
         ),
@@ -69,7 +69,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         runs,
         tables: vec![Table::of(&shown)],
         targets,
-        notes: complaints(&shown),
+        notes: failure_notes(&shown),
         raw: shown,
     })
 }

@@ -1,7 +1,7 @@
 //! Large layers to a few destinations.
 
 use super::promotion::promotion;
-use super::verdict::complaints;
+use super::verdict::failure_notes;
 use crate::error::Error;
 use crate::lab::Lab;
 use crate::machine::Setting;
@@ -38,19 +38,19 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         title: "Gigabytes to five destinations".to_owned(),
         about: format!(
             "One new image of {PLATFORMS} platforms with {LAYERS} layers of {megabytes_a_layer} MB each to {DESTINATIONS} \
-             destinations that hash and throw away; staging is on disk. No latency, no quota: processor and loopback \
-             are the limit, and the registries take their part of both. crane runs as five copies at once."
+             destinations that hash and discard; staging is on disk. No latency, no quota: the processors and loopback are \
+             the limit, and the registries share both. crane runs as five copies at once."
         ),
         setting: Setting::now(&lab.tools),
         runs,
         tables: vec![Table::of(&shown), rates(&shown)],
         targets: shown.first().map(targets).unwrap_or_default(),
-        notes: complaints(&shown),
+        notes: failure_notes(&shown),
         raw: shown,
     })
 }
 
-/// Copies with kpromo or in another way into a new world. Staging's directory is emptied afterwards.
+/// Copies into a new world with kpromo or in another way. Removes staging's directory afterwards.
 async fn one(
     lab: &Lab,
     spec: &Spec,
@@ -92,7 +92,7 @@ fn rates(runs: &[Run]) -> Table {
             seconds(run.cpu_seconds * 1e9 / run.sent_bytes.max(1) as f64),
         ]
     };
-    let head = ["", "sent to destinations", "in sum", "CPU a GB sent"];
+    let head = ["", "sent to destinations", "total rate", "CPU per GB sent"];
     Table::new(&head, runs.iter().map(row).collect())
 }
 
@@ -104,7 +104,7 @@ fn targets(run: &Run) -> Vec<Target> {
     let limit = 150e6 + 4e6 * most_connections(run) as f64;
     vec![
         Target::at_most("bytes read from staging ÷ unique bytes", reread, 1.0, ratio),
-        Target::at_most("peak memory (150 MB and 4 MB a connection)", memory, limit, megabytes_of),
+        Target::at_most("peak memory (150 MB and 4 MB per connection)", memory, limit, megabytes_of),
         Target::exactly("images missing", run.missing as u64, 0, crate::show::count),
     ]
 }

@@ -15,9 +15,9 @@ const SLOW: usize = 1;
 const REFUSING: usize = 2;
 /// The maximum delay of the others, relative to a run without trouble.
 const DELAY_MAX: f64 = 1.2;
-/// How long a plan waits for a host that has served nothing in the run before it gives the host up, in seconds.
+/// How long a plan waits for a host that has served nothing in the run before it gives up on the host, in seconds.
 const WAITED: f64 = 8.0;
-/// After how long without a response a host is deferred, in the run that does not wait for it.
+/// The flag that defers a host after one second without a response, for the run that does not wait for it.
 const LATE_AFTER: &str = "--late-after=1";
 /// The exit code of `kpromo cip` if some edges have failed and the others are promoted.
 const SOME_FAILED: u64 = 30;
@@ -32,7 +32,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let images = lab.size(40, 4);
     let calm = one(lab, images, "without trouble", None).await?;
     let troubled = one(lab, images, "with trouble", Some(&[])).await?;
-    let put_off = one(lab, images, "with trouble, `--late-after=1`", Some(&[LATE_AFTER])).await?;
+    let deferred = one(lab, images, "with trouble, `--late-after=1`", Some(&[LATE_AFTER])).await?;
     let others = |measured: &Measured| last_write_of_others(&measured.run);
     let usual = others(&calm).unwrap_or(f64::NAN);
     let delay = |measured: &Measured, waited: f64| others(measured).map(|late| (late - waited) / usual);
@@ -40,14 +40,14 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let missing_elsewhere: usize = healthy(&troubled.run).map(|host| images - host.images).sum();
     let targets = vec![
         Target::within(
-            "last write of the other regions, less 8 s of waiting ÷ without trouble",
+            "last write of the other regions, minus 8 s of waiting, ÷ without trouble",
             delay(&troubled, WAITED),
             DELAY_MAX,
             ratio,
         ),
         Target::within(
-            "the same with `--late-after=1`, nothing taken off ÷ without trouble",
-            delay(&put_off, 0.0),
+            "last write of the other regions with `--late-after=1` ÷ without trouble",
+            delay(&deferred, 0.0),
             DELAY_MAX,
             ratio,
         ),
@@ -55,24 +55,24 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         Target::exactly("images missing in the other regions", missing_elsewhere as u64, 0, count),
     ];
     let notes =
-        [&calm, &troubled, &put_off].map(|measured| format!("{}: {}", measured.run.label, measured.summary));
+        [&calm, &troubled, &deferred].map(|measured| format!("{}: {}", measured.run.label, measured.summary));
     Ok(Section {
         title: "A slow region and one that refuses".to_owned(),
         about: format!(
             "{images} new images of 4 platforms to {REGIONS} regions, 20 ms latency, 83 requests/s a \
              host; then again with one region that answers after {} ms and one that answers everything \
              with 503. The result is the time of the last write of each of the other 20. A plan waits \
-             for a host until it answers, is given up (after {WAITED} s where it has not served \
-             anything), or has answered nothing for `--late-after` (30 s by default; 1 s in the last \
-             row).",
+             for a host until the host answers, until kpromo gives up on it (after {WAITED} s if it has \
+             served nothing), or until it has not answered for `--late-after` (30 s by default; 1 s in \
+             the last row).",
             10 * LATENCY_MILLISECONDS
         ),
         setting: Setting::now(&lab.tools),
         runs: 1,
-        tables: vec![table(&[&calm, &troubled, &put_off])],
+        tables: vec![table(&[&calm, &troubled, &deferred])],
         targets,
         notes: notes.into(),
-        raw: vec![calm.run, troubled.run, put_off.run],
+        raw: vec![calm.run, troubled.run, deferred.run],
     })
 }
 

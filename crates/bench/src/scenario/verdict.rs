@@ -1,4 +1,4 @@
-//! Targets and notes on failed commands that several scenarios share.
+//! Targets, and notes about failed commands, that several scenarios share.
 
 use crate::record::{Run, Target};
 use crate::show::{percent, seconds};
@@ -7,16 +7,16 @@ use crate::show::{percent, seconds};
 pub(super) fn by_quota(run: &Run) -> Vec<Target> {
     let least = run.least_seconds.unwrap_or_default();
     let mut wall = Target::at_most("wall", run.wall_seconds, 1.2 * least, seconds);
-    wall.target.push_str(" (1.2 × least by quota)");
+    wall.target.push_str(" (1.2 × minimum by quota)");
     vec![wall, Target::at_most("refused", run.refused_share(), 0.01, percent)]
 }
 
 /// Returns a note for the page about each run with failed commands.
-pub(super) fn complaints(runs: &[Run]) -> Vec<String> {
+pub(super) fn failure_notes(runs: &[Run]) -> Vec<String> {
     let failed = runs.iter().filter(|run| run.failures > 0);
     let messages = failed.map(|run| {
-        let words = run.complaints.first().map_or("", String::as_str).replace('`', "'");
-        format!("{} ended with {}; the first one that failed said `{words}`.", run.label, exits(run))
+        let words = run.errors.first().map_or("", String::as_str).replace('`', "'");
+        format!("{} ended with {}; the first failed command printed `{words}`.", run.label, exits(run))
     });
     messages.collect()
 }

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn new_images_are_whole_in_staging_and_nowhere_else() {
+    async fn new_images_are_complete_in_staging_and_absent_elsewhere() {
         let new = Content::New {
             images: 3,
             platforms: 2,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_promoted_is_everywhere_under_a_tag_of_its_own() {
+    async fn promoted_images_are_on_every_host_under_their_own_tags() {
         let servers = servers(3).await;
         let content = Content::Promoted { projects: 2, images: 3, digests: 4 };
         let filled = fill(&servers, &content).await.unwrap();

@@ -1,4 +1,4 @@
-//! `bench world`: registries in a separate process, so that the measured programs' resources do not include theirs.
+//! `bench world`: registries in a separate process, so that the measured resources do not include theirs.
 //!
 //! The first line of its input is the [`Spec`]. It exits when its input ends, so it cannot outlive the driver.
 
@@ -48,7 +48,7 @@ pub(crate) async fn run() -> Result<(), Error> {
         unique_bytes: filled.unique_bytes,
     }))?;
     while let Some(command) = next::<Command>(&mut lines).await? {
-        answer(&obey(&watched, &expected, command))?;
+        answer(&execute(&watched, &expected, command))?;
     }
     watching.abort();
     Ok(())
@@ -90,7 +90,7 @@ fn quota(spec: &ConditionsSpec) -> Quota {
     })
 }
 
-fn obey(watched: &[Watched], expected: &[fill::Expected], command: Command) -> Answer {
+fn execute(watched: &[Watched], expected: &[fill::Expected], command: Command) -> Answer {
     match command {
         Command::Conditions { host, conditions } => {
             if let Some(watched) = watched.get(host) {
@@ -106,7 +106,7 @@ fn obey(watched: &[Watched], expected: &[fill::Expected], command: Command) -> A
 async fn next<T: serde::de::DeserializeOwned>(
     lines: &mut Lines<BufReader<Stdin>>,
 ) -> Result<Option<T>, Error> {
-    let line = lines.next_line().await.map_err(Error::io("reading what is asked"))?;
+    let line = lines.next_line().await.map_err(Error::io("reading the input"))?;
     let parsed = line.map(|line| serde_json::from_str(&line)).transpose();
     parsed.map_err(|source| Error::Garbled { part: PART, source })
 }

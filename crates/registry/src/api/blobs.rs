@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_read_as_http_defines_them() {
+    fn ranges_are_parsed_as_http_defines_them() {
         let part = |start, end| Wanted::Part(Span { start, end });
         assert_eq!(wanted("bytes=0-0"), part(0, 1));
         assert_eq!(wanted("bytes=10-19"), part(10, 20));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_outside_are_refused_and_others_ignored() {
+    fn ranges_outside_the_blob_are_refused_and_invalid_ones_are_ignored() {
         for outside in ["bytes=100-", "bytes=100-200", "bytes=20-10", "bytes=-0"] {
             assert_eq!(wanted(outside), Wanted::Nothing, "{outside}");
         }
@@ -176,9 +176,9 @@ mod tests {
     }
 
     proptest! {
-        /// The bytes that are read lie within the blob for every `Range`.
+        /// For every `Range`, only bytes within the blob are read.
         #[test]
-        fn no_range_leads_out_of_a_blob(range in "bytes=[0-9]{0,20}-[0-9]{0,20}|.{0,20}", size in any::<u64>()) {
+        fn no_range_exceeds_the_blob(range in "bytes=[0-9]{0,20}-[0-9]{0,20}|.{0,20}", size in any::<u64>()) {
             let mut headers = HeaderMap::new();
             if let Ok(value) = range.parse() {
                 headers.insert(RANGE, value);

@@ -137,7 +137,7 @@ fn wanted_tags(call: &Call) -> Result<Vec<Tag>, Refusal> {
     Ok(tags)
 }
 
-/// Returns the media type of a manifest, on which header and body must agree.
+/// Returns the media type of a manifest. The header and the body must agree on it.
 fn media_type(content_type: Option<&str>, bytes: &[u8]) -> Result<MediaType, Refusal> {
     #[derive(Deserialize)]
     struct Kind {
@@ -158,7 +158,7 @@ fn media_type(content_type: Option<&str>, bytes: &[u8]) -> Result<MediaType, Ref
     }
 }
 
-/// Parses a manifest for what it refers to. Returns `None` for unknown media types, which are stored without a check.
+/// Parses a manifest to find its parts. Returns `None` for unknown media types, which are stored without a check.
 fn parts(manifest: &RawManifest) -> Result<Option<Manifest>, Refusal> {
     if !manifest.media_type().is_supported() {
         return Ok(None);

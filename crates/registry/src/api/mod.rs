@@ -54,7 +54,7 @@ pub(crate) struct Registry {
     pub(crate) authority: String,
 }
 
-/// The connection is to be broken instead of a response.
+/// The connection is broken instead of a response.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the connection is broken on purpose")]
 pub(crate) struct Broken;
@@ -204,13 +204,13 @@ impl Registry {
                 self.referrers(&call, &repository(name)?, parse_digest(digest)?).await
             }
             Endpoint::Token | Endpoint::Unknown => {
-                Err(Refusal::new(ErrorCode::Unsupported, "there is nothing at this URL")
+                Err(Refusal::new(ErrorCode::Unsupported, "this URL is not part of the API")
                     .with_status(StatusCode::NOT_FOUND))
             }
         }
     }
 
-    /// Admits a request, or refuses it as the quirks say.
+    /// Admits a request, or refuses it in the way that the quirks define.
     fn admit(
         &self,
         quirks: &Quirks,
@@ -306,9 +306,9 @@ fn json(content: &impl Serialize) -> Response {
     // clients, and listings have thousands of manifests.
     #[expect(
         clippy::expect_used,
-        reason = "answers are plain data with texts for keys, which can be written"
+        reason = "responses are plain data with string keys, which always serialize"
     )]
-    let written = serde_json::to_vec(content).expect("an answer can be written");
+    let written = serde_json::to_vec(content).expect("a response serializes");
     let mut response = Response::new(full(written));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
@@ -328,10 +328,9 @@ fn created(location: String, digest: &Digest) -> Result<Response, Refusal> {
     Ok(response)
 }
 
-/// Makes a header value of text that was already checked.
+/// Makes a header value from text that was already validated.
 fn header(text: String) -> Result<HeaderValue, Refusal> {
-    HeaderValue::try_from(text)
-        .map_err(|_| Refusal::new(ErrorCode::Unknown, "an answer that no header can hold"))
+    HeaderValue::try_from(text).map_err(|_| Refusal::new(ErrorCode::Unknown, "a response header is invalid"))
 }
 
 /// Makes the response to `HEAD` from the response to `GET`: the same headers, the length included, without the body.

@@ -47,7 +47,7 @@ struct Config {
 impl Referrer {
     fn new(digest: Digest, entry: &ManifestEntry, bytes: &[u8]) -> Result<Self, Refusal> {
         let described: Described = serde_json::from_slice(bytes).map_err(|error| {
-            tracing::error!(%digest, %error, "a referrer is not the manifest that was put");
+            tracing::error!(%digest, %error, "a stored referrer does not parse");
             Refusal::new(ErrorCode::Unknown, "the registry's storage failed; see its log")
         })?;
         // An image without an artifact type has the media type of its configuration.

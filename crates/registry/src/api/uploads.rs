@@ -37,7 +37,7 @@ impl Place<'_> {
     fn out_of_order(&self, received: u64) -> Result<Refusal, Refusal> {
         let message = format!(
             "{received} bytes were received: the next chunk must start at {received} and have the \
-             length of its headers"
+             length that its headers declare"
         );
         Ok(Refusal::new(ErrorCode::BlobUploadInvalid, message)
             .with_status(StatusCode::RANGE_NOT_SATISFIABLE)
@@ -110,7 +110,7 @@ impl Registry {
         Place { repository, id: &id }.progress(StatusCode::ACCEPTED, 0)
     }
 
-    /// Mounts a blob. Returns whether it was found. If no repository is named, any repository that the caller may read will do.
+    /// Mounts a blob. Returns whether it was found. Without `from`, the source is any repository that the caller may read.
     async fn mount(&self, call: &Call, target: &RepositoryPath, digest: Digest) -> Result<bool, Refusal> {
         let from = match call.query.first("from") {
             Some(from) => Some(repository(from)?),
@@ -169,7 +169,7 @@ impl Registry {
         self.store.uploads().hold(place.repository, place.id, self.uploads.idle).map_err(no_upload)
     }
 
-    /// Receives a request body. If it breaks off, the bytes received are kept, and the client may continue from there.
+    /// Receives a request body. If it is interrupted, the received bytes are kept, and the client may continue from there.
     async fn receive(
         &self,
         body: &mut RequestBody,
@@ -248,8 +248,8 @@ mod tests {
     }
 
     #[test]
-    fn chunks_must_follow_one_another_and_be_as_long_as_they_say() {
-        assert!(continues(&HeaderMap::new(), 7), "a chunk need not say where it belongs");
+    fn chunks_must_be_contiguous_and_have_the_declared_length() {
+        assert!(continues(&HeaderMap::new(), 7), "`Content-Range` is optional");
         assert!(continues(&headers("10-19", "10"), 10));
         assert!(continues(&headers("bytes 10-19/100", "10"), 10));
         for (range, length) in [("11-20", "10"), ("0-9", "10"), ("10-19", "9"), ("19-10", "10"), ("x", "10")]

@@ -16,7 +16,7 @@ use crate::error::{ErrorCode, Refusal};
 
 /// How long the connection has to send the first part of a body before it breaks.
 const FLUSH: Duration = Duration::from_millis(20);
-/// A chunk of an endless body. At 64 KiB each millisecond, the body tries a client's patience and not the processor.
+/// A chunk of an endless body. At 64 KiB each millisecond, the body reaches the limits of a client without loading the processor.
 const ENDLESS_PIECE: &[u8] = &[b' '; 64 << 10];
 const ENDLESS_PAUSE: Duration = Duration::from_millis(1);
 /// How many chunks a second a slow body is sent in.
@@ -65,7 +65,7 @@ pub enum Effect {
     Endless,
 }
 
-/// A fixed response, whatever the request is.
+/// A fixed response to any request.
 #[derive(Clone, Debug)]
 pub struct Canned {
     /// The status.
@@ -152,7 +152,7 @@ impl From<Effect> for Injection {
 
 /// Returns the error response of a configured fault.
 pub(crate) fn refused(status: StatusCode, code: ErrorCode, retry_after: Option<Duration>) -> Response {
-    let refusal = Refusal::new(code, "the registry was told to refuse this").with_status(status);
+    let refusal = Refusal::new(code, "the registry is configured to refuse this request").with_status(status);
     let refusal = match retry_after {
         None => refusal,
         Some(wait) => refusal.with_header(RETRY_AFTER, HeaderValue::from(whole_seconds(wait))),
@@ -213,9 +213,9 @@ fn first(body: Body, bytes: u64) -> impl Stream<Item = io::Result<Bytes>> + Send
 }
 
 async fn broken() -> io::Result<Bytes> {
-    // Sent bytes that have not left yet are lost when the connection breaks.
+    // Bytes that are still in the send buffer are lost when the connection breaks.
     sleep(FLUSH).await;
-    Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the answer is cut short"))
+    Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the response is cut short"))
 }
 
 fn corrupted(body: Body) -> impl Stream<Item = io::Result<Bytes>> + Send {

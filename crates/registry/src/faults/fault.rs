@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_skips_and_ends_as_it_is_told() {
+    fn a_fault_skips_and_ends_as_configured() {
         let fault = Fault::new(Effect::Reset).on(Kind::Ping).skip(1).times(2);
         let ping = (Kind::Ping, "/v2/");
         assert_eq!(
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_requests_is_chosen_at_random_and_the_same_for_the_same_seed() {
+    fn a_share_of_requests_is_selected_at_random_and_reproducibly() {
         let pings = [(Kind::Ping, "/v2/"); 1000];
         let chosen = |seed| strikes(Fault::new(Effect::Reset).share(0.05, seed), &pings);
         let struck = chosen(1).iter().filter(|struck| **struck).count();

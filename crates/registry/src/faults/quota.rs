@@ -141,17 +141,17 @@ mod tests {
         let mut buckets = Buckets::new(Quota::Shared(allowance), start);
         assert_eq!(admitted(&mut buckets, false, start, 20), 5, "the burst");
         let later = start + Duration::from_millis(300);
-        assert_eq!(admitted(&mut buckets, true, later, 20), 3, "what 0.3 s bring, reads and writes alike");
-        let much_later = start + Duration::from_secs(3600);
         assert_eq!(
-            admitted(&mut buckets, false, much_later, 20),
-            5,
-            "a pause saves up no more than the burst"
+            admitted(&mut buckets, true, later, 20),
+            3,
+            "the requests of 0.3 s, for reads and writes together"
         );
+        let much_later = start + Duration::from_secs(3600);
+        assert_eq!(admitted(&mut buckets, false, much_later, 20), 5, "a pause adds no more than the burst");
     }
 
     #[test]
-    fn reads_and_writes_can_have_quotas_of_their_own() {
+    fn reads_and_writes_can_have_separate_quotas() {
         let start = Instant::now();
         let writes = Allowance { per_second: 1.0, burst: 2, retry_after: Some(Duration::from_secs(7)) };
         let mut buckets = Buckets::new(Quota::Separate { reads: None, writes: Some(writes) }, start);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_admits_its_number_at_once_and_nothing_more_until_the_next() {
+    fn a_window_admits_its_requests_at_once_and_no_more_until_the_next() {
         let start = Instant::now();
         let minute = Duration::from_secs(60);
         let window = Window { requests: 7, length: minute, retry_after: None };
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(
             admitted(&mut buckets, true, start + minute * 5, 20),
             7,
-            "unused minutes are not saved up"
+            "unused minutes do not accumulate"
         );
     }
 }

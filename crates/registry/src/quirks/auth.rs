@@ -11,7 +11,7 @@ use crate::body::{Response, full};
 use crate::error::{ErrorCode, Refusal};
 use crate::store::Store;
 
-/// How a registry authenticates. Without [`crate::Authentication`] it does not, and only the quirks of tokens have an effect.
+/// How a registry authenticates. With [`crate::Authentication::Open`], only the quirks of token requests have an effect.
 #[derive(Clone, Debug, Default)]
 pub struct Auth {
     /// The response to a read of a repository without credentials, instead of a challenge. Requests to the API root and writes

@@ -89,7 +89,7 @@ impl SharedQuirks {
 /// The state from before a request that its response needs.
 #[derive(Debug, Default)]
 pub(crate) struct Before {
-    /// The `Range` that the response says it has, although it has not.
+    /// The requested `Range`, if the response must claim falsely to have that part.
     range: Option<HeaderValue>,
     /// The digest that the tag named before the write.
     tagged: Option<Digest>,

@@ -154,7 +154,7 @@ impl Reading {
         }
     }
 
-    /// Changes a request before it is served. Returns its `Range`, if the response is to say that it has that part.
+    /// Changes a request before it is served. Returns its `Range`, if the response must claim to have that part.
     pub(super) fn prepare(&self, asked: &Asked<'_>, headers: &mut HeaderMap) -> Option<HeaderValue> {
         if asked.kind != Kind::BlobGet || !headers.contains_key(RANGE) {
             return None;
@@ -248,7 +248,7 @@ impl Reading {
     }
 }
 
-/// Returns the `Content-Range` of a response that says it has the requested part.
+/// Returns the `Content-Range` of a response that claims to have the requested part.
 fn claim(asked: &HeaderValue, headers: &HeaderMap) -> Option<HeaderValue> {
     let (first, last) = asked.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
     let size: u64 = headers.get(CONTENT_RANGE)?.to_str().ok()?.rsplit_once('/')?.1.parse().ok()?;

@@ -21,7 +21,7 @@ impl Rejection {
     }
 
     pub(super) fn refusal(self) -> Refusal {
-        Refusal::new(self.code, "the registry has a quirk that refuses this").with_status(self.status)
+        Refusal::new(self.code, "a quirk of the registry refuses this request").with_status(self.status)
     }
 
     pub(super) fn response(self) -> Response {

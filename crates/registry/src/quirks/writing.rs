@@ -33,7 +33,7 @@ pub struct Writing {
     pub digest_header: DigestHeader,
     /// Uploads that are dropped as soon as they are opened.
     pub lost_uploads: Option<LostUploads>,
-    /// How the first pushes of a manifest are refused, as if its parts were not there yet.
+    /// How the first pushes of a manifest are refused, as if its parts were missing.
     pub parts_unknown: Option<PartsUnknown>,
     /// The response to the `PUT` of an existing tag, even if the digest is the same.
     pub immutable_tags: Option<Rejection>,
@@ -44,9 +44,10 @@ pub struct Writing {
     pub monolithic: Option<Rejection>,
     /// The `Location` of an upload, a template of `{path}`, `{base}` (`http://127.0.0.1:5000`), `{id}` and `{name}`.
     pub location: Option<String>,
-    /// The redirect of `POST` and `PUT`.
+    /// The redirect of writes other than `PATCH` and the `DELETE` of an upload.
     pub redirect: Option<Redirect>,
-    /// The response to `POST` and `PUT` if the repository does not exist, as if it had to be created by other means.
+    /// The response to new uploads and to writes of manifests if the repository does not exist, as if pushes did not create
+    /// repositories.
     pub create_first: Option<Rejection>,
     /// How long the `PUT` of a blob or manifest takes after its last byte has arrived.
     pub commit: Duration,
@@ -71,7 +72,7 @@ pub enum DigestHeader {
 pub struct LostUploads {
     /// Every upload whose number, starting at 0, is divisible by this is lost. With 1, all are lost.
     pub every: u64,
-    /// The response to its `PATCH` and `PUT`.
+    /// The response to its `PATCH`, `PUT` and `DELETE`.
     pub rejection: Rejection,
 }
 
@@ -212,7 +213,7 @@ impl Writing {
         }
     }
 
-    /// Records an opened upload, and marks it as lost if it is to be.
+    /// Records an opened upload, and marks it as lost if the quirk applies to it.
     fn opened(&self, response: &Response, memory: &Memory) {
         let Some(LostUploads { every, .. }) = self.lost_uploads else { return };
         let mut uploads = memory.uploads();

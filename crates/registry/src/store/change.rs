@@ -12,8 +12,8 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{Backend, Content, Finished, ManifestEntry, Shared, Store, StoreError, blocking};
 
-/// From this number of repositories on, the turns that no change waits for are removed.
-const TURNS_KEPT: usize = 4096;
+/// From this number of repositories on, the locks that no change uses are removed.
+const LOCKS_KEPT: usize = 4096;
 
 /// Whether a manifest was stored.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) struct Placement {
     pub(crate) manifest: RawManifest,
     /// What the manifest refers to, if its media type is known.
     pub(crate) parts: Option<Manifest>,
-    /// Whether all parts must be there.
+    /// Whether all parts must be in the repository.
     pub(crate) complete: bool,
 }
 
@@ -71,7 +71,7 @@ impl Store {
         Ok(digest)
     }
 
-    /// Puts a manifest, and sets the tag if one is given. Does not check whether its parts are there. Returns its SHA-256 digest.
+    /// Puts a manifest, and sets the tag if one is given. Does not check whether its parts exist. Returns its SHA-256 digest.
     ///
     /// # Errors
     /// If an operation of the file system fails.
@@ -191,7 +191,7 @@ impl Store {
     }
 
     /// Changes the time at which a manifest was stored, in milliseconds since 1970, as Google's listing shows it. Returns whether
-    /// the repository has the manifest. A store in a directory forgets the change when it is closed.
+    /// the repository has the manifest. A store in a directory loses the change when it is closed.
     pub fn set_uploaded(&self, repository: &RepositoryPath, digest: &Digest, milliseconds: i64) -> bool {
         let mut index = self.shared.index_mut();
         let entry = index.repository_mut(repository).and_then(|names| names.manifests.get_mut(digest));
@@ -211,16 +211,16 @@ impl Store {
         self.change(repository, delete).await
     }
 
-    /// Changes the names of one repository after the changes before it.
+    /// Changes the names of one repository when the earlier changes of it have ended.
     async fn change<T: Send + 'static>(
         &self,
         repository: &RepositoryPath,
         change: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let turn = self.turn(repository).await;
+        let lock = self.lock(repository).await;
         let shared = Arc::clone(&self.shared);
         let work = move || {
-            let _turn = turn;
+            let _lock = lock;
             change(&shared)
         };
         match &self.shared.backend {
@@ -229,16 +229,16 @@ impl Store {
         }
     }
 
-    async fn turn(&self, repository: &RepositoryPath) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.shared.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            if turns.len() >= TURNS_KEPT {
-                // A change that has the turn or waits for it holds another reference to it.
-                turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+    async fn lock(&self, repository: &RepositoryPath) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut locks = self.shared.locks.lock().unwrap_or_else(PoisonError::into_inner);
+            if locks.len() >= LOCKS_KEPT {
+                // A change that holds the lock or waits for it has another reference to it.
+                locks.retain(|_, lock| Arc::strong_count(lock) > 1);
             }
-            Arc::clone(turns.entry(repository.clone()).or_default())
+            Arc::clone(locks.entry(repository.clone()).or_default())
         };
-        turn.lock_owned().await
+        lock.lock_owned().await
     }
 }
 

@@ -9,10 +9,10 @@
 //! DIRECTORY/repositories/<name>/_tags/<tag>                    the digest that the tag names
 //! ```
 //!
-//! Every file appears whole: it is written to a temporary file, synced and renamed, and then its directory is synced. Content is
-//! written before the names that refer to it, and removed after them. Content without a name is removed when the directory is
-//! opened, because only then no request can be about to name it. No component of a repository name begins with `_`, so names
-//! and directories cannot collide.
+//! Every file appears complete: it is written to a temporary file, synced and renamed, and then its directory is synced. Content
+//! is written before the names that refer to it, and removed after them. Content without a name is removed when the directory
+//! is opened, because only then no request can be about to refer to it. No component of a repository name begins with `_`, so
+//! names and directories cannot collide.
 
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
@@ -67,7 +67,7 @@ impl Names {
 }
 
 impl Disk {
-    /// Opens or creates a directory, removes what a crash has left, and reads all names.
+    /// Opens or creates a directory, removes the leftovers of a crash, and reads all names.
     pub(crate) fn open(root: &Path) -> Result<(Self, Index), StoreError> {
         let directories = Directories::default();
         directories.make(root)?;
@@ -120,7 +120,7 @@ impl Disk {
         if !place.exists() {
             incoming.persist(&place).map_err(|e| at("move an upload to", &place)(e.error))?;
         }
-        // Also if another request has written the content first: it may not have synced the directory yet.
+        // Needed also if another request has written the content first, because it may not have synced the directory yet.
         sync_directory_of(&place)
     }
 
@@ -325,7 +325,7 @@ impl Directories {
             && let Some(above) = directory.parent().filter(|above| !above.as_os_str().is_empty())
         {
             self.make(above)?;
-            // Once: a file system such as that of /proc says that the directory above is missing, however often it is asked.
+            // Only one retry: a file system such as that of /proc reports a missing parent every time.
             made = fs::create_dir(directory);
         }
         match made {
@@ -345,7 +345,7 @@ fn sync_directory_of(place: &Path) -> Result<(), StoreError> {
     };
     File::open(directory)
         .and_then(|directory| directory.sync_all())
-        .map_err(at("force to disk the directory", directory))
+        .map_err(at("sync the directory", directory))
 }
 
 fn remove(place: &Path) -> Result<(), StoreError> {

@@ -78,7 +78,7 @@ impl Store {
                 };
                 let bytes = self.manifest_bytes(digest, &entry).await?;
                 if !digest.names(&bytes) {
-                    missing.push(lacks(Part::Content("its bytes are not those of its digest".to_owned())));
+                    missing.push(lacks(Part::Content("its content does not match its digest".to_owned())));
                     continue;
                 }
                 match RawManifest::new(entry.media_type, bytes).parse() {

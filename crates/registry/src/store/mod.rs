@@ -26,7 +26,7 @@ use crate::config::Storage;
 
 /// The content of one registry. Clones share it.
 ///
-/// Names have the types of [`oci`], so that no name can lead to a path outside the directory.
+/// Names have the types of [`oci`], so that no name can form a path outside the directory.
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -37,7 +37,7 @@ struct Shared {
     backend: Backend,
     uploads: Uploads,
     /// One lock for each repository whose names change, so that disk and index change in the same order.
-    turns: Mutex<HashMap<RepositoryPath, Arc<tokio::sync::Mutex<()>>>>,
+    locks: Mutex<HashMap<RepositoryPath, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Shared {
@@ -107,7 +107,7 @@ impl Store {
             index: RwLock::new(index),
             backend,
             uploads: Uploads::default(),
-            turns: Mutex::default(),
+            locks: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
     }

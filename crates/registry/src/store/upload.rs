@@ -29,7 +29,7 @@ impl UploadId {
         Self(hex::encode(rand::random::<[u8; 16]>()))
     }
 
-    /// Makes an ID of the text in a URL. Any text may be looked up.
+    /// Makes an ID from the text in a URL. The text is not validated, because IDs are only looked up.
     pub(crate) fn named(text: &str) -> Self {
         Self(text.to_owned())
     }
@@ -123,7 +123,7 @@ impl Upload {
             }
             Sink::File { mut file, path } => {
                 file.flush().await.map_err(at("write", &path))?;
-                file.sync_all().await.map_err(at("force to disk", &path))?;
+                file.sync_all().await.map_err(at("sync", &path))?;
                 let digest = match hashed {
                     Some(digest) => digest,
                     None => hash_file(&path, algorithm).await?,

@@ -41,7 +41,7 @@ async fn with(world: &World, token: &str, method: Method, target: &str) -> Answe
 }
 
 #[tokio::test]
-async fn the_challenge_says_where_a_token_is_to_be_had_and_for_what() {
+async fn the_challenge_names_the_token_endpoint_and_the_scope() {
     let world = with_tokens(true, LONG).await;
     let host = world.server.host().clone();
     let challenge = async |method: Method, target: &str| {
@@ -65,7 +65,7 @@ async fn the_challenge_says_where_a_token_is_to_be_had_and_for_what() {
 }
 
 #[tokio::test]
-async fn a_token_reaches_as_far_as_its_scopes() {
+async fn a_token_permits_exactly_its_scopes() {
     let world = with_tokens(false, LONG).await;
     world.blob(b"content").await;
     let pull = token(&world, Some("writer"), "scope=repository:app:pull").await;
@@ -88,7 +88,7 @@ async fn a_token_reaches_as_far_as_its_scopes() {
 }
 
 #[tokio::test]
-async fn mounting_needs_to_read_where_the_blob_is() {
+async fn mounting_requires_read_access_to_the_source() {
     let world = with_tokens(false, LONG).await;
     let digest = world.blob(b"content").await;
     let named = format!("/v2/b/blobs/uploads/?mount={digest}&from=app");
@@ -98,14 +98,14 @@ async fn mounting_needs_to_read_where_the_blob_is() {
     assert_eq!(
         with(&world, &one, Method::POST, &any).await.status,
         202,
-        "what may not be read is not discovered"
+        "a repository that may not be read is not used as the source"
     );
     let both = token(&world, Some("writer"), "scope=repository:b:pull,push&scope=repository:app:pull").await;
     assert_eq!(with(&world, &both, Method::POST, &named).await.status, 201);
 }
 
 #[tokio::test]
-async fn accounts_get_what_they_may_have_and_strangers_no_more_than_is_allowed() {
+async fn tokens_are_reduced_to_the_permissions_of_the_client() {
     let world = with_tokens(true, LONG).await;
     world.blob(b"content").await;
     for name in [Some("reader"), None] {
@@ -124,7 +124,7 @@ async fn accounts_get_what_they_may_have_and_strangers_no_more_than_is_allowed()
 }
 
 #[tokio::test]
-async fn tokens_end_with_their_time_or_when_they_are_revoked() {
+async fn tokens_expire_and_can_be_revoked() {
     let world = with_tokens(false, Duration::from_millis(400)).await;
     let short = token(&world, Some("writer"), "").await;
     assert_eq!(with(&world, &short, Method::GET, "/v2/").await.status, 200);
@@ -144,9 +144,9 @@ async fn basic_credentials_are_required_for_every_request() {
         let request = world.client.request(Method::POST, "/v2/app/blobs/uploads/");
         Answer::of(request.basic_auth(name, Some(password))).await
     };
-    let nobody = world.client.get("/v2/").await;
+    let anonymous = world.client.get("/v2/").await;
     assert_eq!(
-        (nobody.status.as_u16(), nobody.header("www-authenticate")),
+        (anonymous.status.as_u16(), anonymous.header("www-authenticate")),
         (401, "Basic realm=\"registry\"")
     );
     assert_eq!(open("writer", "writer-pass").await.status, 202);

@@ -1,4 +1,4 @@
-//! A client that shows everything and follows nothing.
+//! An HTTP client that returns responses unchanged and follows no redirects.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -6,7 +6,7 @@ use oci::{Digest, Host, RawManifest, RepositoryPath};
 use registry::{Config, Server};
 use reqwest::{Body, RequestBuilder};
 
-/// A server and a client of it.
+/// A server and a client for it.
 pub(crate) struct World {
     pub(crate) server: Server,
     pub(crate) client: Client,
@@ -43,7 +43,7 @@ impl Client {
     pub(crate) fn of_host(host: &Host) -> Self {
         #[expect(
             clippy::disallowed_methods,
-            reason = "a test of the server needs a client without any manners"
+            reason = "tests of the server need a client without limits and retries"
         )]
         let builder = reqwest::Client::builder();
         let http = builder.no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
@@ -80,7 +80,7 @@ impl Client {
     }
 }
 
-/// An answer, read to its end.
+/// A response, read to its end.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -103,7 +103,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The status and the code of a refusal.
+    /// Returns the status and the code of an error response.
     pub(crate) fn refusal(&self) -> (u16, String) {
         (self.status.as_u16(), self.json()["errors"][0]["code"].as_str().unwrap().to_owned())
     }

@@ -83,7 +83,7 @@ async fn an_image_is_pushed_and_pulled_by_tag_and_digest_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_manifest_is_refused_whose_parts_digest_or_kind_are_wrong() {
+async fn a_manifest_with_wrong_parts_digest_or_media_type_is_refused() {
     let world = World::plain().await;
     let image = Recipe::default().image();
     let index = Recipe::default().index(1);
@@ -101,8 +101,8 @@ async fn a_manifest_is_refused_whose_parts_digest_or_kind_are_wrong() {
     let answer = world.client.put_manifest(&elsewhere, image.root()).await;
     assert_eq!(answer.refusal(), refused(400, "DIGEST_INVALID"));
 
-    let lying = RawManifest::new(MediaType::OciIndex, image.root().bytes().clone());
-    let answer = world.client.put_manifest("/v2/app/manifests/v1", &lying).await;
+    let mislabelled = RawManifest::new(MediaType::OciIndex, image.root().bytes().clone());
+    let answer = world.client.put_manifest("/v2/app/manifests/v1", &mislabelled).await;
     assert_eq!(answer.refusal(), refused(400, "MANIFEST_INVALID"), "header and body differ");
 
     let broken = RawManifest::new(MediaType::OciManifest, Bytes::from_static(b"{\"config\": 1}"));
@@ -119,7 +119,7 @@ async fn a_manifest_is_refused_whose_parts_digest_or_kind_are_wrong() {
 }
 
 #[tokio::test]
-async fn foreign_layers_and_subjects_need_not_be_there() {
+async fn foreign_layers_and_subjects_need_not_exist() {
     let world = World::plain().await;
     let store = world.server.store();
     let foreign = Recipe::default().image_with_foreign_layer();
@@ -135,7 +135,7 @@ async fn foreign_layers_and_subjects_need_not_be_there() {
 }
 
 #[tokio::test]
-async fn a_manifest_by_sha512_keeps_that_name() {
+async fn a_manifest_pushed_by_sha512_keeps_that_digest() {
     let world = World::plain().await;
     let mut hasher = oci::Algorithm::Sha512.hasher();
     let manifest = json!({ "schemaVersion": 2, "mediaType": MediaType::OciIndex.as_str(), "manifests": [] });
@@ -151,22 +151,22 @@ async fn a_manifest_by_sha512_keeps_that_name() {
 }
 
 #[tokio::test]
-async fn deleting_takes_a_tag_a_manifest_with_its_tags_or_a_blob() {
+async fn tags_manifests_with_their_tags_and_blobs_can_be_deleted() {
     let world = World::plain().await;
     let (store, app) = (world.server.store(), repository("app"));
     let image = Recipe::default().image();
     image.put(store, &app, &["a".parse().unwrap(), "b".parse().unwrap()]).await.unwrap();
 
     assert_eq!(world.client.delete("/v2/app/manifests/a").await.status, 202);
-    assert!(store.has_manifest(&app, &image.digest()), "only the tag is gone");
+    assert!(store.has_manifest(&app, &image.digest()), "only the tag is deleted");
     assert_eq!(world.client.get("/v2/app/manifests/a").await.status, 404);
     assert_eq!(world.client.delete(&format!("/v2/app/manifests/{}", image.digest())).await.status, 202);
-    assert!(store.tags(&app).is_empty(), "a tag of a manifest that is gone names nothing");
+    assert!(store.tags(&app).is_empty(), "the tags of a deleted manifest are deleted with it");
     let blob = format!("/v2/app/blobs/{}", Digest::of(&image.blobs[0]));
     assert_eq!(world.client.delete(&blob).await.status, 202);
     assert_eq!(world.client.head(&blob).await.status, 404);
     for path in ["/v2/app/manifests/a", &blob] {
-        assert_eq!(world.client.delete(path).await.status, 404, "{path} is gone already");
+        assert_eq!(world.client.delete(path).await.status, 404, "{path} is already deleted");
     }
 }
 
@@ -206,7 +206,7 @@ async fn referrers_are_listed_filtered_and_paged() {
     let digest = found["manifests"][0]["digest"].as_str().unwrap().to_owned();
     world.client.delete(&format!("/v2/app/manifests/{digest}")).await;
     let filtered = world.client.get(&format!("{path}?artifactType=application%2Fvnd.b")).await;
-    assert_eq!(filtered.json()["manifests"], json!([]), "a referrer that is deleted is listed no more");
+    assert_eq!(filtered.json()["manifests"], json!([]), "a deleted referrer is not listed");
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn without_the_referrers_api_the_registry_answers_404() {
     let referrer = Recipe::default().referrer(image.root(), "application/vnd.a");
     referrer.put(store, &app, &[]).await.unwrap();
     let put = world.client.put_manifest("/v2/app/manifests/v1", referrer.root()).await;
-    assert!(!put.headers.contains_key("oci-subject"), "the header would promise the API");
+    assert!(!put.headers.contains_key("oci-subject"), "the header would announce the API");
     assert_eq!(world.client.get(&format!("/v2/app/referrers/{}", image.digest())).await.status, 404);
 }
 
@@ -243,7 +243,7 @@ async fn a_discarding_store_knows_its_blobs_and_keeps_its_manifests() {
 }
 
 #[tokio::test]
-async fn missing_parts_names_what_every_tag_index_and_image_lacks() {
+async fn missing_parts_reports_the_missing_parts_of_every_index_and_image() {
     let world = World::plain().await;
     let (store, app) = (world.server.store(), repository("app"));
     let index = Recipe { layers: 1, ..Recipe::default() }.index(1);

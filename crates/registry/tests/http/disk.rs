@@ -1,4 +1,4 @@
-//! A registry in a directory: what was acknowledged stays, whatever happens.
+//! A registry in a directory: acknowledged writes survive restarts and crashes.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -17,7 +17,7 @@ fn in_directory(directory: &Path) -> Config {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_opened_again_is_the_same_registry() {
+async fn a_reopened_directory_has_the_same_content() {
     let directory = tempfile::tempdir().unwrap();
     let app = repository("team/app");
     let index = Recipe::default().index(2);
@@ -38,7 +38,7 @@ async fn a_directory_that_is_opened_again_is_the_same_registry() {
     let store = world.server.store();
     assert_eq!(store.missing_parts().await.unwrap(), []);
     assert_eq!(store.resolve(&app, &"v1".parse().unwrap()), Some(index.digest()));
-    assert_eq!(store.resolve(&app, &"V1".parse().unwrap()), None, "what was deleted stays deleted");
+    assert_eq!(store.resolve(&app, &"V1".parse().unwrap()), None, "deletions persist");
     assert_ne!(world.client.get("/v2/team/app/tags/list").await.body, before);
     let manifest = world.client.get("/v2/team/app/manifests/v1").await;
     assert_eq!(manifest.header("content-type"), index.root().media_type().as_str());
@@ -52,7 +52,7 @@ async fn a_directory_that_is_opened_again_is_the_same_registry() {
 }
 
 #[tokio::test]
-async fn a_range_of_a_blob_on_disk_is_that_range() {
+async fn a_range_of_a_blob_on_disk_is_served() {
     let directory = tempfile::tempdir().unwrap();
     let world = World::new(in_directory(directory.path())).await;
     let digest = world.blob(b"0123456789").await;
@@ -81,7 +81,7 @@ async fn leftovers_of_a_crash_are_removed_and_never_served() {
 }
 
 #[tokio::test]
-async fn a_directory_is_open_only_once() {
+async fn a_directory_can_be_opened_only_once() {
     let directory = tempfile::tempdir().unwrap();
     let first = Store::open(directory.path()).await.unwrap();
     let error = Server::start(in_directory(directory.path())).await.unwrap_err();
@@ -103,7 +103,7 @@ async fn removed_content_is_detected_when_the_directory_is_opened() {
 }
 
 #[tokio::test]
-async fn a_directory_with_other_things_in_it_is_refused() {
+async fn a_directory_with_foreign_content_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     drop(Store::open(directory.path()).await.unwrap());
     let tags = directory.path().join("repositories/app/_tags");
@@ -113,17 +113,16 @@ async fn a_directory_with_other_things_in_it_is_refused() {
     assert!(matches!(error, StoreError::Foreign { .. }) && error.to_string().contains("_tags/v1"), "{error}");
 }
 
-/// The file in a directory that tells [`serve_until_killed`] to serve it.
-const ORDER: &str = "serve-until-killed";
+/// The file in a directory that makes [`serve_until_killed`] serve it.
+const MARKER: &str = "serve-until-killed";
 
-/// Not a test of its own: the process that
-/// [`a_killed_registry_has_everything_it_acknowledged_and_nothing_half_written`] starts and kills. It serves the directory it is
-/// started in where it was told to; run by itself it has nothing to do.
+/// Not a test: the process that [`a_killed_registry_has_everything_it_acknowledged_and_nothing_half_written`] starts and kills.
+/// It serves its working directory if that has the file [`MARKER`]. Otherwise it does nothing.
 #[tokio::test]
-#[ignore = "not a test, another test starts it"]
+#[ignore = "not a test; another test starts it"]
 async fn serve_until_killed() {
     let directory = std::env::current_dir().unwrap();
-    if !directory.join(ORDER).exists() {
+    if !directory.join(MARKER).exists() {
         return;
     }
     let server = Server::start(in_directory(&directory)).await.unwrap();
@@ -132,14 +131,14 @@ async fn serve_until_killed() {
     std::future::pending::<()>().await;
 }
 
-/// A registry in a process of its own, which is killed with this.
+/// A registry in a separate process, which is killed when this is dropped.
 struct Process(Child);
 
 impl Process {
     fn start(directory: &Path) -> (Self, Client) {
         let address = directory.join("address");
         let _ = std::fs::remove_file(&address);
-        std::fs::write(directory.join(ORDER), "").unwrap();
+        std::fs::write(directory.join(MARKER), "").unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "disk::serve_until_killed", "--ignored"])
             .current_dir(directory)
@@ -160,20 +159,20 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // On Unix this is SIGKILL: nothing in the process gets to clean up.
+        // On Unix this is SIGKILL, so the process cannot clean up.
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
 }
 
-/// What a registry has acknowledged.
+/// The content that a registry has acknowledged.
 #[derive(Default)]
 struct Acknowledged {
     blobs: Vec<Digest>,
     tags: Vec<(Tag, Digest)>,
 }
 
-/// Pushes one image after the other until the registry is gone.
+/// Pushes one image after the other until the registry is killed.
 async fn push_until_killed(client: &Client, first_seed: u64) -> Acknowledged {
     let mut acknowledged = Acknowledged::default();
     for seed in first_seed.. {
@@ -196,7 +195,7 @@ async fn push_until_killed(client: &Client, first_seed: u64) -> Acknowledged {
         assert_eq!(response.status(), 201);
         acknowledged.tags.push((format!("t{seed}").parse().unwrap(), image.digest()));
     }
-    unreachable!("there are more seeds than time")
+    unreachable!("the registry is killed before the seeds run out")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,9 +221,12 @@ async fn a_killed_registry_has_everything_it_acknowledged_and_nothing_half_writt
             assert_eq!(store.resolve(&app, tag), Some(*digest), "{tag}");
         }
         for digest in &acknowledged.blobs {
-            let bytes = store.blob(&app, digest).await.unwrap().expect("what was acknowledged is there");
+            let bytes = store.blob(&app, digest).await.unwrap().expect("an acknowledged blob exists");
             assert!(digest.names(&bytes), "{digest}");
         }
     }
-    assert!(acknowledged.tags.len() >= 3, "the kills came in the middle of work");
+    assert!(
+        acknowledged.tags.len() >= 3,
+        "the registries acknowledged too few images before they were killed"
+    );
 }

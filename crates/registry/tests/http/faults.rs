@@ -10,7 +10,7 @@ use registry::{Allowance, Canned, Effect, ErrorCode, Fault, Kind, Quota, Sequenc
 
 use crate::client::{World, refused, repository};
 
-/// A world with one blob of 100,000 bytes and one fault on reading it; where the blob is.
+/// Returns a world with a blob of 100,000 bytes and a fault that strikes reads of it, and the path of the blob.
 async fn struck(effect: Effect) -> (World, String) {
     let world = World::plain().await;
     let digest = world.blob(&[7; 100_000]).await;
@@ -18,14 +18,14 @@ async fn struck(effect: Effect) -> (World, String) {
     (world, format!("/v2/app/blobs/{digest}"))
 }
 
-/// What comes of a body before it breaks off, and whether it does within `patience`.
-async fn read(world: &World, target: &str, patience: Duration) -> (usize, Ended) {
+/// Reads a body. Returns how many bytes arrive and how the body ends. After a pause of `pause_max`, it counts as endless.
+async fn read(world: &World, target: &str, pause_max: Duration) -> (usize, Ended) {
     let response = world.client.request(Method::GET, target).send().await.unwrap();
     assert_eq!(response.status(), 200);
     let mut pieces = response.bytes_stream();
     let mut length = 0;
     loop {
-        match tokio::time::timeout(patience, pieces.next()).await {
+        match tokio::time::timeout(pause_max, pieces.next()).await {
             Err(_) => return (length, Ended::Never),
             Ok(None) => return (length, Ended::Properly),
             Ok(Some(Err(_))) => return (length, Ended::Broken),
@@ -44,10 +44,10 @@ enum Ended {
     Never,
 }
 
-const PATIENCE: Duration = Duration::from_millis(300);
+const PAUSE_MAX: Duration = Duration::from_millis(300);
 
 #[tokio::test]
-async fn latency_delays_every_answer_and_can_be_taken_away() {
+async fn latency_delays_every_response_until_it_is_removed() {
     let world = World::plain().await;
     world.server.faults().set_latency(Duration::from_millis(200));
     let start = Instant::now();
@@ -60,7 +60,7 @@ async fn latency_delays_every_answer_and_can_be_taken_away() {
 }
 
 #[tokio::test]
-async fn a_quota_refuses_what_is_too_much_until_it_is_changed() {
+async fn a_quota_refuses_excess_requests_until_it_is_changed() {
     let world = World::plain().await;
     let retry_after = Some(Duration::from_millis(1500));
     let writes = Allowance { per_second: 0.001, burst: 1, retry_after };
@@ -85,7 +85,7 @@ async fn a_quota_refuses_what_is_too_much_until_it_is_changed() {
 }
 
 #[tokio::test]
-async fn a_status_fault_replaces_the_answer_the_given_number_of_times() {
+async fn a_status_fault_replaces_the_response_the_given_number_of_times() {
     let world = World::plain().await;
     let status = Effect::Status {
         status: StatusCode::SERVICE_UNAVAILABLE,
@@ -102,7 +102,7 @@ async fn a_status_fault_replaces_the_answer_the_given_number_of_times() {
 }
 
 #[tokio::test]
-async fn a_reset_breaks_the_connection_before_anything_is_done() {
+async fn a_reset_breaks_the_connection_before_the_request_is_processed() {
     let world = World::plain().await;
     world.server.faults().add(Fault::new(Effect::Reset).on(Kind::UploadOpen).times(1));
     let target = format!("/v2/app/blobs/uploads/?digest={}", Digest::of(b"x"));
@@ -116,7 +116,7 @@ async fn a_reset_breaks_the_connection_before_anything_is_done() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_leaves_the_work_done() {
+async fn a_request_with_a_lost_response_is_processed() {
     let world = World::plain().await;
     world.server.faults().add(Fault::new(Effect::LostAnswer).on(Kind::UploadOpen));
     let target = format!("/v2/app/blobs/uploads/?digest={}", Digest::of(b"x"));
@@ -125,7 +125,7 @@ async fn a_lost_answer_leaves_the_work_done() {
 }
 
 #[tokio::test]
-async fn a_cut_body_announces_its_length_and_breaks_off() {
+async fn a_cut_body_announces_its_length_and_ends_early() {
     for after in [0, 30_000] {
         let (world, target) = struck(Effect::Cut { after }).await;
         let response = world.client.request(Method::GET, &target).send().await.unwrap();
@@ -136,7 +136,7 @@ async fn a_cut_body_announces_its_length_and_breaks_off() {
 }
 
 #[tokio::test]
-async fn a_corrupt_body_has_its_length_and_other_bytes() {
+async fn a_corrupt_body_has_the_right_length_and_a_wrong_byte() {
     let (world, target) = struck(Effect::Corrupt).await;
     let answer = world.client.get(&target).await;
     assert_eq!(answer.body.len(), 100_000);
@@ -145,7 +145,7 @@ async fn a_corrupt_body_has_its_length_and_other_bytes() {
 }
 
 #[tokio::test]
-async fn a_slow_body_takes_its_time_and_comes_whole() {
+async fn a_slow_body_arrives_slowly_and_completely() {
     let (world, target) = struck(Effect::Slow { bytes_per_second: 200_000 }).await;
     let start = Instant::now();
     assert_eq!(read(&world, &target, Duration::from_secs(5)).await, (100_000, Ended::Properly));
@@ -157,25 +157,25 @@ async fn a_slow_body_takes_its_time_and_comes_whole() {
 async fn a_hanging_request_is_never_answered() {
     let (world, target) = struck(Effect::Hang).await;
     let request = world.client.request(Method::GET, &target).send();
-    assert!(tokio::time::timeout(PATIENCE, request).await.is_err());
-    assert_eq!(world.client.get("/v2/").await.status, 200, "others are served");
+    assert!(tokio::time::timeout(PAUSE_MAX, request).await.is_err());
+    assert_eq!(world.client.get("/v2/").await.status, 200, "other requests are served");
 }
 
 #[tokio::test]
 async fn a_hanging_body_stops_midway() {
     let (world, target) = struck(Effect::HangBody { after: 30_000 }).await;
-    assert_eq!(read(&world, &target, PATIENCE).await, (30_000, Ended::Never));
+    assert_eq!(read(&world, &target, PAUSE_MAX).await, (30_000, Ended::Never));
 }
 
 #[tokio::test]
-async fn an_endless_body_goes_on_until_the_client_leaves() {
+async fn an_endless_body_continues_until_the_client_disconnects() {
     let (world, target) = struck(Effect::Endless).await;
     let (length, ended) = read(&world, &target, Duration::from_secs(5)).await;
     assert!(length > 5_000_000 && ended == Ended::Never, "{length} {ended:?}");
 }
 
 #[tokio::test]
-async fn a_canned_reply_says_anything() {
+async fn a_canned_response_can_have_any_content() {
     let world = World::plain().await;
     let mut headers = HeaderMap::new();
     headers.insert("content-type", "text/html".parse().unwrap());
@@ -209,7 +209,7 @@ async fn the_first_fault_that_strikes_is_the_only_one() {
 }
 
 #[tokio::test]
-async fn a_window_of_a_quota_refuses_what_is_too_much() {
+async fn a_window_of_a_quota_refuses_excess_requests() {
     let world = World::plain().await;
     let window = Window { requests: 2, length: Duration::from_secs(3600), retry_after: None };
     world.server.faults().set_quota(Quota::PerWindow(window));
@@ -237,9 +237,9 @@ async fn a_sequence_counts_the_requests_of_several_servers_and_strikes_exactly_o
     assert_eq!(sequence.count(), 5);
 }
 
-/// A test cuts a run before or after a request is carried out: it waits for the request and drops its client.
+/// Tests interrupt a run before or after a request is processed: they wait for the request and drop the client.
 #[tokio::test]
-async fn a_sequence_pauses_a_request_before_or_after_it_is_carried_out() {
+async fn a_sequence_pauses_a_request_before_or_after_it_is_processed() {
     for (effect, done) in [(Effect::Hang, false), (Effect::HangAnswer, true)] {
         let world = World::plain().await;
         let sequence = Sequence::default();
@@ -250,10 +250,10 @@ async fn a_sequence_pauses_a_request_before_or_after_it_is_carried_out() {
         let upload = world.client.request(Method::POST, &target).body("x").send();
         let reached = async { if done { sequence.served(2).await } else { sequence.arrived(2).await } };
         tokio::select! {
-            answer = upload => panic!("it is answered: {answer:?}"),
+            answer = upload => panic!("the request is answered: {answer:?}"),
             () = reached => {}
         }
         assert_eq!(world.server.store().has_blob(&repository("app"), &Digest::of(b"x")), done);
-        assert_eq!(world.client.get("/v2/").await.status, 200, "the next one is served");
+        assert_eq!(world.client.get("/v2/").await.status, 200, "the next request is served");
     }
 }

@@ -1,4 +1,4 @@
-//! Lists of tags and repositories, plain and Google's.
+//! Lists of tags and repositories, in the plain format and in Google's.
 
 use oci::{MediaType, RawManifest};
 use registry::Config;
@@ -19,7 +19,7 @@ async fn with_tags(world: &World, name: &str, tags: &[&str]) {
     }
 }
 
-/// Follows `Link` to the last page; the entries of each page.
+/// Follows `Link` to the last page. Returns the entries of each page.
 async fn pages(world: &World, first: &str, field: &str) -> Vec<Vec<String>> {
     let mut pages = Vec::new();
     let mut next = Some(first.to_owned());
@@ -36,7 +36,7 @@ async fn pages(world: &World, first: &str, field: &str) -> Vec<Vec<String>> {
 }
 
 #[tokio::test]
-async fn tags_come_in_order_and_in_pages() {
+async fn tags_are_listed_in_order_and_in_pages() {
     let world = World::new(Config { page_size: 3.try_into().unwrap(), ..Config::default() }).await;
     with_tags(&world, "app", &["d", "a", "C", "b", "e"]).await;
     assert_eq!(
@@ -70,11 +70,11 @@ async fn the_catalog_lists_repositories_in_pages() {
     let digest = world.server.store().manifests(&repository("a"))[0];
     world.client.delete(&format!("/v2/a/manifests/{digest}")).await;
     let rest = pages(&world, "/v2/_catalog", "repositories").await;
-    assert_eq!(rest, [vec!["b", "b/two"]], "an empty repository is none");
+    assert_eq!(rest, [vec!["b", "b/two"]], "an empty repository is not listed");
 }
 
 #[tokio::test]
-async fn googles_listing_tells_manifests_and_children_in_one_page() {
+async fn googles_listing_has_manifests_and_children_in_one_page() {
     let config = Config { google_listing: true, page_size: 1.try_into().unwrap(), ..Config::default() };
     let world = World::new(config).await;
     let store = world.server.store();
@@ -92,11 +92,7 @@ async fn googles_listing_tells_manifests_and_children_in_one_page() {
     assert_eq!(listing["name"], "prod/app");
     assert_eq!(listing["tags"], json!(["a", "b"]));
     assert_eq!(listing["child"], json!(["deep", "other"]));
-    assert_eq!(
-        listing["manifest"].as_object().unwrap().len(),
-        2,
-        "the index and its one image, which stands there too"
-    );
+    assert_eq!(listing["manifest"].as_object().unwrap().len(), 2, "the index and its only image");
     let entry = &listing["manifest"][image.digest().to_string()];
     assert_eq!(entry["tag"], json!(["a", "b"]));
     assert_eq!(entry["mediaType"], MediaType::OciManifest.as_str());
@@ -110,7 +106,7 @@ async fn googles_listing_tells_manifests_and_children_in_one_page() {
     assert_eq!(
         above["child"],
         json!(["app", "app-not-below"]),
-        "a directory of repositories is listed as well"
+        "a path that only contains repositories has a listing as well"
     );
     assert_eq!(world.client.get("/v2/absent/tags/list").await.refusal(), refused(404, "NAME_UNKNOWN"));
 }

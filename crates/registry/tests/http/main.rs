@@ -1,6 +1,6 @@
-//! The registry over HTTP: each switch of its configuration, each fault.
+//! The registry over HTTP: each option of its configuration, each fault and each quirk.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: a panic is how they report")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers report failures by panicking")]
 
 mod auth;
 mod client;

@@ -10,7 +10,7 @@ use registry::quirks::{Head, Rejection};
 
 use crate::client::{World, refused};
 
-/// A refusal with one of the codes that do not matter.
+/// Returns a rejection with an error code that does not matter.
 fn rejection(status: StatusCode) -> Rejection {
     Rejection::new(status, ErrorCode::Unsupported)
 }

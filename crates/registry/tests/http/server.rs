@@ -44,7 +44,7 @@ async fn every_request_and_every_byte_is_counted_by_kind() {
 }
 
 #[tokio::test]
-async fn the_most_requests_at_once_are_remembered() {
+async fn the_maximum_of_concurrent_requests_is_recorded() {
     let world = World::plain().await;
     world.server.faults().set_latency(Duration::from_millis(200));
     futures_util::future::join_all((0..5).map(|_| world.client.get("/v2/"))).await;
@@ -52,7 +52,7 @@ async fn the_most_requests_at_once_are_remembered() {
 }
 
 #[tokio::test]
-async fn the_log_remembers_the_latest_requests() {
+async fn the_log_keeps_the_latest_requests() {
     let world = World::new(Config { request_log: 2, ..Config::default() }).await;
     world.client.get("/v2/").await;
     world.client.get("/v2/app/tags/list?n=1").await;
@@ -70,7 +70,7 @@ async fn the_log_remembers_the_latest_requests() {
 }
 
 #[tokio::test]
-async fn servers_do_not_know_of_each_other() {
+async fn servers_are_independent() {
     let (one, two) = (World::plain().await, World::plain().await);
     let digest = one.blob(b"content").await;
     assert_eq!(one.client.head(&format!("/v2/app/blobs/{digest}")).await.status, 200);
@@ -79,7 +79,7 @@ async fn servers_do_not_know_of_each_other() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_named_in_the_error() {
+async fn the_error_names_an_address_in_use() {
     let world = World::plain().await;
     let listen = world.server.address();
     let error = Server::start(Config { listen, ..Config::default() }).await.unwrap_err();
@@ -90,7 +90,7 @@ async fn an_address_that_is_taken_is_named_in_the_error() {
 }
 
 #[tokio::test]
-async fn stopping_lets_a_request_in_flight_end_and_takes_no_more() {
+async fn stopping_completes_requests_in_flight_and_accepts_no_more() {
     let world = World::plain().await;
     world.server.faults().set_latency(Duration::from_millis(300));
     let World { server, client } = world;
@@ -103,7 +103,7 @@ async fn stopping_lets_a_request_in_flight_end_and_takes_no_more() {
 }
 
 #[tokio::test]
-async fn stopping_does_not_wait_for_what_hangs() {
+async fn stopping_does_not_wait_for_a_hanging_request() {
     let World { server, client } = World::plain().await;
     server.faults().add(Fault::new(Effect::Hang));
     let start = Instant::now();

@@ -27,7 +27,7 @@ fn sha512(bytes: &[u8]) -> Digest {
 }
 
 #[tokio::test]
-async fn one_put_sends_a_blob_of_either_digest() {
+async fn a_blob_can_be_uploaded_in_one_put_with_either_digest_algorithm() {
     let world = World::plain().await;
     for digest in [Digest::of(b"content"), sha512(b"content")] {
         let place = open(&world).await;
@@ -38,7 +38,7 @@ async fn one_put_sends_a_blob_of_either_digest() {
 }
 
 #[tokio::test]
-async fn chunks_go_on_where_the_last_one_ended_and_nowhere_else() {
+async fn a_chunk_must_start_where_the_last_one_ended() {
     let world = World::plain().await;
     let place = open(&world).await;
     assert_eq!(chunk(&world, &place, "0-3", "abcd").await.header("range"), "0-3");
@@ -47,20 +47,17 @@ async fn chunks_go_on_where_the_last_one_ended_and_nowhere_else() {
         assert_eq!((answer.status.as_u16(), answer.header("range")), (416, "0-3"), "{range}");
     }
     let status = world.client.get(&place).await;
-    assert_eq!((status.status.as_u16(), status.header("range")), (204, "0-3"), "nothing was spoilt");
+    assert_eq!((status.status.as_u16(), status.header("range")), (204, "0-3"), "the upload is unchanged");
     assert_eq!(chunk(&world, &place, "4-7", "efgh").await.status, 202);
     let digest = sha512(b"abcdefghijkl");
     let put = world.client.send(Method::PUT, &format!("{place}?digest={digest}"), "ijkl").await;
-    assert_eq!(
-        put.status, 201,
-        "the last chunk may come with the end, and the digest may be of another kind"
-    );
+    assert_eq!(put.status, 201, "the PUT may carry the last chunk and a digest of the other algorithm");
     assert_eq!(&world.client.get(put.header("location")).await.body[..], b"abcdefghijkl");
-    assert_eq!(world.client.get(&place).await.status, 404, "the upload is over");
+    assert_eq!(world.client.get(&place).await.status, 404, "the upload is closed");
 }
 
 #[tokio::test]
-async fn wrong_content_is_refused_and_forgotten() {
+async fn wrong_content_is_refused_and_discarded() {
     let world = World::plain().await;
     let digest = Digest::of(b"content");
     let place = open(&world).await;
@@ -68,7 +65,11 @@ async fn wrong_content_is_refused_and_forgotten() {
     assert_eq!(put.refusal(), refused(400, "DIGEST_INVALID"));
     assert!(!world.server.store().has_blob(&repository("app"), &digest));
     let without = world.client.send(Method::PUT, &open(&world).await, "content").await;
-    assert_eq!(without.refusal(), refused(400, "DIGEST_INVALID"), "an upload cannot end without a digest");
+    assert_eq!(
+        without.refusal(),
+        refused(400, "DIGEST_INVALID"),
+        "an upload cannot be completed without a digest"
+    );
 }
 
 #[tokio::test]
@@ -88,14 +89,14 @@ async fn an_upload_can_be_cancelled_and_belongs_to_its_repository() {
 }
 
 #[tokio::test]
-async fn uploads_are_bounded_in_size_number_and_time() {
+async fn uploads_are_limited_in_size_number_and_time() {
     let uploads = UploadLimits { blob_size: 10, open: 2, idle: Duration::from_millis(300) };
     let world = World::new(Config { uploads, ..Config::default() }).await;
     let place = open(&world).await;
     let digest = Digest::of(&[b'x'; 11]);
     let put = world.client.send(Method::PUT, &format!("{place}?digest={digest}"), "xxxxxxxxxxx").await;
     assert_eq!(put.refusal(), refused(413, "SIZE_INVALID"));
-    // The chunks of this body come without a length beforehand.
+    // This body is sent without a `Content-Length`.
     let pieces = stream::iter(["xxxxxx", "xxxxxx"].map(Ok::<_, std::io::Error>));
     let streamed = world.client.send(Method::PATCH, &place, reqwest::Body::wrap_stream(pieces)).await;
     assert_eq!(streamed.refusal(), refused(413, "SIZE_INVALID"));
@@ -104,16 +105,16 @@ async fn uploads_are_bounded_in_size_number_and_time() {
     let third = world.client.send(Method::POST, "/v2/app/blobs/uploads/", "").await;
     assert_eq!(third.refusal(), refused(429, "TOOMANYREQUESTS"));
     tokio::time::sleep(Duration::from_millis(400)).await;
-    assert_eq!(world.client.get(&place).await.status, 404, "nobody came for too long");
+    assert_eq!(world.client.get(&place).await.status, 404, "the upload was idle for too long");
     open(&world).await;
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_leaves_what_came_and_the_upload_goes_on() {
+async fn an_interrupted_body_keeps_the_received_bytes_and_the_upload_can_continue() {
     let world = World::plain().await;
     let place = open(&world).await;
     let breaking = async {
-        // The first bytes must have left before the client gives up.
+        // The first bytes must be sent before the client breaks off.
         tokio::time::sleep(Duration::from_millis(200)).await;
         Err(std::io::Error::other("gone"))
     };
@@ -122,7 +123,7 @@ async fn a_body_that_breaks_off_leaves_what_came_and_the_upload_goes_on() {
     world.client.request(Method::PATCH, &place).body(body).send().await.unwrap_err();
     let mut range = String::new();
     for _ in 0..50 {
-        // The server may notice a moment later than the client; until then the upload is busy.
+        // The server may notice the interruption later than the client. Until then the upload is busy.
         let status = world.client.get(&place).await;
         if status.status == 204 {
             range = status.header("range").to_owned();
@@ -146,9 +147,9 @@ async fn a_blob_is_mounted_from_a_named_repository_or_from_any() {
     };
     let named = mount("b", "&from=app").await;
     assert_eq!((named.status.as_u16(), named.header("location")), (201, &*format!("/v2/b/blobs/{digest}")));
-    assert_eq!(mount("c", "").await.status, 201, "content is discovered without a name");
+    assert_eq!(mount("c", "").await.status, 201, "the source is found without `from`");
     let failed = mount("d", "&from=empty").await;
-    assert_eq!(failed.status, 202, "what cannot be mounted is uploaded");
+    assert_eq!(failed.status, 202, "a failed mount opens an upload");
     let place = format!("{}?digest={digest}", failed.header("location"));
     assert_eq!(world.client.send(Method::PUT, &place, "content").await.status, 201);
     for name in ["b", "c", "d"] {
@@ -166,15 +167,19 @@ async fn a_discarding_store_hashes_with_the_announced_algorithm() {
     let late = open(&world).await;
     chunk(&world, &late, "0-3", "cont").await;
     let put = world.client.send(Method::PUT, &format!("{late}?digest={digest}"), "ent").await;
-    assert_eq!(put.refusal(), refused(400, "UNSUPPORTED"), "the first bytes are gone");
-    let told = world.client.send(Method::POST, "/v2/app/blobs/uploads/?digest-algorithm=sha512", "").await;
-    let told = told.header("location").to_owned();
-    chunk(&world, &told, "0-3", "cont").await;
-    assert_eq!(world.client.send(Method::PUT, &format!("{told}?digest={digest}"), "ent").await.status, 201);
+    assert_eq!(put.refusal(), refused(400, "UNSUPPORTED"), "the first bytes were discarded");
+    let announced =
+        world.client.send(Method::POST, "/v2/app/blobs/uploads/?digest-algorithm=sha512", "").await;
+    let announced = announced.header("location").to_owned();
+    chunk(&world, &announced, "0-3", "cont").await;
+    assert_eq!(
+        world.client.send(Method::PUT, &format!("{announced}?digest={digest}"), "ent").await.status,
+        201
+    );
 }
 
 #[tokio::test]
-async fn pushes_at_the_same_time_do_not_spoil_each_other() {
+async fn concurrent_pushes_do_not_interfere() {
     let world = World::plain().await;
     let content: &'static [u8] = &[7; 1 << 20];
     let digest = Digest::of(content);

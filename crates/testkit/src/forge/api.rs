@@ -13,7 +13,7 @@ const FIRST: usize = 4711;
 /// The state behind the API.
 #[derive(Debug, Default)]
 pub(super) struct Api {
-    /// The repositories, each with the one that it is a fork of.
+    /// The repositories, each with its parent if it is a fork.
     pub(super) repositories: BTreeMap<String, Option<String>>,
     pub(super) pulls: Vec<ForgePull>,
     pub(super) quirks: ForgeQuirks,
@@ -95,8 +95,8 @@ impl Api {
                 &json!({ "message": "Validation Failed", "errors": [{ "field": "head", "message": "invalid" }] }),
             );
         };
-        let twin = self.pulls.iter().any(|pull| pull.fork == fork && pull.branch == branch);
-        if twin {
+        let exists = self.pulls.iter().any(|pull| pull.fork == fork && pull.branch == branch);
+        if exists {
             let message = format!("A pull request already exists for {head}.");
             return Reply::json(
                 422,
@@ -112,14 +112,14 @@ impl Api {
             body: text("body"),
             number: FIRST + self.pulls.len(),
         };
-        let answer = Reply::json(201, &self.shown(&pull));
+        let reply = Reply::json(201, &self.shown(&pull));
         self.pulls.push(pull);
-        answer
+        reply
     }
 
     fn update(&mut self, slug: &str, number: &str, received: &Received) -> Reply {
-        let is_meant = |pull: &&mut ForgePull| pull.upstream == slug && pull.number.to_string() == number;
-        let Some(pull) = self.pulls.iter_mut().find(is_meant) else { return not_found() };
+        let is_wanted = |pull: &&mut ForgePull| pull.upstream == slug && pull.number.to_string() == number;
+        let Some(pull) = self.pulls.iter_mut().find(is_wanted) else { return not_found() };
         let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
         for (name, field) in [("title", &mut pull.title), ("body", &mut pull.body)] {
             if let Some(text) = body[name].as_str() {

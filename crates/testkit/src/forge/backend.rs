@@ -9,14 +9,14 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::wire::{Received, Reply};
 
-/// Answers a request of git. Reading is free; pushing needs the token.
+/// Answers a request of git. Pushes require the token; reads do not.
 pub(super) fn answer(received: &Received, root: &Path, token: &str) -> Reply {
     let is_push = received.path.ends_with("/git-receive-pack") || received.query.contains("git-receive-pack");
     let authorization = received.header("authorization");
     let expected = format!("Basic {}", STANDARD.encode(format!("x-access-token:{token}")));
     if is_push && authorization != Some(&expected) {
         let headers = vec![("WWW-Authenticate".to_owned(), "Basic realm=\"forge\"".to_owned())];
-        return Reply { status: 401, headers, body: b"a token is needed".to_vec() };
+        return Reply { status: 401, headers, body: b"a token is required".to_vec() };
     }
     let mut command = Command::new("git");
     command
@@ -44,15 +44,15 @@ pub(super) fn answer(received: &Received, root: &Path, token: &str) -> Reply {
     let mut input = child.stdin.take().expect("a pipe");
     let body = received.body.clone();
     let writing = std::thread::spawn(move || {
-        // The backend may end before it has read everything.
+        // The backend may exit before it has read everything.
         let _ = input.write_all(&body);
     });
-    let output = child.wait_with_output().expect("git http-backend ends");
+    let output = child.wait_with_output().expect("git http-backend exits");
     let _ = writing.join();
     reply(&output.stdout)
 }
 
-/// Reads the answer of a CGI program.
+/// Parses the output of a CGI program.
 fn reply(output: &[u8]) -> Reply {
     let end = output.windows(4).position(|window| window == b"\r\n\r\n");
     let (head, body) = match end {

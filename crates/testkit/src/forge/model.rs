@@ -1,15 +1,15 @@
-//! What the forge holds, and how it differs from one that works.
+//! The pull requests of the forge, and its deviations from a correct forge.
 
 /// A pull request of the forge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForgePull {
-    /// The repository that it is proposed to, `org/name`.
+    /// The repository that it targets, `org/name`.
     pub upstream: String,
-    /// The repository that it is from.
+    /// The repository that it comes from.
     pub fork: String,
-    /// The branch that it is from.
+    /// The branch that it comes from.
     pub branch: String,
-    /// The branch that it is proposed to.
+    /// The branch that it targets.
     pub base: String,
     /// The title.
     pub title: String,
@@ -19,17 +19,17 @@ pub struct ForgePull {
     pub number: usize,
 }
 
-/// How the forge differs from one that works.
+/// The deviations of the forge from a correct one.
 #[derive(Clone, Debug, Default)]
 pub struct ForgeQuirks {
-    /// The scopes that the API says the token has. `None`: it says nothing.
+    /// The scopes of the token that the API reports. `None` omits the header.
     pub scopes: Option<String>,
     /// The status with which the creation of a pull request is refused.
     pub refuse_pulls: Option<u16>,
     /// Whether the list of pull requests ignores `head`, as that of Gitea does.
     pub ignores_head: bool,
-    /// The address that the API names for every pull request, in place of its own.
+    /// The URL that the API returns for every pull request, instead of the correct one.
     pub page: Option<String>,
-    /// Whether pushes are answered 502 after they have arrived.
+    /// Whether pushes are answered with 502 after they were processed.
     pub loses_pushes: bool,
 }

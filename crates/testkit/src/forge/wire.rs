@@ -1,13 +1,13 @@
-//! Requests and answers of HTTP/1.1, one for each connection.
+//! Requests and responses of HTTP/1.1, one of each for a connection.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// The maximum time for reading a request, and for writing an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The maximum time for each read and write.
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// The maximum size of a request, in bytes.
-const LARGEST: u64 = 64 << 20;
+const REQUEST_MAX: u64 = 64 << 20;
 
 /// A request.
 pub(crate) struct Received {
@@ -18,7 +18,7 @@ pub(crate) struct Received {
     pub(crate) body: Vec<u8>,
 }
 
-/// An answer.
+/// A response.
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
@@ -28,9 +28,9 @@ pub(crate) struct Reply {
 impl Received {
     /// Reads a request. Returns `None` if the connection has none.
     pub(crate) fn read(stream: &TcpStream) -> io::Result<Option<Self>> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let mut reader = BufReader::new(stream.take(LARGEST));
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        let mut reader = BufReader::new(stream.take(REQUEST_MAX));
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
             return Ok(None);
@@ -65,7 +65,7 @@ impl Received {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns a parameter of the query, without escapes of `:` and `/`.
+    /// Returns a parameter of the query, with escapes of `:` and `/` decoded.
     pub(crate) fn parameter(&self, name: &str) -> Option<String> {
         let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
         let value = pairs.into_iter().find(|(own, _)| *own == name).map(|(_, value)| value)?;

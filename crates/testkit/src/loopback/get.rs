@@ -5,9 +5,9 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// The maximum time for each read of a response.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// The maximum size of a response, in bytes.
-const LARGEST: u64 = 16 << 20;
+const RESPONSE_MAX: u64 = 16 << 20;
 
 /// Returns the content at an `http://` URL.
 ///
@@ -29,22 +29,22 @@ fn ask(method: &str, url: &str, body: &str) -> Vec<u8> {
     let (authority, path) = split(url);
     let ask = || {
         let mut stream = TcpStream::connect(authority)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         write!(stream, "{method} {path} HTTP/1.0\r\nHost: {authority}\r\n")?;
         if !body.is_empty() {
             write!(stream, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len())?;
         }
         write!(stream, "\r\n{body}")?;
         let mut answer = Vec::new();
-        stream.take(LARGEST).read_to_end(&mut answer)?;
+        stream.take(RESPONSE_MAX).read_to_end(&mut answer)?;
         std::io::Result::Ok(answer)
     };
-    let mut answer = ask().unwrap_or_else(|error| panic!("asking {authority}: {error}"));
+    let mut answer = ask().unwrap_or_else(|error| panic!("a request to {authority}: {error}"));
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
     let good = answer.split(|byte| *byte == b' ').nth(1) == Some(b"200");
     match end {
         Some(end) if good => answer.split_off(end + 4),
-        _ => panic!("{authority} has answered: {}", String::from_utf8_lossy(&answer)),
+        _ => panic!("{authority} has responded: {}", String::from_utf8_lossy(&answer)),
     }
 }
 

@@ -26,7 +26,7 @@ impl Listening {
                 if ended.load(Ordering::SeqCst) {
                     return;
                 }
-                // A client may disconnect at any time; the listener goes on.
+                // A client may disconnect at any time; the listener continues.
                 if let Ok(stream) = stream {
                     answer(stream, &ended);
                 }
@@ -57,7 +57,7 @@ impl Drop for Listening {
     }
 }
 
-/// Locks a mutex, also if a thread has panicked while it held it.
-pub(crate) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks a mutex, even if a thread has panicked while it held the lock.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

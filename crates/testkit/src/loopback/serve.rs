@@ -1,4 +1,4 @@
-//! An HTTP server of files.
+//! An HTTP server for files.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -6,12 +6,12 @@ use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::listening::{Listening, held};
+use super::listening::{Listening, locked};
 
-/// The maximum time for reading a request, and for writing a response.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The maximum time for each read and write.
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum size of a request, in bytes.
-const LARGEST: u64 = 64 << 10;
+const REQUEST_MAX: u64 = 64 << 10;
 
 /// Serves files from memory, one connection at a time, until it is dropped.
 #[derive(Debug)]
@@ -41,20 +41,20 @@ impl FileServer {
 
     /// Replaces all files. The keys are paths without a leading slash.
     pub(crate) fn serve(&self, files: BTreeMap<String, Vec<u8>>) {
-        *held(&self.state.files) = files;
+        *locked(&self.state.files) = files;
     }
 
     /// Returns the requested paths, in order.
     pub(crate) fn requests(&self) -> Vec<String> {
-        held(&self.state.requests).clone()
+        locked(&self.state.requests).clone()
     }
 }
 
 impl State {
     fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let mut lines = BufReader::new(stream.try_clone()?.take(LARGEST)).lines();
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        let mut lines = BufReader::new(stream.try_clone()?.take(REQUEST_MAX)).lines();
         let request = lines.next().transpose()?.unwrap_or_default();
         for line in lines {
             if line?.is_empty() {
@@ -62,8 +62,8 @@ impl State {
             }
         }
         let path = request.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
-        let file = held(&self.files).get(&path).cloned();
-        held(&self.requests).push(path);
+        let file = locked(&self.files).get(&path).cloned();
+        locked(&self.requests).push(path);
         let (status, body) = file.map_or(("404 Not Found", Vec::new()), |file| ("200 OK", file));
         let length = body.len();
         write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")?;
@@ -77,7 +77,7 @@ mod tests {
     use crate::loopback::get;
 
     #[test]
-    fn files_are_served_and_requests_are_remembered() {
+    fn files_are_served_and_requests_are_recorded() {
         let server = FileServer::start();
         server.serve(BTreeMap::from([("a/b".to_owned(), b"content".to_vec())]));
         assert_eq!(get(&format!("{}/a/b", server.url())), b"content");
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_server_is_gone() {
+    fn a_dropped_server_stops_listening() {
         let server = FileServer::start();
         let address = server.listening.address();
         drop(server);

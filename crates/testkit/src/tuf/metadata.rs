@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn canonical_json_has_names_in_order_and_lines_as_they_are() {
+    fn canonical_json_has_sorted_names_and_unescaped_line_breaks() {
         let value = json!({ "b": ["x\ny", "\"\\"], "a": { "z": 1, "y": true } });
         assert_eq!(canonical(&value), "{\"a\":{\"y\":true,\"z\":1},\"b\":[\"x\ny\",\"\\\"\\\\\"]}");
     }

@@ -277,7 +277,7 @@ template:
     {{- end }}
 {{- end }}
 
-{{- /* A CronJob, or a Job if there is no schedule. Has the parameters of `kpromo.job`, and `name`. */}}
+{{- /* A CronJob, or a Job if there is no schedule. Takes the parameters of `kpromo.job`, and `name`. */}}
 {{- define "kpromo.workload" -}}
 apiVersion: batch/v1
 {{- if .root.Values.schedule }}

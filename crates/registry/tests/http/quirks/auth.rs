@@ -1,4 +1,4 @@
-//! Challenges, tokens, and what is hidden.
+//! Challenges, tokens, and hidden repositories.
 
 use std::time::Duration;
 
@@ -69,7 +69,11 @@ async fn challenges_are_those_of_the_quirk() {
     let host = world.server.host();
     let bearer = format!("bearer  Realm=\"http://{host}/token/app\" , SCOPE=\"repository:app:pull\"");
     assert_eq!(values, ["Negotiate", &bearer]);
-    assert_eq!(ask(&world, "/token/app?scope=repository:app:pull").await.status, 200, "a realm of its own");
+    assert_eq!(
+        ask(&world, "/token/app?scope=repository:app:pull").await.status,
+        200,
+        "the realm of the challenge issues tokens"
+    );
 
     world.server.quirks().change(|quirks| quirks.auth.challenges = Challenges::Missing);
     let answer = world.client.get(TAGS).await;
@@ -77,7 +81,7 @@ async fn challenges_are_those_of_the_quirk() {
 }
 
 #[tokio::test]
-async fn the_token_service_answers_in_any_shape_and_can_insist_on_a_query() {
+async fn the_token_response_and_the_required_query_follow_the_quirk() {
     let token_answer = Some(r#"{"token":"","access_token":"{token}","expires_in":"x"}"#.to_owned());
     let world =
         world(Auth { token_answer, token_query: Some("account=x".to_owned()), ..Auth::default() }).await;
@@ -88,7 +92,7 @@ async fn the_token_service_answers_in_any_shape_and_can_insist_on_a_query() {
 }
 
 #[tokio::test]
-async fn one_scope_can_stand_for_everything() {
+async fn one_scope_can_grant_everything() {
     let world = world(Auth { token_scope: Some("aws".to_owned()), ..Auth::default() }).await;
     let without = token(&world, &["repository:app:pull"]).await;
     assert_eq!(status(&world, &without, TAGS).await, 401);
@@ -109,7 +113,7 @@ async fn a_token_to_pull_from_a_repository_that_does_not_exist_can_grant_nothing
 }
 
 #[tokio::test]
-async fn a_token_can_be_good_for_some_requests_only() {
+async fn a_token_can_be_valid_for_a_limited_number_of_requests() {
     let world = world(Auth { token_uses: Some(2), ..Auth::default() }).await;
     let token = token(&world, &["repository:app:pull"]).await;
     let mut statuses = Vec::new();

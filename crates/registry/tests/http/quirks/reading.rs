@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::rejection;
 use crate::client::{Answer, World, refused, repository};
 
-/// A world with pages of two tags, an image with three of them, and quirks of reading.
+/// Returns a world with pages of two tags and these quirks, and its image, which has three tags.
 async fn world(reading: Reading) -> (World, Sample) {
     let world = World::new(Config { page_size: 2.try_into().unwrap(), ..Config::default() }).await;
     let image = Recipe::default().image();
@@ -29,7 +29,7 @@ async fn tags(world: &World, query: &str) -> (Value, Option<String>) {
 }
 
 #[tokio::test]
-async fn tag_lists_can_be_anything() {
+async fn tag_lists_can_be_replaced() {
     let page = Canned::new(StatusCode::OK).with_body("text/html", "<html>");
     let (world, _) = world(Reading { tags: Some(page), ..Reading::default() }).await;
     let answer = world.client.get("/v2/app/tags/list").await;
@@ -55,7 +55,7 @@ async fn links_follow_the_quirk() {
     let host = world.server.host();
     let expected = format!("http://{host}/v2/app/tags/list?x=1,2&n=2&last=b; rel=next");
     assert_eq!(tags(&world, "").await.1, Some(expected));
-    assert_eq!(tags(&world, "?last=b").await, (json!(["c"]), None), "the last page has none");
+    assert_eq!(tags(&world, "?last=b").await, (json!(["c"]), None), "the last page has no link");
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn tags_can_be_repeated_on_a_page_and_on_the_next() {
 }
 
 #[tokio::test]
-async fn sizes_of_pages_can_be_refused() {
+async fn page_sizes_can_be_refused() {
     let page_size_refused = Some(rejection(StatusCode::BAD_REQUEST));
     let (world, _) = world(Reading { page_size_refused, ..Reading::default() }).await;
     assert_eq!(world.client.get("/v2/app/tags/list?n=1000").await.status, 400);
@@ -163,7 +163,7 @@ async fn ranges_follow_the_quirk() {
 }
 
 #[tokio::test]
-async fn blobs_can_claim_an_encoding_and_be_elsewhere() {
+async fn blobs_can_claim_an_encoding_and_be_redirected() {
     let (world, _) = world(Reading { content_encoding: Some("gzip"), ..Reading::default() }).await;
     let target = format!("/v2/app/blobs/{}", world.blob(b"plain").await);
     let answer = world.client.get(&target).await;
@@ -194,11 +194,19 @@ async fn reads_can_lag_behind_writes() {
     assert_eq!(world.client.head(&format!("/v2/app/manifests/{}", other.digest())).await.status, 404);
     assert_eq!(world.client.head("/v2/app/manifests/d").await.status, 404);
     let before = world.client.head("/v2/app/manifests/a").await;
-    assert_eq!(before.header("docker-content-digest"), image.digest().to_string(), "as it was");
+    assert_eq!(
+        before.header("docker-content-digest"),
+        image.digest().to_string(),
+        "the digest before the write"
+    );
     assert_eq!(tags(&world, "?last=b").await.0, json!(["c"]));
 
     world.server.quirks().change(|quirks| quirks.reading.lag = Duration::from_nanos(1));
     let after = world.client.head("/v2/app/manifests/a").await;
-    assert_eq!(after.header("docker-content-digest"), other.digest().to_string(), "as it is");
+    assert_eq!(
+        after.header("docker-content-digest"),
+        other.digest().to_string(),
+        "the digest after the write"
+    );
     assert_eq!(tags(&world, "?last=b").await.0, json!(["c", "d"]));
 }

@@ -28,13 +28,13 @@ async fn open(world: &World) -> Answer {
     world.client.send(Method::POST, UPLOADS, "").await
 }
 
-/// Ends an upload with a blob.
-async fn end(world: &World, location: &str, bytes: &'static [u8]) -> Answer {
+/// Completes an upload with a blob.
+async fn complete(world: &World, location: &str, bytes: &'static [u8]) -> Answer {
     world.client.send(Method::PUT, &format!("{location}?digest={}", Digest::of(bytes)), bytes).await
 }
 
 #[tokio::test]
-async fn mounts_can_be_refused_and_uploads_be_taken() {
+async fn mounts_can_be_refused_while_uploads_are_accepted() {
     let world =
         world(Writing { mounts: Some(rejection(StatusCode::BAD_REQUEST)), ..Writing::default() }).await;
     let digest = world.blob(b"content").await;
@@ -56,9 +56,9 @@ async fn accepted_writes_answer_with_the_given_status() {
     assert_eq!(world.client.send(Method::PATCH, &location, "ab").await.status, 204);
     assert_eq!(world.client.put_manifest(TAG, &manifest("{}")).await.status, 202);
     let other = open(&world).await.header("location").to_owned();
-    assert_eq!(end(&world, &other, b"x").await.status, 200);
+    assert_eq!(complete(&world, &other, b"x").await.status, 200);
     assert!(world.server.store().has_blob(&repository("app"), &Digest::of(b"x")));
-    assert_eq!(end(&world, &other, b"y").await.status, 404, "a failure stays one");
+    assert_eq!(complete(&world, &other, b"y").await.status, 404, "failures keep their status");
 }
 
 #[tokio::test]
@@ -74,15 +74,15 @@ async fn the_digest_of_a_write_can_be_missing_or_wrong() {
 }
 
 #[tokio::test]
-async fn uploads_are_lost_the_given_number_of_times() {
+async fn every_nth_upload_is_lost() {
     let rejection = Rejection::new(StatusCode::CONFLICT, ErrorCode::BlobUploadInvalid);
     let world =
         world(Writing { lost_uploads: Some(LostUploads { every: 2, rejection }), ..Writing::default() })
             .await;
     let (lost, kept) = (open(&world).await, open(&world).await);
-    let refusal = end(&world, lost.header("location"), b"x").await.refusal();
+    let refusal = complete(&world, lost.header("location"), b"x").await.refusal();
     assert_eq!(refusal, refused(409, "BLOB_UPLOAD_INVALID"));
-    assert_eq!(end(&world, kept.header("location"), b"x").await.status, 201);
+    assert_eq!(complete(&world, kept.header("location"), b"x").await.status, 201);
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn conditional_writes_follow_the_quirk() {
     assert_eq!(put("If-Match", &format!("\"{}\"", Digest::of(b"other")), "{ }").await, 412);
     assert_eq!(put("If-Match", &format!("\"{}\"", Digest::of(b"{}")), "{ }").await, 201);
     world.server.quirks().clear();
-    assert_eq!(put("If-None-Match", "*", "{  }").await, 201, "by default they are ignored");
+    assert_eq!(put("If-None-Match", "*", "{  }").await, 201, "conditions are ignored by default");
 }
 
 #[tokio::test]
@@ -141,15 +141,15 @@ async fn a_body_that_is_too_large_closes_the_connection() {
     if let Ok(answer) = sent {
         assert_eq!(answer.status(), 413);
     }
-    assert!(world.server.tally().snapshot().bytes_in < 1000, "it was not read");
+    assert!(world.server.tally().snapshot().bytes_in < 1000, "the body was not read");
 }
 
 #[tokio::test]
-async fn blobs_can_be_demanded_in_chunks() {
+async fn monolithic_uploads_can_be_refused() {
     let world =
         world(Writing { monolithic: Some(rejection(StatusCode::BAD_REQUEST)), ..Writing::default() }).await;
     let location = open(&world).await.header("location").to_owned();
-    assert_eq!(end(&world, &location, b"x").await.status, 400);
+    assert_eq!(complete(&world, &location, b"x").await.status, 400);
     assert_eq!(world.client.send(Method::PATCH, &location, "x").await.status, 202);
     let ended = format!("{location}?digest={}", Digest::of(b"x"));
     assert_eq!(world.client.send(Method::PUT, &ended, "").await.status, 201);
@@ -180,7 +180,7 @@ async fn writes_can_be_redirected_first() {
 }
 
 #[tokio::test]
-async fn repositories_can_have_to_be_created_first() {
+async fn writes_to_new_repositories_can_be_refused() {
     let rejection = Rejection::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown);
     let world = world(Writing { create_first: Some(rejection), ..Writing::default() }).await;
     assert_eq!(open(&world).await.refusal(), refused(404, "NAME_UNKNOWN"));
@@ -189,7 +189,7 @@ async fn repositories_can_have_to_be_created_first() {
 }
 
 #[tokio::test]
-async fn commits_can_take_their_time() {
+async fn commits_can_be_delayed() {
     let commit = Duration::from_millis(200);
     let world = world(Writing { commit, ..Writing::default() }).await;
     let start = Instant::now();

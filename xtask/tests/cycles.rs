@@ -1,7 +1,7 @@
 //! No file of a crate imports another that imports it back, directly or indirectly. What two files share is in a third file
 //! below both.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is how they report")]
+#![expect(clippy::unwrap_used, reason = "test helpers report failures by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +14,7 @@ use syn::{Attribute, Item, ItemMod, ItemUse, UseTree, Visibility};
 /// The path of a module within its crate, such as `["plan", "reading"]`. It is empty for the root of the crate.
 type Module = Vec<String>;
 
-/// The names that a file uses of its own crate.
+/// The names that a file uses from its own crate.
 #[derive(Default)]
 struct Names {
     /// The module of the file.
@@ -61,7 +61,7 @@ impl Names {
         }
     }
 
-    /// Returns a path from the root of the crate, or `None` if the path leads out of the crate.
+    /// Returns a path from the root of the crate, or `None` if the path is outside the crate.
     fn absolute(&self, path: &[String]) -> Option<Vec<String>> {
         let supers = path.iter().take_while(|part| *part == "super").count();
         match path.first().map(String::as_str)? {
@@ -196,8 +196,8 @@ fn holder(
     }
 }
 
-/// Returns which files of a crate import which others.
-fn arrows(source: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
+/// Returns the files of a crate, each with the files that it imports.
+fn imports(source: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
     let mut paths = BTreeMap::new();
     sources(source, &[], &mut paths);
     let mut files: BTreeMap<Module, Names> = paths
@@ -215,17 +215,17 @@ fn arrows(source: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
     let for_tests: Vec<Module> = files.values().flat_map(|names| names.test_modules.clone()).collect();
     files.retain(|module, _| !for_tests.iter().any(|tests| module.starts_with(tests)));
     let of = |(module, names): (&Module, &Names)| {
-        let held = names.imported.iter().filter_map(|path| holder(path, &files, &mut BTreeSet::new()));
-        (module.clone(), held.filter(|other| other != module).collect())
+        let used = names.imported.iter().filter_map(|path| holder(path, &files, &mut BTreeSet::new()));
+        (module.clone(), used.filter(|other| other != module).collect())
     };
     files.iter().map(of).collect()
 }
 
-/// Returns the shortest circle through each file that is in one.
-fn circles(arrows: &BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<Vec<String>> {
-    let mut circles = BTreeSet::new();
-    for start in arrows.keys() {
-        let mut ways: Vec<Vec<&Module>> = arrows[start].iter().map(|next| vec![start, next]).collect();
+/// Returns the shortest cycle through each file that is in one.
+fn cycles(imports: &BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<Vec<String>> {
+    let mut cycles = BTreeSet::new();
+    for start in imports.keys() {
+        let mut ways: Vec<Vec<&Module>> = imports[start].iter().map(|next| vec![start, next]).collect();
         let mut seen = BTreeSet::new();
         while let Some(index) =
             ways.iter().enumerate().min_by_key(|(_, way)| way.len()).map(|(index, _)| index)
@@ -233,16 +233,16 @@ fn circles(arrows: &BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<Vec<String>>
             let way = ways.swap_remove(index);
             let Some(last) = way.last() else { continue };
             if *last == start {
-                circles.insert(way.iter().map(|module| module.join("/")).collect());
+                cycles.insert(way.iter().map(|module| module.join("/")).collect());
                 break;
             }
             if seen.insert(*last) {
-                let further = arrows.get(*last).into_iter().flatten();
+                let further = imports.get(*last).into_iter().flatten();
                 ways.extend(further.map(|next| [&way[..], &[next]].concat()));
             }
         }
     }
-    circles
+    cycles
 }
 
 /// Returns the source directories of all crates of the workspace.
@@ -257,14 +257,14 @@ fn no_file_imports_one_that_imports_it_back() {
     let found: Vec<String> = crates()
         .iter()
         .flat_map(|source| {
-            let circles = circles(&arrows(source)).into_iter();
-            circles.map(|way| format!("{}: {}", source.display(), way.join(" -> "))).collect::<Vec<_>>()
+            let cycles = cycles(&imports(source)).into_iter();
+            cycles.map(|way| format!("{}: {}", source.display(), way.join(" -> "))).collect::<Vec<_>>()
         })
         .collect();
-    assert_eq!(found, [""; 0], "what two files share stands in a third one below both");
+    assert_eq!(found, [""; 0], "move what two files share to a third file below both");
 }
 
-/// Writes the sources of a crate and returns their circles.
+/// Writes the sources of a crate and returns their cycles.
 fn found(files: &[(&str, &str)]) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     for (name, text) in files {
@@ -272,11 +272,11 @@ fn found(files: &[(&str, &str)]) -> Vec<String> {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    circles(&arrows(directory.path())).into_iter().map(|way| way.join(" -> ")).collect()
+    cycles(&imports(directory.path())).into_iter().map(|way| way.join(" -> ")).collect()
 }
 
 #[test]
-fn a_circle_is_found_with_its_files() {
+fn a_cycle_is_found_with_its_files() {
     let root = ("lib.rs", "mod a; mod b;");
     assert_eq!(found(&[root, ("a.rs", "use crate::b::B;"), ("b.rs", "pub struct B;")]), [""; 0]);
     let both = ["a -> b -> a", "b -> a -> b"];
@@ -284,7 +284,7 @@ fn a_circle_is_found_with_its_files() {
     assert_eq!(
         found(&[root, ("a.rs", "fn f() { crate::b::g() }"), ("b.rs", "use crate::{a::A};")]),
         both,
-        "a path that is spelled out counts"
+        "a path without an import counts"
     );
     for call in ["f!(1, [crate::b::g()])", "f! { x = super::b::B => y }", "f!($crate::b::B)"] {
         let call = format!("fn f() {{ {call} }}");
@@ -294,7 +294,7 @@ fn a_circle_is_found_with_its_files() {
 }
 
 #[test]
-fn a_circle_over_a_module_that_passes_names_on_is_found() {
+fn a_cycle_through_a_re_export_is_found() {
     let files = [
         ("lib.rs", "mod deep; mod a;"),
         ("deep/mod.rs", "mod inner; pub use inner::X;"),
@@ -305,7 +305,7 @@ fn a_circle_over_a_module_that_passes_names_on_is_found() {
 }
 
 #[test]
-fn a_name_that_is_changed_on_its_way_makes_a_circle_too() {
+fn a_cycle_through_a_renamed_re_export_is_found() {
     let files = [
         ("lib.rs", "mod deep; mod a;"),
         ("deep/mod.rs", "mod inner; pub use inner::X as Y;"),
@@ -316,17 +316,17 @@ fn a_name_that_is_changed_on_its_way_makes_a_circle_too() {
 }
 
 #[test]
-fn a_module_that_uses_what_it_passes_on_or_names_a_child_makes_a_circle_with_it() {
+fn a_cycle_of_a_module_with_its_child_is_found() {
     let child = ("deep/inner.rs", "use super::Y; pub struct X; pub fn f() {}");
-    let circle = ["deep -> deep/inner -> deep", "deep/inner -> deep -> deep/inner"];
+    let cycle = ["deep -> deep/inner -> deep", "deep/inner -> deep -> deep/inner"];
     for parent in ["fn g(_: X) {}", "fn g() { inner::f() }"] {
         let parent = format!("mod inner; pub use inner::X; pub struct Y; {parent}");
-        assert_eq!(found(&[("lib.rs", "mod deep;"), ("deep/mod.rs", &parent), child]), circle);
+        assert_eq!(found(&[("lib.rs", "mod deep;"), ("deep/mod.rs", &parent), child]), cycle);
     }
 }
 
 #[test]
-fn tests_and_modules_within_a_file_make_no_circle() {
+fn tests_and_modules_within_a_file_form_no_cycle() {
     let test = "#[cfg(test)] mod tests { use crate::b::B; use super::*; }";
     let inner = "mod inner { use super::B; } pub struct B; use crate::a::A;";
     assert_eq!(found(&[("lib.rs", "mod a; mod b;"), ("a.rs", test), ("b.rs", inner)]), [""; 0]);
