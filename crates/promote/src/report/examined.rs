@@ -85,7 +85,7 @@ impl ExaminedTotals {
     }
 }
 
-/// The numbers of one entry of a report.
+/// The counts of one entry of a report.
 impl From<&ExaminedImage> for ExaminedTotals {
     fn from(image: &ExaminedImage) -> Self {
         let is_signed = !image.signed_by.is_empty();

@@ -41,8 +41,9 @@ impl ImageDiff {
     }
 }
 
-/// Compares two snapshots. Returns the images that differ, in order. With `tag`, only differences of the digests that have this
-/// tag in either snapshot. Both snapshots have to be whole for this: a digest that has lost the tag is not a removed digest.
+/// Compares two snapshots. Returns the images that differ, in order. With `tag`, only returns differences of the digests that
+/// have this tag in either snapshot. Both snapshots have to be complete for this: a digest that has lost the tag is not a removed
+/// digest.
 pub fn diff<'a>(
     first: &'a Snapshot,
     second: &'a Snapshot,
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn each_difference_is_told_once() {
+    fn each_difference_is_reported_once() {
         let a = snapshot(&[
             ("gone", &[(1, "v1")]),
             ("same", &[(1, "v1")]),
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_limits_what_is_told_and_not_what_is_compared() {
+    fn a_tag_limits_what_is_reported_and_not_what_is_compared() {
         let a = snapshot(&[
             ("lost", &[(1, "v1 x"), (2, "y")]),
             ("moved", &[(1, "v1"), (2, "v2")]),
