@@ -35,8 +35,8 @@ impl Object {
     /// Returns the object, or an error if its size is above the limit.
     pub(crate) fn bounded(self) -> Result<Self, ErrorKind> {
         if self.size > SIZE_MAX {
-            let told = format!("a size of {} bytes, and objects have up to 5 TiB", self.size);
-            return Err(ErrorKind::Unreadable(told));
+            let detail = format!("a size of {} bytes, and objects have up to 5 TiB", self.size);
+            return Err(ErrorKind::Unreadable(detail));
         }
         Ok(self)
     }

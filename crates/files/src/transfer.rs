@@ -70,8 +70,8 @@ impl Resumed<'_> {
                 }
                 Ok(None) if self.offset == self.object.size => return Ok(None),
                 Ok(None) => {
-                    let told = format!("{} of {} bytes came", self.offset, self.object.size);
-                    Error::new(what(), ErrorKind::Unreadable(told))
+                    let detail = format!("{} of {} bytes came", self.offset, self.object.size);
+                    Error::new(what(), ErrorKind::Unreadable(detail))
                 }
                 Err(error) if error.is_temporary() => error,
                 Err(error) if self.offset > 0 && !self.is_whole && is_refused_part(&error) => {
@@ -117,9 +117,9 @@ impl Resumed<'_> {
         let offset = if self.is_whole { 0 } else { self.offset };
         let content = self.store.open(self.name, version, offset).await?;
         let Some(known) = self.offset.checked_sub(content.start) else {
-            let told = format!("it begins at byte {} instead of {offset}", content.start);
+            let detail = format!("it begins at byte {} instead of {offset}", content.start);
             let what = format!("reading {}", self.store.url().file(self.name));
-            return Err(Error::new(what, ErrorKind::Range(told)));
+            return Err(Error::new(what, ErrorKind::Range(detail)));
         };
         self.known = known;
         self.content = Some(content);

@@ -63,8 +63,10 @@ impl S3 {
         let answer = door.send(Request::new(Method::HEAD, root, "s3-region", Class::Read)).await;
         let answer = answer.map_err(|error| fail(error.into()))?;
         let is_missing = answer.status() == StatusCode::NOT_FOUND;
-        let told = answer.header("x-amz-bucket-region").filter(|region| is_region(region)).map(str::to_owned);
-        let region = told.or_else(|| settings.region.clone()).unwrap_or_else(|| DEFAULT_REGION.to_owned());
+        let returned =
+            answer.header("x-amz-bucket-region").filter(|region| is_region(region)).map(str::to_owned);
+        let region =
+            returned.or_else(|| settings.region.clone()).unwrap_or_else(|| DEFAULT_REGION.to_owned());
         let bucket = self::bucket(&url, settings, &region).map_err(fail)?;
         let signing = Arc::new(Signing::new(settings.keys.clone()));
         let store = Self { door, url, bucket, signing, unconditional: Arc::default() };
@@ -140,8 +142,8 @@ impl S3 {
         }
     }
 
-    /// Returns whether an object that a `HEAD` has not found is absent. Only the body of a `GET` distinguishes this from a missing
-    /// bucket.
+    /// Returns whether an object that a `HEAD` has not found is absent. Only the body of a `GET` distinguishes this from a
+    /// missing bucket.
     pub(super) async fn is_absent(&self, key: &str) -> Result<bool, ErrorKind> {
         let mut call = self.call(Method::GET, key, "s3-read", Class::Read);
         call.header("range", "bytes=0-0");
@@ -182,8 +184,8 @@ impl S3 {
         Ok(self.door.stream(self.signing.request(call, self.bucket.region())?).await?)
     }
 
-    /// Adds the condition of a write to a call. If the store has no conditional writes, checks the condition right before the write
-    /// instead.
+    /// Adds the condition of a write to a call. If the store has no conditional writes, checks the condition right before the
+    /// write instead.
     pub(super) async fn conditional<'a>(
         &self,
         call: &mut Call<'a>,
