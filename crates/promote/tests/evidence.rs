@@ -63,8 +63,8 @@ impl Scene {
         listed_tags: ListedTags,
         kinds: EvidenceKinds,
     ) -> Result<Evidence, EvidenceError> {
-        let (reader, room) = (client.reader(), Budget::default());
-        let means = EvidenceClient { reader: &reader, trust, share: &room.share() };
+        let (reader, budget) = (client.reader(), Budget::default());
+        let means = EvidenceClient { reader: &reader, trust, share: &budget.share() };
         fetch(means, &self.repository, self.image.digest(), listed_tags, kinds).await
     }
 

@@ -168,7 +168,7 @@ mod tests {
         let digest = |n: u8| Digest::Sha256([n; 32]);
         let text = |text: &str| text.to_owned();
         let v1 = "v1".parse().unwrap();
-        let told = |a, b| diff(a, b, Some(&v1)).collect::<Vec<ImageDiff>>();
+        let differences = |a, b| diff(a, b, Some(&v1)).collect::<Vec<ImageDiff>>();
         let lost =
             ImageDiff { name: text("lost"), untagged: vec![(text("v1"), digest(1))], ..ImageDiff::default() };
         let moved = ImageDiff {
@@ -177,7 +177,7 @@ mod tests {
             moved: vec![(text("v1"), digest(1), digest(2))],
             ..ImageDiff::default()
         };
-        assert_eq!(told(&a, &b), [lost, moved]);
-        assert_eq!(told(&b, &a)[0].tagged, [(text("v1"), digest(1))]);
+        assert_eq!(differences(&a, &b), [lost, moved]);
+        assert_eq!(differences(&b, &a)[0].tagged, [(text("v1"), digest(1))]);
     }
 }

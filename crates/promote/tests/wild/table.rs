@@ -175,7 +175,7 @@ async fn emit(world: &World) -> Result<String, String> {
     reported.extend(plan.lost().map(|edge| format!("{} is called lost", plan.edges().reference(edge))));
     let counted = attested.promoted().failed() + attested.unsigned() + attested.unrecorded();
     if counted > 0 && reported.is_empty() {
-        return Err("something failed, and the reason is not told".to_owned());
+        return Err("something failed, and the reason is not reported".to_owned());
     }
     Ok(brief(reported))
 }
@@ -254,5 +254,5 @@ async fn contradicted_run(row: &Row, world: &mut World) -> Result<(), String> {
     row.renew_client(world);
     world.report = Arc::default();
     let reported = promote(world).await?;
-    if reported.is_empty() { Err("a tag that cannot be given is not told of".to_owned()) } else { Ok(()) }
+    if reported.is_empty() { Err("a tag that cannot be written is not reported".to_owned()) } else { Ok(()) }
 }
