@@ -1,64 +1,64 @@
-//! What to do with a file at a destination: a pure function of what is known.
+//! Decides what to do with a file at a destination. Pure: the result depends only on the states passed in.
 
 use manifest::files::Sha256;
 
 /// The state of a file in the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceState {
-    /// It is proven not to be there.
+    /// The file is proven to be absent.
     Absent,
-    /// It is there, and its content is not known.
+    /// The file exists; its content is unknown.
     There,
-    /// It is there, and known to be what the manifest wants.
+    /// The file exists and has the hash in the manifest.
     Right,
-    /// It is there, and known to be something else; with the hash, if that is known.
+    /// The file exists with other content; the hash, if it is known.
     Wrong(Option<Sha256>),
-    /// It could not be asked for.
+    /// The store could not be queried for it.
     Unreadable,
 }
 
 /// The state of a file at a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DestinationState {
-    /// Nothing shows it. A write with the condition that it does not exist proves it.
+    /// No answer shows the file. A write on the condition that it does not exist proves its absence.
     Absent,
-    /// It is there with this content.
+    /// The file exists with this hash.
     Known(Sha256),
-    /// It could not be asked for.
+    /// The store could not be queried for it.
     Unreadable,
 }
 
-/// What may be done with what a destination has.
+/// How to treat a destination that has other content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Other content is replaced.
+    /// Replace other content.
     Overwrite,
-    /// Other content is a conflict.
+    /// Report other content as a conflict.
     NoOverwrite,
 }
 
 /// What to do with a file at a destination (specification 04, the table of `kpromo run files`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The destination has it.
+    /// The destination has the wanted content.
     Done,
-    /// The destination has it, and the source has something else.
+    /// The destination has the wanted content, and the source has other content.
     DoneDespiteSource,
-    /// Copy it.
+    /// Copy the file.
     Copy,
-    /// Replace the content that is there, which has this hash.
+    /// Replace the content at the destination, which has this hash.
     Replace(Sha256),
-    /// The destination has other content, which must not be replaced.
+    /// The destination has other content with this hash, which must not be replaced.
     Conflict(Sha256),
-    /// Neither the source nor the destination has it.
+    /// Neither the source nor the destination has the file.
     Lost,
-    /// The source has other content than the manifest says; with the hash, if it is known.
+    /// The content in the source differs from the manifest; its hash, if it is known.
     WrongSource(Option<Sha256>),
-    /// It cannot be decided, because a store could not be asked.
+    /// Undecided, because a store could not be queried.
     Unreadable,
 }
 
-/// Decides what to do with a file whose content is to be `wanted`.
+/// Decides what to do with a file whose content must have the hash `wanted`.
 pub fn decide(wanted: &Sha256, source: SourceState, destination: DestinationState, mode: Mode) -> Verdict {
     let there = match destination {
         DestinationState::Unreadable => return Verdict::Unreadable,
@@ -87,11 +87,11 @@ mod tests {
 
     /// The table of specification 04.
     #[test]
-    fn every_state_has_its_verdict() {
+    fn each_pair_of_states_has_the_specified_verdict() {
         use DestinationState as D;
         use SourceState as S;
         let (wanted, other) = (Sha256::new([1; 32]), Sha256::new([2; 32]));
-        for (source, destination, overwriting, careful) in [
+        for (source, destination, overwriting, not_overwriting) in [
             (S::There, D::Absent, Verdict::Copy, Verdict::Copy),
             (S::Right, D::Absent, Verdict::Copy, Verdict::Copy),
             (S::There, D::Known(wanted), Verdict::Done, Verdict::Done),
@@ -123,7 +123,7 @@ mod tests {
             );
             assert_eq!(
                 decide(&wanted, source, destination, Mode::NoOverwrite),
-                careful,
+                not_overwriting,
                 "{source:?} {destination:?}"
             );
         }

@@ -1,4 +1,4 @@
-//! A manifest of the files in a directory.
+//! Creates a manifest of the files in a directory.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,31 +17,31 @@ use crate::yaml::Entry;
 
 /// The maximum depth of directories.
 const DEPTH_MAX: usize = 64;
-/// The size of a read, in bytes.
+/// The size of the read buffer, in bytes.
 const PIECE: usize = 256 * 1024;
-/// The number of threads that hash: a disk is faster with several reads, also on a machine with one core.
+/// The minimum number of hashing threads: a disk is faster with several concurrent reads, even on a machine with one core.
 const THREADS_MIN: usize = 2;
 
 /// The files of a directory.
 #[derive(Debug)]
 pub struct Described {
-    /// The entries, depth first, the names of a directory in the order of their bytes.
+    /// The entries, depth first; the names in each directory are in byte order.
     pub entries: Vec<Entry>,
     /// The number of bytes that were hashed.
     pub bytes: u64,
 }
 
-/// Something in a directory that cannot be described. All faults are listed.
+/// Some files of a directory cannot be described. Lists all faults.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct DirectoryError(Vec<String>);
 
-/// Makes the entries for all files below a directory whose names begin with `prefix`. A prefix with a slash at its end means a
-/// directory. Links to files are followed.
+/// Creates the entries for all files below a directory whose names begin with `prefix`. A prefix that ends with a slash selects
+/// a directory. Links to files are followed.
 ///
 /// # Errors
-/// If the directory has a link to a directory or to nothing, a name that is not text in UTF-8 or has control characters, or
-/// something that cannot be read: returns all of them.
+/// If the directory has a link to a directory, a dangling link, a name that is not UTF-8 or has control characters, or something
+/// that cannot be read. The error lists all of them.
 pub fn describe_directory(directory: &Path, prefix: &str) -> Result<Described, DirectoryError> {
     let root =
         fs::metadata(directory).map_err(|error| DirectoryError(vec![cannot_read(directory, &error)]))?;
@@ -77,7 +77,7 @@ impl Walk<'_> {
         for entry in entries {
             let path = entry.path();
             let Some(last) = entry.file_name().to_str().map(str::to_owned) else {
-                // The bytes are in the way of telling whether the prefix wants it.
+                // Without UTF-8, the name cannot be compared with the prefix, so the file may belong to the manifest.
                 self.faults.push(format!("{}: the name is not text in UTF-8", shown(&path)));
                 continue;
             };
@@ -94,14 +94,14 @@ impl Walk<'_> {
         }
     }
 
-    /// Returns whether a file of this name, or one below a directory of this name, may have the prefix.
+    /// Returns whether a file with this name, or a file below a directory with this name, may have the prefix.
     fn may_hold(&self, name: &str) -> bool {
         name.starts_with(self.prefix)
             || self.prefix.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'))
     }
 
     fn file(&mut self, name: String, path: PathBuf) {
-        // Links are followed here.
+        // `metadata` follows links.
         let fault = match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => "a link to a directory, which is not followed".to_owned(),
             Ok(metadata) if !metadata.is_file() => "not a regular file".to_owned(),
@@ -154,7 +154,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Hashes a file, which must not change meanwhile.
+/// Hashes a file. Fails if the file changes in the meantime.
 fn hash(path: &Path, piece: &mut [u8]) -> io::Result<(Sha256, u64)> {
     let mut file = File::open(path)?;
     let before = state(&file.metadata()?);
@@ -167,7 +167,7 @@ fn hash(path: &Path, piece: &mut [u8]) -> io::Result<(Sha256, u64)> {
             Ok(read) => {
                 hasher.update(&piece[..read]);
                 size += read as u64;
-                // A file that grows as fast as it is read has no end.
+                // A file that grows as fast as it is read never ends.
                 if size > before.size {
                     return Err(changed());
                 }
@@ -176,13 +176,13 @@ fn hash(path: &Path, piece: &mut [u8]) -> io::Result<(Sha256, u64)> {
             Err(error) => return Err(error),
         }
     }
-    // The name may lead to another file by now.
+    // Another file may have been moved to the path in the meantime.
     let is_same =
         size == before.size && state(&file.metadata()?) == before && state(&fs::metadata(path)?) == before;
     if is_same { Ok((Sha256::new(hasher.finalize().into()), size)) } else { Err(changed()) }
 }
 
-/// What changes with the content of a file.
+/// The metadata that changes when the content of a file changes.
 #[derive(PartialEq, Eq)]
 struct State {
     size: u64,
@@ -203,11 +203,11 @@ fn cannot_read(path: &Path, error: &io::Error) -> String {
     format!("{}: cannot be read: {error}", shown(path))
 }
 
-/// Merges entries into those of an existing manifest. Names keep their order, and new ones follow at their place in the order of
-/// bytes if the manifest has that order, else at the end.
+/// Merges entries into those of an existing manifest. Existing names keep their order. New names are inserted in byte order if
+/// the manifest is in that order, and appended otherwise.
 ///
 /// # Errors
-/// If a name has another hash in the manifest: returns all of them.
+/// If names have another hash in the manifest. Returns a message for each of them.
 pub fn merge(existing: Vec<Entry>, new: Vec<Entry>) -> Result<Vec<Entry>, Vec<String>> {
     let known: BTreeMap<&str, &Sha256> =
         existing.iter().map(|entry| (entry.name.as_str(), &entry.sha256)).collect();
@@ -235,7 +235,7 @@ pub fn merge(existing: Vec<Entry>, new: Vec<Entry>) -> Result<Vec<Entry>, Vec<St
     Ok(merged)
 }
 
-/// The order of a walk: the names of each directory in the order of their bytes.
+/// The order of a walk: the names in each directory in byte order.
 fn order(a: &str, b: &str) -> std::cmp::Ordering {
     a.split('/').cmp(b.split('/'))
 }
@@ -253,11 +253,11 @@ mod tests {
     }
 
     #[test]
-    fn new_entries_take_their_place_in_a_manifest_with_an_order() {
+    fn new_entries_are_inserted_in_order_only_into_an_ordered_manifest() {
         let merged = merge(vec![entry("a", 1), entry("c", 1)], vec![entry("b", 1), entry("c", 1)]).unwrap();
         assert_eq!(names(&merged), ["a", "b", "c"]);
         let merged = merge(vec![entry("c", 1), entry("a", 1)], vec![entry("b", 1)]).unwrap();
-        assert_eq!(names(&merged), ["c", "a", "b"], "the order of people is kept");
+        assert_eq!(names(&merged), ["c", "a", "b"], "an unordered manifest keeps its order");
     }
 
     #[test]
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prefix_is_text_and_with_a_slash_a_directory() {
+    fn the_prefix_is_text_and_with_a_trailing_slash_a_directory() {
         let directory = tempfile::tempdir().unwrap();
         for name in ["v1/tool", "v1.10/tool", "v10", "w/v1/x"] {
             let path = directory.path().join(name);
@@ -298,7 +298,7 @@ mod tests {
                 let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
                 begun.wait();
                 while !is_over.load(Relaxed) {
-                    // The size stays.
+                    // The size stays the same.
                     file.write_all_at(b"x", 10).unwrap();
                     thread::sleep(std::time::Duration::from_millis(1));
                 }

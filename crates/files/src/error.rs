@@ -7,15 +7,15 @@ use std::sync::Arc;
 use http::StatusCode;
 use manifest::files::Sha256;
 
-/// Something that was tried on a store, and failed.
+/// An operation on a store that failed.
 #[derive(Clone, Debug)]
 pub struct Error {
-    /// What was tried, on what: `reading gs://staging/a`.
+    /// The operation and its object: `reading gs://staging/a`.
     what: String,
     kind: ErrorKind,
 }
 
-/// Why something failed at a store.
+/// Why an operation on a store failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ErrorKind {
     /// There was no usable answer.
@@ -27,33 +27,33 @@ pub enum ErrorKind {
     /// The object does not exist.
     #[error("the object does not exist")]
     NoObject,
-    /// The store refuses, because of who asks.
+    /// The store refuses access to this identity.
     #[error("the store refuses it: {0}")]
     Forbidden(String),
-    /// The object is not in the state that the write is for.
+    /// The condition of the write does not hold.
     #[error("the object has changed since it was planned")]
     Precondition,
     /// The object changed while it was read.
     #[error("the object changed while it was read")]
     Changed,
-    /// The content has another hash than the manifest says.
+    /// The hash of the content differs from the manifest.
     #[error("the SHA-256 of the content is {}, and the manifest says {wanted}", found.map_or_else(|| "another".to_owned(), |found| found.to_string()))]
     Mismatch {
-        /// The hash of the content. `None` if the content is only known to be another.
+        /// The hash of the content. `None` if the content is only known to differ.
         found: Option<Sha256>,
         /// The hash in the manifest.
         wanted: Sha256,
     },
-    /// The store has stored something else than was sent.
+    /// The stored content differs from what was sent.
     #[error("the store's answer does not fit what was sent: {0}")]
     Corrupted(String),
-    /// The answer to a write does not prove that it was done.
+    /// The answer to a write does not prove that the store has done it.
     #[error("the store's answer does not prove the write: {0}")]
     Unproven(String),
-    /// The store does not know an upload in parts any more.
+    /// The store no longer knows a multipart upload.
     #[error("the store has lost the upload: {0}")]
     UploadLost(String),
-    /// The answer has another part of the content than was asked for.
+    /// The answer has another range of the content than the requested one.
     #[error("the store's answer is not the part that was asked for: {0}")]
     Range(String),
     /// Any other answer of the store.
@@ -61,13 +61,13 @@ pub enum ErrorKind {
     Answer {
         /// The status.
         status: StatusCode,
-        /// What the answer says, after `: `.
+        /// The message of the answer, with a leading `: `.
         detail: String,
     },
-    /// The answer cannot be understood.
+    /// The answer cannot be parsed.
     #[error("the store's answer cannot be read: {0}")]
     Unreadable(String),
-    /// A content that comes from elsewhere than a store cannot be read.
+    /// Content that does not come from a store cannot be read.
     #[error("{0}")]
     Source(String),
     /// There are no credentials, or they cannot be used.
@@ -87,7 +87,7 @@ impl Error {
         Self { what: what.into(), kind }
     }
 
-    /// Returns why it failed.
+    /// Returns why the operation failed.
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
     }
@@ -102,7 +102,7 @@ impl Error {
         }
     }
 
-    /// Returns whether a write that failed so may have been done all the same.
+    /// Returns whether the store may have done a write in spite of this error.
     pub(crate) fn is_undecided(&self) -> bool {
         match &self.kind {
             ErrorKind::Http(_)
@@ -114,7 +114,7 @@ impl Error {
         }
     }
 
-    /// Returns what a person can do about it, if that is known.
+    /// Returns advice on how to resolve the error, if there is any.
     pub fn advice(&self) -> Option<&'static str> {
         Some(match &self.kind {
             ErrorKind::NoBucket => "check the name of the bucket; kpromo makes no buckets",

@@ -9,9 +9,9 @@ use crate::error::Error;
 /// The phases of a run, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Asks the stores.
+    /// Reads the state of the stores.
     Read,
-    /// Decides what to do, and reads what only its content tells.
+    /// Decides what to do. Reads content where the metadata does not suffice.
     Plan,
     /// Copies files.
     Copy,
@@ -34,7 +34,7 @@ pub struct Operation {
     pub source: String,
     /// The URL of the object at the destination.
     pub destination: String,
-    /// Whether it replaces other content.
+    /// Whether the file replaces other content.
     pub replaces: bool,
 }
 
@@ -69,17 +69,17 @@ pub enum Event {
     Worked,
     /// A warning. The run continues.
     Warned(String),
-    /// A file is in neither the source nor a destination. It is skipped.
+    /// A file is in neither the source nor a destination. The run skips it.
     Lost(String),
-    /// The content of an object was read, in bytes.
+    /// The content of an object was read; its size, in bytes.
     Read(u64),
-    /// A file is at a destination now.
+    /// A destination has a file now.
     Copied {
         /// The file.
         operation: Operation,
         /// The size, in bytes.
         size: u64,
-        /// Whether this run has written it, rather than found it when it was about to.
+        /// Whether this run has written it. If false, the run found it when it was about to write.
         sent: bool,
     },
     /// A file could not be copied to a destination.

@@ -1,22 +1,22 @@
-//! Hashes of content, computed in one pass while it streams.
+//! Hashes of content, computed in one pass over a stream.
 
 use manifest::files::Sha256;
 use md5::{Digest as _, Md5};
 
-/// The hashes of a content.
+/// The hashes of some content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hashes {
     /// The size, in bytes.
     pub size: u64,
     /// The SHA-256.
     pub sha256: Sha256,
-    /// The CRC32C, which Google Cloud Storage knows of every object.
+    /// The CRC32C, which Google Cloud Storage has for every object.
     pub crc32c: u32,
-    /// The MD5, which stores know of objects that were written in one request. `None` if it was not asked for.
+    /// The MD5, which stores have for objects that were written in one request. `None` if it was not computed.
     pub md5: Option<[u8; 16]>,
 }
 
-/// Computes the hashes of a content.
+/// Computes the hashes of some content.
 #[derive(Clone, Debug, Default)]
 pub struct Hasher {
     size: u64,
@@ -31,7 +31,7 @@ impl Hasher {
         Self::default()
     }
 
-    /// Computes the MD5, too.
+    /// Creates a hasher that also computes the MD5.
     pub fn with_md5() -> Self {
         Self { md5: Some(Md5::new()), ..Self::default() }
     }
@@ -46,12 +46,12 @@ impl Hasher {
         }
     }
 
-    /// Returns the number of bytes so far.
+    /// Returns the number of bytes hashed so far.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Returns the hashes of all bytes.
+    /// Returns the hashes.
     pub fn finish(self) -> Hashes {
         Hashes {
             size: self.size,
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_hashes_are_those_of_the_whole_content() {
+    fn all_hashes_cover_the_whole_content() {
         let mut hasher = Hasher::with_md5();
         hasher.update(b"1234");
         hasher.update(b"56789");

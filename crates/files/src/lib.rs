@@ -1,11 +1,11 @@
 //! The promotion of files between object stores: Google Cloud Storage, S3 and directories.
 //!
-//! A run has typed phases: [`read`] asks the stores, [`plan`] decides what to do, [`Confirmed::when`] makes the write access, and
-//! [`carry_out`] copies. Only the last can write. [`describe_directory`] makes a manifest of a directory.
+//! A run has typed phases: [`read`] reads the state of the stores, [`plan`] decides what to do, [`Confirmed::when`] grants write
+//! access, and [`carry_out`] copies. Only the last can write. [`describe_directory`] creates a manifest of a directory.
 //!
-//! A [`Store`] can be used by itself: [`StoreRead`] and [`StoreWrite`] are its two faces, [`look`] finds what it has, and
-//! [`transfer()`] writes a content to several stores. Every request goes through [`transport`]'s door. This crate knows no
-//! terminal and no environment. See `docs/design/files.md`.
+//! A [`Store`] can be used on its own: [`StoreRead`] and [`StoreWrite`] are its two interfaces, [`look`] returns which files it
+//! has, and [`transfer()`] writes content to several stores. Every request goes through [`transport::Door`]. This crate uses
+//! neither the terminal nor the environment. See `docs/design/files.md`.
 
 mod decide;
 mod directory;

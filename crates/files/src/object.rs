@@ -1,4 +1,4 @@
-//! What stores know of objects.
+//! The metadata of objects, as stores return it.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use manifest::files::Sha256;
 use crate::error::ErrorKind;
 use crate::hash::Hashes;
 
-/// The name of the custom metadata with the SHA-256 of the content, which the Go tool writes too.
+/// The name of the custom metadata with the SHA-256 of the content. The Go tool writes it, too.
 pub const SHA256_METADATA: &str = "content-hash-sha256";
 
-/// The maximum size of an object, in bytes: that of Google Cloud Storage and S3.
+/// The maximum size of an object, in bytes: the limit of Google Cloud Storage and S3.
 const SIZE_MAX: u64 = 5 << 40;
 
-/// An object of a store, as far as the store knows it without reading its content.
+/// An object in a store: what the store tells about it without a read of its content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Object {
-    /// The size, in bytes. Of a content with an encoding such as gzip it is the encoded size.
+    /// The size, in bytes. For content with an encoding such as gzip, this is the encoded size.
     pub size: u64,
-    /// What identifies this content of the object: Google's generation, the entity tag of S3, or the time of a file's change.
-    /// Reads and writes with it fail if the object has changed.
+    /// Identifies this content of the object: Google's generation, the entity tag of S3, or the modification time of a file.
+    /// Reads and writes that name it fail if the object has changed.
     pub version: String,
     /// The SHA-256 in the object's metadata or checksum.
     pub sha256: Option<Sha256>,
@@ -32,25 +32,25 @@ pub struct Object {
 }
 
 impl Object {
-    /// Returns the object if its size is one that an object may have.
+    /// Returns the object, or an error if its size is above the limit.
     pub(crate) fn bounded(self) -> Result<Self, ErrorKind> {
         if self.size > SIZE_MAX {
-            let told = format!("a size of {} bytes, and objects have up to 5 TiB", self.size);
-            return Err(ErrorKind::Unreadable(told));
+            let detail = format!("a size of {} bytes, and objects have up to 5 TiB", self.size);
+            return Err(ErrorKind::Unreadable(detail));
         }
         Ok(self)
     }
 
-    /// Returns whether the content is known to be `sha256`, or not to be it; `None` if only reading tells.
+    /// Returns whether the content has the hash `sha256`; `None` if that cannot be known without reading the content.
     ///
-    /// `hashes` are those of a content that was read. They tell whether the object has the same content.
+    /// `hashes` are the hashes of content that was read elsewhere. The object is compared with that content.
     pub fn is(&self, sha256: &Sha256, hashes: Option<&Hashes>) -> Option<bool> {
         if let Some(known) = &self.sha256 {
             return Some(known == sha256);
         }
         let hashes = hashes?;
         if hashes.size != self.size {
-            // The sizes tell only whether it is the content that was read.
+            // Different sizes prove only that the object does not have the content that was read.
             return (hashes.sha256 == *sha256).then_some(false);
         }
         let by_md5 = self.md5.zip(hashes.md5).map(|(ours, read)| ours == read);
@@ -66,8 +66,7 @@ impl Object {
         }
     }
 
-    /// Returns whether both may have the same content: nothing that the stores know of them differs, and something is equal
-    /// besides the size.
+    /// Returns whether both objects may have the same content: the sizes are equal, at least one hash is equal, and none differs.
     pub fn resembles(&self, other: &Self) -> bool {
         let md5 = self.md5.zip(other.md5).map(|(a, b)| a == b);
         let crc32c = self.crc32c.zip(other.crc32c).map(|(a, b)| a == b);
@@ -78,7 +77,7 @@ impl Object {
     }
 }
 
-/// The metadata of an object that travels with it.
+/// The metadata of an object that is copied with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// `Content-Type`.
@@ -91,12 +90,12 @@ pub struct Attributes {
     pub content_disposition: Option<String>,
     /// `Cache-Control`.
     pub cache_control: Option<String>,
-    /// Custom metadata, by names in lower case.
+    /// Custom metadata, by lower-case name.
     pub custom: BTreeMap<String, String>,
 }
 
 impl Attributes {
-    /// Returns about how much memory the metadata takes, in bytes.
+    /// Returns the approximate size of the metadata in memory, in bytes.
     pub(crate) fn memory(&self) -> usize {
         let Self {
             content_type,
@@ -109,13 +108,13 @@ impl Attributes {
         let fields = [content_type, content_encoding, content_language, content_disposition, cache_control];
         let fields = fields.into_iter().flatten().map(String::capacity);
         let custom_texts = custom.iter().map(|(name, value)| name.capacity() + value.capacity());
-        // A map has room for several entries as soon as it has one.
+        // A map allocates memory for several entries at once.
         let map = if custom.is_empty() { 0 } else { 600 * custom.len().div_ceil(6) };
         size_of::<Self>() + fields.sum::<usize>() + custom_texts.sum::<usize>() + map
     }
 
-    /// Returns the attributes of a promoted object: those of the source, with a content type by the file's name if the source
-    /// has none, and with the hash.
+    /// Returns the attributes of a promoted object: the attributes of the source, with the hash. If the source has no content
+    /// type, it is derived from the file's name.
     pub fn promoted(&self, name: &str, sha256: &Sha256) -> Self {
         let mut attributes = self.clone();
         if attributes.content_type.as_deref().is_none_or(|known| known.is_empty() || is_default(known)) {
@@ -127,12 +126,12 @@ impl Attributes {
     }
 }
 
-/// Returns whether a content type is what S3 says of objects without one.
+/// Returns whether a content type is the default that S3 reports for objects without one.
 fn is_default(content_type: &str) -> bool {
     content_type == "binary/octet-stream"
 }
 
-/// Returns the content type for a file's name by its extension, for the files of releases.
+/// Returns the content type for the extension of a file's name. Covers the files of releases.
 fn content_type(name: &str) -> Option<&'static str> {
     let (_, extension) = name.rsplit('/').next()?.rsplit_once('.')?;
     Some(match extension.to_ascii_lowercase().as_str() {
@@ -183,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn content_is_known_by_metadata_or_by_hashes_of_what_was_read_and_else_not() {
+    fn content_is_identified_by_metadata_or_by_the_hashes_of_content_that_was_read() {
         let (a, b) = (hashes(b"aaaa"), hashes(b"bbbb"));
         let tagged = Object { sha256: Some(a.sha256), ..object(b"xxxx") };
         assert_eq!(tagged.is(&a.sha256, None), Some(true));
@@ -194,12 +193,12 @@ mod tests {
         assert_eq!(
             object(b"aaaa").is(&a.sha256, Some(&b)),
             None,
-            "it is not what was read, and may be what is wanted"
+            "the object differs from what was read, so it may have the wanted content"
         );
         assert_eq!(
             object(b"bbbb").is(&a.sha256, Some(&b)),
             Some(false),
-            "it is what was read, and that is not wanted"
+            "the object equals what was read, which is not the wanted content"
         );
         let bare = Object { size: 4, ..Object::default() };
         assert_eq!(bare.is(&a.sha256, Some(&a)), None, "equal sizes alone prove nothing");
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn two_composite_objects_of_one_size_are_not_equal_for_that() {
+    fn objects_of_equal_size_do_not_resemble_each_other_without_an_equal_hash() {
         let (one, other) = (Object { md5: None, ..object(b"aaaa") }, Object { md5: None, ..object(b"bbbb") });
         assert!(!one.resembles(&other) && one.resembles(&one));
         let bare = Object { size: 4, ..Object::default() };
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_travels_and_a_missing_type_comes_from_the_name() {
+    fn metadata_is_kept_and_a_missing_content_type_is_derived_from_the_name() {
         let sha256 = hashes(b"").sha256;
         let type_of = |known: Option<&str>, name: &str| {
             let attributes = Attributes { content_type: known.map(str::to_owned), ..Attributes::default() };

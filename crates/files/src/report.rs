@@ -165,7 +165,7 @@ impl ReportBuilder {
         }
     }
 
-    /// Returns whether the copying has started, so that destinations may have been written to.
+    /// Returns whether the copy phase has started. If it has, destinations may have been written to.
     pub fn has_writing_begun(&self) -> bool {
         self.entries().is_writing
     }
@@ -180,7 +180,7 @@ impl ReportBuilder {
         self.entries().seconds.clone()
     }
 
-    /// Returns what failed while copying, each with its advice.
+    /// Returns the errors of the copies, each with its advice.
     pub fn failures(&self) -> Vec<(String, Option<&'static str>)> {
         self.entries().failed.iter().map(|failure| (failure.error.clone(), failure.advice)).collect()
     }

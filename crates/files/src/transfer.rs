@@ -1,4 +1,4 @@
-//! Content from one place to several stores, hashed while it streams.
+//! Copies content from one source to several stores, and hashes the stream.
 
 use std::fmt;
 use std::pin::pin;
@@ -16,27 +16,27 @@ use crate::hash::{Hasher, Hashes};
 use crate::object::Object;
 use crate::stores::{Content, PartUpload, StoreRead, StoreWrite, Upload, Written};
 
-/// The maximum size of a file that is written in one request, in bytes. Larger ones are written in parts.
+/// The maximum size of a file that is written in one request, in bytes. Larger files are written in parts.
 pub const SMALL_MAX: u64 = 8 << 20;
 /// The size of a part, in bytes.
 pub const PART: u64 = 8 << 20;
-/// The time that parts under way have to arrive when the run is stopped. An upload that is aborted before may keep them.
+/// The time that parts in transit have to arrive after the run is stopped. An upload that is aborted earlier may keep them.
 const PART_GRACE: Duration = Duration::from_secs(5);
-/// How often an object is written whose writes are answered as no store does.
+/// The maximum number of writes of an object whose answers do not prove the write.
 const WRITES: u32 = 3;
 
-/// The content of an object as a stream. A content that breaks off is continued where it broke off, at the same version.
+/// The content of an object as a stream. A stream that breaks off is resumed at the same offset and version.
 ///
-/// Where the store does not give the rest, the content is read again from the start, and what was passed on is left out.
+/// If the store does not return the rest, the content is read again from the start, and the bytes already returned are skipped.
 struct Resumed<'a> {
     store: &'a dyn StoreRead,
     name: &'a str,
     object: &'a Object,
     content: Option<Content>,
     offset: u64,
-    /// The bytes at the start of `content` that were passed on before.
+    /// The number of bytes at the start of `content` that were returned before.
     known: u64,
-    /// Whether the store refuses to give the rest.
+    /// Whether to read from the start, because the store refuses to return the rest.
     is_whole: bool,
     budget: Budget,
 }
@@ -70,8 +70,8 @@ impl Resumed<'_> {
                 }
                 Ok(None) if self.offset == self.object.size => return Ok(None),
                 Ok(None) => {
-                    let told = format!("{} of {} bytes came", self.offset, self.object.size);
-                    Error::new(what(), ErrorKind::Unreadable(told))
+                    let detail = format!("{} of {} bytes came", self.offset, self.object.size);
+                    Error::new(what(), ErrorKind::Unreadable(detail))
                 }
                 Err(error) if error.is_temporary() => error,
                 Err(error) if self.offset > 0 && !self.is_whole && is_refused_part(&error) => {
@@ -81,7 +81,7 @@ impl Resumed<'_> {
                 }
                 Err(error) => return Err(error),
             };
-            // The place at the host is given back before anything else is asked.
+            // Release the host's concurrency slot before the next request.
             self.content = None;
             self.budget.attempt();
             match self.budget.pause(None) {
@@ -91,7 +91,7 @@ impl Resumed<'_> {
         }
     }
 
-    /// Returns the next piece that was not passed on yet.
+    /// Returns the next piece that was not returned before.
     async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
         if self.content.is_none() {
             if self.offset == self.object.size && self.offset > 0 {
@@ -111,22 +111,22 @@ impl Resumed<'_> {
         }
     }
 
-    /// Opens the content where it broke off, or at the start.
+    /// Opens the content at the offset where it broke off, or at the start.
     async fn open(&mut self) -> Result<(), Error> {
         let version = (!self.object.version.is_empty()).then_some(self.object.version.as_str());
         let offset = if self.is_whole { 0 } else { self.offset };
         let content = self.store.open(self.name, version, offset).await?;
         let Some(known) = self.offset.checked_sub(content.start) else {
-            let told = format!("it begins at byte {} instead of {offset}", content.start);
+            let detail = format!("it begins at byte {} instead of {offset}", content.start);
             let what = format!("reading {}", self.store.url().file(self.name));
-            return Err(Error::new(what, ErrorKind::Range(told)));
+            return Err(Error::new(what, ErrorKind::Range(detail)));
         };
         self.known = known;
         self.content = Some(content);
         Ok(())
     }
 
-    /// Returns the failure of a content that is longer than the object: another version, if the answer names one.
+    /// Returns the error for content that is longer than the object: `Changed` if the answer names another version.
     fn longer(&self) -> ErrorKind {
         let version =
             self.content.as_ref().map(|content| content.object.version.as_str()).unwrap_or_default();
@@ -137,7 +137,7 @@ impl Resumed<'_> {
     }
 }
 
-/// Returns whether a store may have refused a part because it does not give parts.
+/// Returns whether an error may mean that the store does not support ranges.
 fn is_refused_part(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Range(_) | ErrorKind::Forbidden(_) => true,
@@ -146,10 +146,10 @@ fn is_refused_part(error: &Error) -> bool {
     }
 }
 
-/// Reads the whole content of an object for its hashes, and keeps nothing of it.
+/// Reads the whole content of an object to hash it, without keeping it in memory.
 ///
 /// # Errors
-/// If it cannot be read, or changes while it is read.
+/// If the object cannot be read, or changes while it is read.
 pub async fn read_all(
     store: &dyn StoreRead,
     name: &str,
@@ -164,10 +164,10 @@ pub async fn read_all(
     Ok(hasher.finish())
 }
 
-/// Returns whether an object has the content with this hash: by what the store knows of it, or else by reading it.
+/// Returns whether an object has the content with this hash: according to its metadata, or else to a read of its content.
 ///
 /// # Errors
-/// If it has to be read and cannot be, or changes while it is read.
+/// If a read is necessary and fails, or if the object changes in the meantime.
 pub async fn has_content(
     store: &dyn StoreRead,
     name: &str,
@@ -180,32 +180,32 @@ pub async fn has_content(
     }
 }
 
-/// Returns the memory that a content of this size takes while it goes to so many stores, in bytes: the content, and copies of it
-/// in requests; or three parts.
+/// Returns the memory that the transfer of content of this size to this number of stores takes, in bytes: the content and its
+/// copies in requests, or three parts.
 pub fn memory(size: u64, stores: usize) -> u64 {
     if size <= SMALL_MAX { size * (1 + stores.min(3) as u64) } else { 3 * PART }
 }
 
-/// Where a content goes.
+/// The destination of a transfer.
 #[derive(Debug)]
 pub struct Target<'a> {
     /// The store.
     pub store: &'a dyn StoreWrite,
     /// The name below the store's URL.
     pub name: &'a str,
-    /// What is to be written.
+    /// The properties of the object to write.
     pub upload: Upload,
 }
 
-/// A content: its pieces, and what it is to be.
+/// The source of a transfer: the pieces of the content, and its expected size and hash.
 pub struct Source<'a> {
-    /// What is read, for errors.
+    /// What is read, for error messages.
     pub what: String,
     /// The size, in bytes.
     pub size: u64,
     /// The hash that the content must have.
     pub sha256: Sha256,
-    /// The pieces, of any size. Nothing is asked of the stream before the stores are ready.
+    /// The pieces, of any size. The stream is not polled before the stores are ready.
     pub pieces: BoxStream<'a, Result<Bytes, Error>>,
 }
 
@@ -215,11 +215,11 @@ impl fmt::Debug for Source<'_> {
     }
 }
 
-/// Writes a content to a store. An object appears as a whole, and only if the content has the size and the hash in `upload`.
-/// The pieces are of any size, and at most two parts of the content are in memory.
+/// Writes content to a store. The write is atomic, and happens only if the content has the size and the hash in `upload`. The
+/// pieces may have any size. At most two parts of the content are in memory.
 ///
 /// # Errors
-/// If the content breaks off or is not what `upload` says, or if it cannot be written. Nothing is left in the store then.
+/// If the content breaks off, does not match `upload`, or cannot be written. Nothing is left in the store then.
 pub async fn put_stream(
     store: &dyn StoreWrite,
     name: &str,
@@ -233,15 +233,15 @@ pub async fn put_stream(
     written.pop().unwrap_or_else(|| Err(Error::new(what, ErrorKind::Interrupted)))
 }
 
-/// Writes a content to several stores: an object appears as a whole, and only if the content has the size and the hash of `source`.
-/// Returns a result for each target, in their order.
+/// Writes content to several stores. Each write is atomic, and happens only if the content has the size and the hash of `source`.
+/// Returns a result for each target, in the same order.
 pub async fn transfer(
     source: Source<'_>,
     targets: Vec<Target<'_>>,
     stop: &CancellationToken,
 ) -> Vec<Result<Written, Error>> {
     let count = targets.len();
-    // A content is asked for more where its end has been seen.
+    // `Parts` polls the stream again after its end.
     let source = Source { pieces: source.pieces.fuse().boxed(), ..source };
     let done = if source.size <= SMALL_MAX {
         small(source, targets, stop).await
@@ -251,7 +251,7 @@ pub async fn transfer(
     done.unwrap_or_else(|error| vec![Err(error); count])
 }
 
-/// Compares the hash of a content that was read.
+/// Compares the size and the hash of content that was read with the expected ones.
 fn check(what: &str, hashes: &Hashes, size: u64, wanted: Sha256) -> Result<(), Error> {
     if hashes.size != size {
         return Err(Error::new(what, ErrorKind::Changed));
@@ -262,7 +262,7 @@ fn check(what: &str, hashes: &Hashes, size: u64, wanted: Sha256) -> Result<(), E
     Ok(())
 }
 
-/// Writes a content that fits into memory. Once it is read, it is written, also when the run is stopping.
+/// Writes content that fits into memory. Once it is read, it is written even if the run is stopped.
 async fn small(
     source: Source<'_>,
     targets: Vec<Target<'_>>,
@@ -299,7 +299,7 @@ async fn put(target: &Target<'_>, content: &Bytes) -> Result<Written, Error> {
     }
 }
 
-/// Looks at the object where a write may have been done although it seems to have failed.
+/// Checks the object if a failed write may have been done nevertheless.
 async fn settle(target: &Target<'_>, written: Result<Written, Error>) -> Result<Written, Error> {
     let Target { store, name, upload } = target;
     match written {
@@ -319,10 +319,10 @@ async fn settle(target: &Target<'_>, written: Result<Written, Error>) -> Result<
     }
 }
 
-/// An upload in parts, or why it was given up.
+/// An upload in parts, or the error that ended it.
 type Begun = Result<Box<dyn PartUpload>, Error>;
 
-/// Writes a content in parts: while one part is sent to all stores, the next one is read.
+/// Writes content in parts: while one part is sent to all stores, the next part is read.
 async fn large(
     source: Source<'_>,
     targets: Vec<Target<'_>>,
@@ -331,7 +331,7 @@ async fn large(
     let Source { what, size, sha256, pieces } = source;
     let begins = targets.iter().map(|target| target.store.begin(target.name, &target.upload, PART));
     let mut uploads: Vec<Begun> = join_all(begins).await;
-    // Google's answer has the MD5.
+    // Google's answer has the MD5, which is compared.
     let is_gcs = targets.iter().any(|target| target.store.url().scheme() == Scheme::Gcs);
     let hasher = if is_gcs { Hasher::with_md5() } else { Hasher::new() };
     let mut parts = Parts { pieces, rest: Bytes::new(), hasher };
@@ -340,7 +340,7 @@ async fn large(
         Err(error) => Err(error),
     };
     let Parts { pieces, hasher, .. } = parts;
-    // The source's place at its host is given back before the uploads are completed.
+    // Release the concurrency slot at the source's host before the uploads are completed.
     drop(pieces);
     let hashes = hasher.finish();
     let last = last.and_then(|last| check(&what, &hashes, size, sha256).map(|()| last));
@@ -363,9 +363,9 @@ async fn large(
     Ok(join_all(ends).await)
 }
 
-/// Sends all parts but the last, which is returned. An upload that fails is aborted, and the others go on.
+/// Sends all parts except the last, which is returned. An upload that fails is aborted, and the others continue.
 ///
-/// When the run is stopped, parts under way have some time to arrive.
+/// After the run is stopped, parts in transit have [`PART_GRACE`] to arrive.
 async fn send_parts(
     parts: &mut Parts<'_>,
     uploads: &mut [Begun],
@@ -412,13 +412,13 @@ async fn send_parts(
     }
 }
 
-/// Waits until the run is stopped and the time for parts under way is over.
+/// Waits until the run is stopped and [`PART_GRACE`] is over.
 async fn grace(stop: &CancellationToken) {
     stop.cancelled().await;
     tokio::time::sleep(PART_GRACE).await;
 }
 
-/// Returns an error if no upload is left.
+/// Returns one of the errors if all uploads have failed.
 fn all_failed(uploads: &[Begun]) -> Option<&Error> {
     if uploads.iter().any(Result::is_ok) {
         return None;
@@ -426,16 +426,16 @@ fn all_failed(uploads: &[Begun]) -> Option<&Error> {
     uploads.iter().find_map(|upload| upload.as_ref().err())
 }
 
-/// A content in parts of equal size.
+/// Splits content into parts of equal size.
 struct Parts<'a> {
     pieces: BoxStream<'a, Result<Bytes, Error>>,
-    /// The bytes of a piece that belong to the next part.
+    /// The rest of a piece, which belongs to the next part.
     rest: Bytes,
     hasher: Hasher,
 }
 
 impl Parts<'_> {
-    /// Reads the next part; less than a part at the end.
+    /// Reads the next part. It is shorter at the end.
     async fn next(&mut self, part: u64) -> Result<Bytes, Error> {
         let part = usize::try_from(part).unwrap_or(usize::MAX);
         let mut content = BytesMut::with_capacity(part);
@@ -453,7 +453,7 @@ impl Parts<'_> {
         }
     }
 
-    /// Reads to the end, where nothing may be left.
+    /// Checks that the stream has no more content.
     async fn end(&mut self, what: &str) -> Result<(), Error> {
         let changed = || Error::new(what, ErrorKind::Changed);
         if !self.rest.is_empty() {

@@ -41,19 +41,19 @@ fn hash(sha256: &Sha256) -> String {
     if resolves(&text) { format!("\"{text}\"") } else { text }
 }
 
-/// Returns a text as a scalar of YAML: plain if it can be, else quoted as the Go tool does.
+/// Formats a string as a YAML scalar: plain if possible, otherwise quoted like the Go tool does.
 fn scalar(text: &str) -> String {
     if !text.chars().all(is_printable) {
         return double_quoted(text);
     }
     if resolves(text) {
-        // What YAML would read as another type.
+        // YAML would parse the plain scalar as another type.
         return double_quoted(text);
     }
     if is_plain(text) { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
 }
 
-/// Returns whether a character can stand in YAML as it is (YAML 1.2, *Character Set*), without being a line break in any version.
+/// Returns whether a character needs no escape in YAML (YAML 1.2, *Character Set*) and is not a line break in any version.
 fn is_printable(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
@@ -68,7 +68,7 @@ fn double_quoted(text: &str) -> String {
             '\t' => quoted.push_str("\\t"),
             '\r' => quoted.push_str("\\r"),
             c if !is_printable(c) => {
-                // Writing to a text cannot fail.
+                // Writing to a string cannot fail.
                 let _ = write!(quoted, "\\u{:04x}", u32::from(c));
             }
             c => quoted.push(c),
@@ -78,7 +78,7 @@ fn double_quoted(text: &str) -> String {
     quoted
 }
 
-/// Returns whether a text can be a plain scalar in a block (YAML 1.2, *Plain Style*).
+/// Returns whether a string can be a plain scalar in a block (YAML 1.2, *Plain Style*).
 fn is_plain(text: &str) -> bool {
     let Some(first) = text.chars().next() else { return false };
     let second = text.chars().nth(1);
@@ -97,7 +97,7 @@ fn is_plain(text: &str) -> bool {
         && !text.starts_with("...")
 }
 
-/// Returns whether YAML, in any version that is in use, reads a plain text as something else than a text.
+/// Returns whether any YAML version in use resolves a plain scalar to another type than a string.
 fn resolves(text: &str) -> bool {
     const WORDS: &[&str] = &[
         "", "~", "null", "true", "false", "yes", "no", "on", "off", "y", "n", ".nan", ".inf", "-.inf",
@@ -122,7 +122,7 @@ fn is_number(text: &str) -> bool {
         && (is_sexagesimal || (number.parse::<f64>().is_ok() && number.chars().any(|c| c.is_ascii_digit())))
 }
 
-/// Returns whether a text begins like a date of YAML 1.1: `2020-01-01`.
+/// Returns whether a string begins like a date of YAML 1.1: `2020-01-01`.
 fn is_date(text: &str) -> bool {
     let mut parts = text.splitn(3, '-');
     let is_digits = |part: Option<&str>, least: usize, most: usize| {
@@ -139,7 +139,7 @@ fn is_date(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// As the Go tool writes them, which was recorded.
+    /// The expected values were recorded from the Go tool.
     #[test]
     fn scalars_are_plain_and_quoted_where_yaml_needs_it() {
         for (text, written) in [
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_an_empty_mapping() {
+    fn no_entries_are_an_empty_mapping() {
         let mut text = Vec::new();
         write_files(&[], &mut text).unwrap();
         assert_eq!(text, b"{}\n");

@@ -1,6 +1,6 @@
-//! Access to Google Cloud Storage: whose token is sent, and when it is found missing.
+//! Access to Google Cloud Storage: tokens, missing and broken credentials.
 
-#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ impl GoogleTokens for Tokens {
     }
 }
 
-/// Starts a store that lists nothing, and only to those who show a token.
+/// Starts a store with an empty listing, which it returns only for the right token.
 fn guarded() -> Relay {
     Relay::start("127.0.0.1:1", |asked| match asked.headers.get("authorization").map(String::as_str) {
         Some("Bearer right") => Fault::Status(200, r#"{"kind":"storage#objects"}"#.to_owned()),
@@ -39,7 +39,7 @@ async fn store(relay: &Relay, tokens: Option<Tokens>) -> Store {
 }
 
 #[tokio::test]
-async fn a_token_is_shown_where_there_is_one_and_never_told() {
+async fn a_token_is_sent_if_there_is_one_and_never_printed() {
     let relay = guarded();
     let right = store(&relay, Some(Tokens(Ok(Some("right"))))).await;
     assert!(right.reader().page("", "a", None).await.unwrap().unwrap().objects.is_empty());
@@ -50,7 +50,7 @@ async fn a_token_is_shown_where_there_is_one_and_never_told() {
 }
 
 #[tokio::test]
-async fn without_credentials_the_store_is_asked_anonymously_and_broken_ones_ask_nothing() {
+async fn requests_without_credentials_are_anonymous_and_broken_credentials_send_no_request() {
     let relay = guarded();
     for tokens in [None, Some(Tokens(Ok(None)))] {
         let error = store(&relay, tokens).await.reader().page("", "a", None).await.unwrap_err();
@@ -63,9 +63,9 @@ async fn without_credentials_the_store_is_asked_anonymously_and_broken_ones_ask_
     assert_eq!(relay.asked().len(), asked);
 }
 
-/// The session of an upload is at the endpoint that the user has named, whatever host the answer names.
+/// The session of an upload is at the configured endpoint. The host in the answer is ignored.
 #[tokio::test]
-async fn parts_are_sent_to_no_host_that_an_answer_names() {
+async fn parts_are_never_sent_to_a_host_from_an_answer() {
     let relay = Relay::start("127.0.0.1:1", |asked| match asked.method.as_str() {
         "POST" => Fault::Answer(
             200,

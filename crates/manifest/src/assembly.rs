@@ -16,7 +16,7 @@ use crate::policy::Policies;
 
 /// The images file of a project.
 pub(super) enum ImagesFile {
-    /// The file exists. It was read, or cannot be read.
+    /// The file exists. The value is its content, or why it cannot be read.
     There(Result<Contents, Diagnostic>),
     /// The file is missing, which is an error.
     Missing(Diagnostic),
@@ -29,7 +29,7 @@ struct Project {
     registries: Registries,
     /// `None` if the file has no list of images.
     images: Option<Vec<Image>>,
-    /// What can be read of ambiguous images.
+    /// The readable parts of ambiguous images.
     doubtful: Vec<Image>,
     /// The first fault that leaves out the whole project.
     fault: Option<String>,
@@ -44,7 +44,7 @@ pub(super) struct Assembled {
     pub(super) manifests: Vec<Manifest>,
     /// The readable parts of manifests and images that are left out.
     pub(super) left_out: Vec<(Vec<Destination>, Vec<Image>)>,
-    /// What can be read of ambiguous images, which are left out.
+    /// The readable parts of ambiguous images, which are left out.
     pub(super) doubtful: Vec<(Vec<Destination>, Vec<Image>)>,
     /// The projects that are left out as a whole or in part, each with its first fault.
     pub(super) faults: HashMap<Arc<str>, String>,
@@ -234,7 +234,7 @@ fn declarations(projects: &[Project]) -> Vec<Declaration<'_>> {
     declarations
 }
 
-/// Reports once each file that leaves out all other projects, so that the cause is not lost among them.
+/// Reports each file that leaves out all other projects once, so that the cause is easy to find.
 fn report_unlimited(projects: &[Project], rejected: &mut Diagnostics) {
     for project in projects.iter().filter(|_| projects.len() > 1) {
         if let PolicyDeclaration::Unknown(declared::Reach::Everything) = &project.registries.declared {

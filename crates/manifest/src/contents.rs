@@ -67,9 +67,9 @@ fn too_large() -> String {
 
 /// Why a file is not read.
 enum Unread {
-    /// It cannot be read.
+    /// Reading failed.
     Failed(io::Error),
-    /// It is not what may be read.
+    /// The file is of a kind or size that is not read.
     Wrong(String),
 }
 
@@ -98,7 +98,7 @@ fn bounded(path: &Path) -> Result<Vec<u8>, Unread> {
 /// The error for a file or a directory that cannot be read.
 pub(super) fn cannot_read(file: &Arc<str>, error: &io::Error) -> Diagnostic {
     let text = error.to_string();
-    // The number of the error says no more than its text.
+    // Drop the error number, which adds no information to the text.
     let text = text.split(" (os error ").next().unwrap_or(&text);
     Diagnostic::about(file, format!("cannot read {file}: {text}"))
 }
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_text_is_refused_at_its_place() {
+    fn content_that_is_not_text_is_refused_with_its_position() {
         for bytes in [&b"ab\nc\xff\xfed"[..], b"ab\nc\0d"] {
             let contents = Contents { file: "f.yaml".into(), bytes: bytes.to_vec() };
             let Err(error) = contents.text() else { panic!("{bytes:?} is text") };

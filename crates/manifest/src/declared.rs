@@ -1,6 +1,6 @@
 //! Joins the provenance policies that manifests declare to the policies of a run.
 //!
-//! Policies fail closed: an image is left out if it is unclear which policy holds for it.
+//! Policies fail closed: an image is left out if it is unclear which policy applies to it.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::policy::{Policies, Policy, PolicyConflict, Relation, place_name};
 /// The policy declaration of a manifest.
 #[derive(Clone, Debug)]
 pub(super) enum PolicyDeclaration {
-    /// This policy holds for the source. `None` if the manifest declares no policy, or one that is off.
+    /// This policy applies to the source. `None` if the manifest declares no policy, or one that is off.
     Policy(Option<Arc<Policy>>),
     /// The manifest may declare a policy that cannot be read.
     Unknown(Reach),
 }
 
-/// The sources that a policy may hold for, with everything below them.
+/// The sources that a policy may apply to, with everything below them.
 #[derive(Clone, Debug)]
 pub(super) enum Reach {
     /// One of these sources.
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_lies_below_a_source_by_every_spelling_of_its_registry_and_by_whole_components() {
+    fn a_path_is_below_a_source_by_any_spelling_of_its_registry_and_by_whole_components() {
         let reach = |root: &str| Reach::Below(vec![root.parse().unwrap()]);
         let is_below = |place: &str, root: &str| {
             let place: RegistryRoot = place.parse().unwrap();

@@ -1,4 +1,5 @@
-//! Edges: the single promotions that manifests list. (source repository, digest) -> (destination repository, tag or no tag).
+//! Edges: the single promotions that manifests list, from a digest in a source repository to a destination repository, with or
+//! without a tag.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -13,7 +14,7 @@ use crate::source::Position;
 /// A promotion. Its names are stored as numbers of [`Edges`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edge {
-    /// The staging repository that serves the edge. Others may hold the image too: see `Edges::sources`.
+    /// The staging repository that serves the edge. Others may have the image too: see `Edges::sources`.
     pub source: Id<Repository>,
     /// The digest to promote.
     pub digest: Id<Digest>,
@@ -222,8 +223,8 @@ impl Edges {
         self.edges.retain(keep);
     }
 
-    /// Keeps the edges to the hosts for which `is_kept` is true; other shards promote the others. What the dropped edges say about
-    /// images of the kept ones still holds: see [`Self::elsewhere`] and [`Self::shared`].
+    /// Keeps the edges to the hosts for which `is_kept` is true; other shards promote the others. Information about the dropped
+    /// edges is kept where it concerns images of the remaining edges: see [`Self::elsewhere`] and [`Self::shared`].
     pub fn keep_hosts(&mut self, is_kept: impl Fn(&Host) -> bool) {
         let Self { edges, repositories, others, elsewhere, shared_elsewhere, .. } = self;
         // Edges of one destination are adjacent, so each destination is looked up once.
@@ -253,7 +254,7 @@ impl Edges {
         &self.elsewhere
     }
 
-    /// Whether an edge is to be promoted. Otherwise only its image in production is repaired.
+    /// Returns whether an edge is promoted. If not, only its image in production is repaired.
     pub fn promotes(&self, edge: &Edge) -> bool {
         !self.manifest(edge).repaired
     }
@@ -320,8 +321,8 @@ impl Edges {
         }
     }
 
-    /// Returns the images that an edge may take from several staging repositories, each with all of these. The policies of
-    /// all of these repositories hold for the image. The edges of other shards count too.
+    /// Returns the images that several staging repositories may serve, each with all of these repositories. The policies of all
+    /// of them apply to the image. The edges of other shards count too.
     pub fn shared(&self) -> SharedImages {
         let mut shared = SharedImages::new();
         if self.others.is_empty() {

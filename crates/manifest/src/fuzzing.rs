@@ -27,7 +27,7 @@ pub fn images(bytes: &[u8]) -> (Option<Vec<Image>>, Diagnostics) {
 /// Fixes what lint finds in an images file, or with `is_plain` in a plain manifest. Returns `None` if there is nothing to fix.
 ///
 /// # Errors
-/// If the fixed file would not mean the same.
+/// If the fixed file would have another meaning.
 pub fn fix(is_plain: bool, bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
     super::lint::fix_bytes(is_plain, bytes)
 }

@@ -14,7 +14,7 @@ impl<T> Id<T> {
     fn at(index: usize) -> Self {
         #[expect(
             clippy::expect_used,
-            reason = "four thousand million names do not fit into memory, nor is a number zero after one is added"
+            reason = "2^32 names do not fit into memory, and `index + 1` is not zero"
         )]
         let number =
             u32::try_from(index + 1).ok().and_then(NonZeroU32::new).expect("a number for every name");
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_has_one_number_and_a_number_one_name() {
+    fn names_and_numbers_correspond_one_to_one() {
         let mut names = Interner::default();
         let (a, b) = (names.intern(&"a"), names.intern(&"b"));
         assert_eq!((names.intern(&"a"), *names.name(b), names.find(&"c")), (a, "b", None));

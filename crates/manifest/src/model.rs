@@ -55,7 +55,7 @@ pub struct Destination {
 /// An image and its digests to promote.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// The path of its repository below each registry.
+    /// The path of the image's repository below each registry.
     pub name: RepositoryPath,
     /// The digests, in the order of the file.
     pub digests: Vec<DigestTags>,

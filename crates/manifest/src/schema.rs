@@ -59,7 +59,7 @@ pub(super) fn filestores(contents: &Contents) -> Reading<Stores> {
     Reader::read(contents, Kind::Plain, interpret, Stores::default)
 }
 
-/// Reads the entries of a manifest of files: `files`. Their names are short enough for all of `stores`.
+/// Reads the entries of a manifest of files: `files`. Their names must be short enough for all of `stores`.
 pub(super) fn file_entries(contents: &Contents, stores: &[&StoreUrl]) -> Reading<Vec<FileEntry>> {
     let interpret = |reader: &mut Reader<'_>, root: Option<&Node>| {
         root.map(|root| reader.file_entries(root, stores)).unwrap_or_default()
@@ -67,7 +67,7 @@ pub(super) fn file_entries(contents: &Contents, stores: &[&StoreUrl]) -> Reading
     Reader::read(contents, Kind::Plain, interpret, Vec::new)
 }
 
-/// Reads a list of releases: `releaseConfigs`. With `needs_bucket` each entry has a bucket.
+/// Reads a list of releases: `releaseConfigs`. With `needs_bucket`, each entry must have a bucket.
 pub(super) fn release_entries(contents: &Contents, needs_bucket: bool) -> Reading<Vec<ReleaseEntry>> {
     let interpret = |reader: &mut Reader<'_>, root: Option<&Node>| {
         root.map(|root| reader.releases(root, needs_bucket)).unwrap_or_default()

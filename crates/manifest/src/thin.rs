@@ -88,7 +88,7 @@ pub(super) struct Tree {
     /// Faults of the tree as a whole.
     pub(super) fatal: Diagnostics,
     pub(super) assembled: Assembled,
-    /// The files of the projects, if they were to be kept.
+    /// The files of the projects, if they are kept.
     pub(super) files: Vec<ProjectFile>,
 }
 
@@ -175,7 +175,7 @@ impl Loader {
         }
         let problem = match &name {
             Cow::Owned(_) => Some("the project's name is not UTF-8 text"),
-            // The name is printed, in tables and by other programs.
+            // The name is printed in tables and by other programs.
             Cow::Borrowed(name) if *name != display_name => Some("the project's name has control characters"),
             Cow::Borrowed(_) => None,
         };
@@ -296,13 +296,13 @@ fn is_registries_file(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == REGISTRIES_FILE)
 }
 
-/// Whether a path definitely does not exist, not even as a link.
+/// Returns whether a path is known not to exist, not even as a link.
 fn is_missing(path: &Path) -> bool {
     fs::symlink_metadata(path)
         .is_err_and(|error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
 }
 
-/// The fault of a directory that has none of the two directories of thin manifests.
+/// Returns the fault of a directory that has neither of the two directories of thin manifests.
 fn no_tree(directory: &Path) -> Diagnostic {
     let directory = shown(directory);
     let message = format!(
@@ -311,14 +311,14 @@ fn no_tree(directory: &Path) -> Diagnostic {
     Diagnostic::about(&directory, message).help("if a plain manifest is meant, name its file")
 }
 
-/// The fault of a project without an images file.
+/// Returns the fault of a project without an images file.
 pub(super) fn no_images(file: &Arc<str>, project: &str) -> Diagnostic {
     let message = format!("there is no such file, and {MANIFESTS}/{project}/{REGISTRIES_FILE} needs it");
     let help = "a project has the same name in both directories; one without images has `[]` in this file";
     Diagnostic::of_file(file, message).help(help)
 }
 
-/// The fault of a registries file that belongs to no project.
+/// Returns the fault of a registries file that belongs to no project.
 pub(super) fn misplaced(file: &Arc<str>) -> Diagnostic {
     let message =
         format!("a manifest at the wrong depth: it belongs at {MANIFESTS}/<project>/{REGISTRIES_FILE}");

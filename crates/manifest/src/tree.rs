@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn scalars_keep_their_text_and_everything_its_place() {
+    fn scalars_keep_their_text_and_nodes_their_positions() {
         let pairs = pairs("a: [1.10, \"x\"]\nb: ~\n");
         let Value::List(items) = &pairs[0].1.value else { panic!("a list") };
         assert!(matches!(&items[0].value, Value::Text(text) if &**text == "1.10"));
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn yaml_tags_may_say_what_is_so_and_nothing_else() {
+    fn yaml_tags_may_only_confirm_the_type_of_a_value() {
         let Value::List(items) = &pairs("a: [!!str null, !!str 1]")[0].1.value else { panic!("a list") };
         assert!(items.iter().all(|item| matches!(item.value, Value::Text(_))), "{items:?}");
         for odd in ["a: !!int 1", "a: !secret x", "a: !!binary eA==", "a: !!set {x}", "!!seq {}"] {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_stand_for_what_they_name() {
+    fn aliases_repeat_the_anchored_node() {
         let pairs = pairs("a: &x [1]\nb: *x\n");
         assert!(matches!(&pairs[1].1.value, Value::List(items) if items.len() == 1));
         assert_eq!(pairs[1].1.position, Position { line: 2, column: 4 });
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn bombs_of_aliases_are_defused() {
+    fn alias_bombs_are_refused() {
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for level in 1..12 {
             let below = format!("*a{}, ", level - 1).repeat(10);
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_kept_once_however_often_it_is_repeated() {
+    fn a_repeated_text_is_stored_once() {
         let long = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(100_000));
         let pairs = pairs(&long);
         let Value::List(items) = &pairs[1].1.value else { panic!("a list") };
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn megabytes_of_nonsense_are_refused_soon() {
+    fn megabytes_of_nonsense_are_refused_quickly() {
         for piece in
             ["\"", "'", "&a ", "*a ", "!", "%", "a: ", ": ", "[]", "{}", "#", "|\n", "- - ", "\t", "é"]
         {

@@ -1,7 +1,8 @@
-//! The pure parts of a plan, at the size of Kubernetes' production: manifests to edges, listings to facts, facts to verdicts.
+//! Benchmarks of the pure parts of a plan at the size of Kubernetes' production: manifests to edges, listings to inventories,
+//! inventories to verdicts.
 
-#![allow(missing_docs, reason = "criterion's macros document nothing")]
-#![expect(clippy::unwrap_used, reason = "what is measured is what was made here")]
+#![allow(missing_docs, reason = "criterion's macros generate undocumented items")]
+#![expect(clippy::unwrap_used, reason = "the input is valid, because the benchmark creates it")]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -19,7 +20,7 @@ const IMAGES: usize = 12;
 const DIGESTS: usize = 34;
 const REGIONS: usize = 22;
 
-/// Thin manifests of as many promotions as Kubernetes has.
+/// Writes thin manifests with as many promotions as Kubernetes has.
 fn write_manifests(directory: &Path) {
     for project in 0..PROJECTS {
         let (manifests, images) =
@@ -43,7 +44,7 @@ fn write_manifests(directory: &Path) {
     }
 }
 
-/// What every production repository lists: all that is wished there.
+/// Returns an inventory in which every production repository lists everything that the edges request.
 fn listed(edges: &Edges) -> Inventory {
     let mut inventory = Inventory::default();
     for requested in edges.by_destination() {
@@ -56,7 +57,7 @@ fn listed(edges: &Edges) -> Inventory {
         }
         inventory.listed(draft, &Found::Present(()));
     }
-    // Staging is empty: nothing is to be taken from it.
+    // Staging is empty, because nothing has to be copied.
     let sources: std::collections::BTreeSet<Id<Repository>> =
         edges.all().iter().map(|edge| edge.source).collect();
     sources

@@ -82,8 +82,8 @@ fn missing(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict,
     match source_holds(edge, edges, inventory)? {
         None => Ok(Verdict::Lost),
         Some(media_type) if is_refused(media_type) => Ok(Verdict::Unsupported(Box::new(media_type.clone()))),
-        // A repository that the registry denies may hold the image untagged. That need not be known: copying finds what is
-        // there.
+        // A repository that the registry denies may hold the image untagged. No lookup is needed, because copying skips content
+        // that is already there.
         Some(_) if edge.tag.is_some() && inventory.is_denied(edge.destination) => Ok(Verdict::Copy),
         Some(_) if holds(inventory, edge.destination, edge.digest)?.is_some() => Ok(Verdict::Tag),
         Some(_) => Ok(Verdict::Copy),
@@ -236,7 +236,7 @@ mod tests {
 
     /// The decision table of the plan, row by row.
     #[tokio::test]
-    async fn what_destination_and_source_hold_decides() {
+    async fn the_verdict_follows_the_decision_table() {
         let absent = absent().await;
         let (app, other): (&[u8], &[u8]) = (b"app", b"other");
         for (tagged, destination, source, expected) in [
@@ -268,7 +268,7 @@ mod tests {
 
     /// If listings contain no digests, the order of the lookups saves as many of them as possible.
     #[tokio::test]
-    async fn staging_is_asked_before_production() {
+    async fn staging_is_looked_up_before_production() {
         let edges = one_edge(true);
         let edge = edges.all()[0];
         let mut inventory = Inventory::default();
@@ -276,7 +276,7 @@ mod tests {
         inventory.listed(ListingBuilder::new(&edges, edge.destination), &Found::Present(()));
         assert_eq!(decide(&edge, &edges, &inventory), Err(Lookup::Digest(edge.source, edge.digest)));
         inventory.digest_answered(edge.source, edge.digest, absent().await);
-        assert_eq!(decide(&edge, &edges, &inventory), Ok(Verdict::Lost), "production is not asked");
+        assert_eq!(decide(&edge, &edges, &inventory), Ok(Verdict::Lost), "no lookup in production");
 
         let head = Head { digest: Digest::of(b"app"), media_type: MediaType::OciIndex };
         inventory.digest_answered(edge.source, edge.digest, Found::Present(head.clone()));

@@ -24,7 +24,7 @@ pub enum Error {
     /// Images must not be promoted because of what is attached to them or is missing; with the phase that found it and the
     /// plan.
     Blocked(Phase, Vec<Blocked>, Box<Plan>),
-    /// Scanners cannot tell what they know of images; with these and the plan.
+    /// Scanners could not return results for images; with these images and the plan.
     ScansUnavailable(Vec<Blocked>, Box<Plan>),
     /// Images have to be scanned and no trusted root is available. There is no plan.
     NoTrust(Box<TrustError>),
@@ -43,14 +43,14 @@ pub struct Conflict {
     pub reference: String,
     /// The position of the request in a manifest, as `file:line:column`.
     pub origin: String,
-    /// What is wrong, in a form for people.
+    /// What is wrong, as text for the user.
     pub reason: String,
     /// Whether neither staging nor production has the image.
     pub is_lost: bool,
 }
 
 impl Conflict {
-    /// Returns what to do.
+    /// Returns advice on how to resolve the conflict.
     fn advice(&self) -> &'static str {
         match self.is_lost {
             true => "push the image to staging again, or remove its entry from the manifest",
@@ -61,7 +61,7 @@ impl Conflict {
     }
 }
 
-/// What to do about an overlap.
+/// The advice for an overlap.
 const OVERLAP: &str = "remove one of the two entries, or give it another tag";
 
 /// An image that must not be promoted because of what is attached to it or is missing.
@@ -69,7 +69,7 @@ const OVERLAP: &str = "remove one of the two entries, or give it another tag";
 pub struct Blocked {
     /// The image in staging.
     pub image: DigestReference,
-    /// What is wrong, in a form for people. May have several lines.
+    /// What is wrong, as text for the user. May have several lines.
     pub reason: String,
 }
 
@@ -111,7 +111,7 @@ impl fmt::Display for Error {
 }
 
 impl Error {
-    /// Returns what happened, on one line, without the images and without causes.
+    /// Returns the error message on one line, without the images and without causes.
     pub fn head(&self) -> String {
         let what = match self {
             Self::Overlaps(_) => "the manifests give different digests the same tag",
@@ -132,7 +132,7 @@ impl Error {
         format!("{what}; nothing was promoted")
     }
 
-    /// Returns the images that are the reason, each with what is wrong with it.
+    /// Returns the images that cause the error, each with its problem.
     pub fn images(&self) -> Vec<(String, Problem)> {
         match self {
             Self::Overlaps(overlaps) => {
@@ -170,7 +170,7 @@ impl Error {
         let advice = match self {
             Self::Unavailable(error, _) => Problem::from(&**error).advice,
             Self::Conflicts(conflicts, _) => {
-                // Advice that holds for many conflicts is given once.
+                // Advice that applies to several conflicts is given once.
                 let advice: BTreeSet<&str> = conflicts.iter().map(Conflict::advice).collect();
                 Some(advice.into_iter().collect::<Vec<_>>().join("; "))
             }

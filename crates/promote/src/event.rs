@@ -62,7 +62,7 @@ pub enum Event {
     Skipped {
         /// The phase.
         phase: Phase,
-        /// The reason, in a form for people.
+        /// The reason, as text for the user.
         why: &'static str,
     },
     /// The phase has found more work.
@@ -153,7 +153,7 @@ impl Examination {
 pub struct ScannedImage {
     /// The image.
     pub image: DigestReference,
-    /// The result, or why a scanner or a registry could not tell what it knows.
+    /// The result, or why a scanner or a registry could not return one.
     pub result: Result<Arc<Vulnerabilities>, String>,
 }
 

@@ -1,4 +1,4 @@
-//! What registries are known to hold, as far as edges depend on it.
+//! The known content of registries, as far as edges depend on it.
 //!
 //! Kubernetes' production has 29,000 repositories, and a run that adds little finds nothing to do in most of them. A
 //! [`ListingBuilder`] therefore reduces each listing while it arrives: it keeps a few bytes for each entry that edges ask for,
@@ -29,7 +29,7 @@ impl Lookup {
     }
 }
 
-/// What is known of all repositories that edges name.
+/// The known content of all repositories that edges name.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
     repositories: HashMap<Id<Repository>, Holdings>,
@@ -38,7 +38,7 @@ pub struct Inventory {
     foreign: HashMap<(Id<Repository>, Id<Tag>), Digest>,
     /// Repositories for which the inventory also records what is attached to images.
     observed: BTreeSet<Id<Repository>>,
-    /// Repositories that are listed after all others.
+    /// Repositories that are deferred until all others are done.
     late: BTreeSet<Id<Repository>>,
     /// Repositories that could not be listed.
     unlisted: HashMap<Id<Repository>, Arc<oci::Error>>,
@@ -46,7 +46,7 @@ pub struct Inventory {
     unanswered: HashMap<Lookup, Arc<oci::Error>>,
 }
 
-/// What is known of one repository.
+/// The known content of one repository.
 #[derive(Clone, Debug, Default)]
 struct Holdings {
     /// Whether everything that edges request is there, so that nothing else needs to be known.
@@ -67,13 +67,13 @@ struct Holdings {
     attached: Option<Vec<u64>>,
 }
 
-/// What is known of a tag that exists.
+/// What is known about a tag that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Named {
     /// The tag exists; its digest has not been looked up.
     Unknown,
-    /// The tag names a digest that edges name.
-    Wished(Id<Digest>),
+    /// The tag names a digest that edges request.
+    Requested(Id<Digest>),
     /// The tag names another digest, which is kept in `Inventory::foreign`.
     Foreign,
 }
@@ -118,8 +118,8 @@ enum ListedTag {
     Ambiguous,
 }
 
-/// Returns the first bytes of a digest, which are as good as random: enough to distinguish the parts of the images in one
-/// repository. In case of a collision, the registry would refuse an index because a part is missing, and nothing would be
+/// Returns the first bytes of a digest. They are uniformly distributed, which suffices to distinguish the parts of the images in
+/// one repository. In case of a collision, the registry would refuse an index because a part is missing, and nothing would be
 /// tagged.
 fn fingerprint(digest: &Digest) -> u64 {
     let first = digest.hash().first_chunk().copied();
@@ -354,7 +354,7 @@ impl Inventory {
         };
         let named = self.named(repository, tag, head.digest, edges);
         insert(&mut self.repositories.entry(repository).or_default().tags, tag, named);
-        if let Named::Wished(digest) = named {
+        if let Named::Requested(digest) = named {
             self.digest_answered(repository, digest, Found::Present(head));
         }
     }
@@ -379,7 +379,7 @@ impl Inventory {
     ) -> Known<&'a Digest> {
         let Some(holdings) = self.repositories.get(&repository) else { return Known::Unknown };
         match find(&holdings.tags, tag) {
-            Some(Named::Wished(digest)) => Known::Present(edges.digest_name(*digest)),
+            Some(Named::Requested(digest)) => Known::Present(edges.digest_name(*digest)),
             Some(Named::Foreign) => {
                 self.foreign.get(&(repository, tag)).map_or(Known::Unknown, Known::Present)
             }
@@ -399,8 +399,7 @@ impl Inventory {
         }
     }
 
-    /// Returns whether the registry denies a repository. Its tags are free then, and the untagged manifests that it holds are
-    /// not known.
+    /// Returns whether the registry denies a repository. It has no tags then, and its untagged manifests are unknown.
     pub(crate) fn is_denied(&self, repository: Id<Repository>) -> bool {
         self.repositories.get(&repository).is_some_and(|holdings| holdings.denied)
     }
@@ -451,7 +450,7 @@ impl Inventory {
 
     fn named(&mut self, repository: Id<Repository>, tag: Id<Tag>, digest: Digest, edges: &Edges) -> Named {
         match edges.find_digest(&digest) {
-            Some(digest) => Named::Wished(digest),
+            Some(digest) => Named::Requested(digest),
             None => {
                 self.foreign.insert((repository, tag), digest);
                 Named::Foreign
@@ -464,7 +463,7 @@ impl Inventory {
 /// because its verdict also depends on staging.
 fn is_settled(tags: &[(Id<Tag>, Named)], requested: &[Edge]) -> bool {
     let is_done =
-        |edge: &Edge| edge.tag.is_some_and(|tag| find(tags, tag) == Some(&Named::Wished(edge.digest)));
+        |edge: &Edge| edge.tag.is_some_and(|tag| find(tags, tag) == Some(&Named::Requested(edge.digest)));
     !requested.is_empty() && requested.iter().all(is_done)
 }
 

@@ -1,7 +1,7 @@
 //! The domain of image promotion: manifests, edges, inventories, the plan and its phases.
 //!
-//! This crate does not access the terminal or the environment. The registries are the only state: what one run leaves undone,
-//! the next run finds.
+//! This crate does not access the terminal or the environment. The registries are the only state: the next run finds what one run
+//! has left undone.
 
 mod cache;
 mod decide;

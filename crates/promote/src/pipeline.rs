@@ -22,7 +22,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Returns the number of promoted images that do not pass or could not be looked at, and for which nothing is written.
+    /// Returns the number of promoted images that do not pass or could not be checked, and for which nothing is written.
     pub fn refused(&self) -> usize {
         self.cleared.refused()
     }
@@ -55,8 +55,8 @@ pub async fn prepare(
     Ok(Prepared { cleared, deferred })
 }
 
-/// Reads what a later write depends on. When the run stops, this is abandoned in the middle of a request or a pause: there is nothing
-/// to finish.
+/// Awaits a read. When the run stops, the read is dropped even in the middle of a request or a pause, because there is nothing to
+/// finish.
 async fn unless_stopped<T>(run: &Run, reading: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::select! {
         biased;

@@ -1,5 +1,5 @@
-//! The unit of signing and recording: an image as users know it, once, however many regions hold it (specification 02, *Sign*
-//! and *Attest*).
+//! The unit of signing and recording: an image under its public name, regardless of the number of regions that have it
+//! (specification 02, *Sign* and *Attest*).
 
 use std::collections::{HashMap, HashSet};
 
@@ -156,7 +156,7 @@ mod tests {
         subjects(&edges, &production)
             .iter()
             .map(|subject| {
-                assert_eq!(edges_of(&edges, subject).count(), 2, "both tags are one subject's");
+                assert_eq!(edges_of(&edges, subject).count(), 2, "both tags belong to one subject");
                 let canonical = edges.repository(subject.canonical);
                 (canonical.to_string(), production.reference(canonical))
             })
@@ -168,20 +168,20 @@ mod tests {
     }
 
     #[test]
-    fn the_canonical_region_is_home_where_it_is_a_destination() {
+    fn the_canonical_region_is_canonical_if_it_is_a_destination() {
         let all: &[&str] = &["a.io/prod/images", "m.io/prod/images", "z.io/prod/images"];
         assert_eq!(canonicals(&[all]), [canonical("m.io/prod/images/app", "registry.example/app")]);
     }
 
     #[test]
-    fn without_it_each_region_is_home() {
+    fn without_the_canonical_region_each_region_is_canonical() {
         let some: &[&str] = &["b.io/prod/images", "z.io/prod/images"];
         let both = ["b.io/prod/images/app", "z.io/prod/images/app"];
         assert_eq!(canonicals(&[some]), both.map(|each| canonical(each, "registry.example/app")));
     }
 
     #[test]
-    fn a_destination_outside_of_production_has_its_own_name_and_home() {
+    fn a_destination_outside_of_production_has_its_own_name_and_is_canonical() {
         let elsewhere: &[&str] = &["b.io/mirror", "m.io/mirror", "z.io/mirror"];
         let all = ["b.io/mirror/app", "m.io/mirror/app", "z.io/mirror/app"];
         assert_eq!(canonicals(&[elsewhere]), all.map(|each| canonical(each, each)));
@@ -196,7 +196,7 @@ mod tests {
     /// A run over a diff adds a region. The image has been signed in the canonical region and is not signed again in the new
     /// one.
     #[test]
-    fn a_region_that_is_added_is_no_home_where_the_canonical_one_has_the_image() {
+    fn an_added_region_is_not_canonical_if_the_canonical_region_has_the_image() {
         let mut manifest = manifest(&["new.io/prod/images"]);
         let unchanged = ["a.io/prod/images", "m.io/prod/images"];
         manifest.unchanged =
@@ -210,7 +210,7 @@ mod tests {
 
     /// The shard that promotes to other regions leaves the signatures to the shard of the canonical region.
     #[test]
-    fn the_canonical_region_is_home_also_for_the_shards_without_it() {
+    fn the_canonical_region_is_canonical_for_shards_without_it_too() {
         let regions: &[&str] = &["a.io/prod/images", "m.io/prod/images", "b.io/mirror"];
         let manifests = vec![manifest(regions)];
         let mut edges = Edges::new(&Manifests { manifests, ..Manifests::default() }).unwrap();

@@ -1,7 +1,7 @@
-//! Attachments in staging that do not count, on embedded registries: index entries that are only labelled as no platform,
-//! attachments by someone else, and attachments that are listed but absent.
+//! Attachments in staging that do not count, on embedded registries: index entries that are only labelled as not being a
+//! platform, attachments by other signers, and attachments that are listed but absent.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 
@@ -65,7 +65,7 @@ fn platforms(seed: u64) -> (Sample, Digest) {
     (index, first)
 }
 
-/// An attacker who can push controls the platform and the annotations. Neither exempts an image that runs.
+/// An attacker who can push controls the platform and the annotations. Neither of them exempts a runnable image.
 #[tokio::test]
 async fn unknown_platforms_of_an_index_are_checked_unless_they_hold_only_attestations() {
     let (index, first) = platforms(1);
@@ -91,7 +91,7 @@ async fn unknown_platforms_of_an_index_are_checked_unless_they_hold_only_attesta
 
 /// For an image that only gets a tag, the plan has read no parts.
 #[tokio::test]
-async fn only_the_manifest_of_what_claims_to_hold_attestations_is_read() {
+async fn only_manifests_that_claim_to_hold_attestations_are_read() {
     let (index, first) = platforms(1);
     let with_buildkit = beside(index.clone(), &attestations(1), Some(first));
     let with_unknown = beside(index.clone(), &runnable(1), None);
@@ -103,7 +103,7 @@ async fn only_the_manifest_of_what_claims_to_hold_attestations_is_read() {
         scene.blocked().await.unwrap();
         let read = scene.world.staging.tally().snapshot().requests(Kind::ManifestGet);
         // No tag of signatures or attestations is listed, so none is read.
-        assert_eq!(read, 1 + more, "the index, and what claims to be exempt");
+        assert_eq!(read, 1 + more, "the index, and the manifests that claim to be exempt");
     }
 }
 
@@ -133,7 +133,7 @@ async fn attestations_by_unknown_keys_block_nothing_and_are_reported() {
 
 /// Lag of a registry causes a warning if no policy requires what is missing, and a violation if one does.
 #[tokio::test]
-async fn a_referrer_that_is_listed_and_not_there_is_a_warning_and_no_forgery() {
+async fn a_listed_but_absent_referrer_is_a_warning_and_not_a_forgery() {
     for code in [ErrorCode::ManifestUnknown, ErrorCode::Denied] {
         let mut scene = Scene::plain().await;
         let bundle = scene.hand.bundle(scene.sample.digest(), PROVENANCE).await;

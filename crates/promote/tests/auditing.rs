@@ -1,7 +1,7 @@
 //! Audits of promoted images on an embedded registry: which parts of an index have to be signed, and how many requests it takes
 //! to determine this. The output of `kpromo verify` is covered by the tests of the binary.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 
@@ -70,8 +70,8 @@ fn platforms() -> (Sample, Digest) {
     (index, first)
 }
 
-/// An attacker who can push controls the platform and the annotations. An index counts as signed only if every image that runs
-/// is.
+/// An attacker who can push controls the platform and the annotations. An index counts as signed only if every runnable image in
+/// it is signed.
 #[tokio::test]
 async fn unknown_platforms_of_an_index_must_be_signed_unless_they_hold_only_attestations() {
     let (index, first) = platforms();
@@ -102,7 +102,7 @@ async fn unknown_platforms_of_an_index_must_be_signed_unless_they_hold_only_atte
 }
 
 #[tokio::test]
-async fn finding_out_what_is_exempt_costs_one_request_for_each_entry_that_claims_it() {
+async fn determining_exempt_entries_costs_one_request_for_each_entry_that_claims_it() {
     let (index, first) = platforms();
     let plain = Scene::of(index.clone()).await;
     plain.audit().await;
@@ -118,7 +118,7 @@ async fn finding_out_what_is_exempt_costs_one_request_for_each_entry_that_claims
 }
 
 #[tokio::test]
-async fn attachments_by_others_and_absent_ones_are_reported_and_stop_nothing() {
+async fn attachments_by_others_and_absent_ones_are_reported_and_do_not_fail_the_audit() {
     let scene = Scene::of(Recipe::default().image()).await;
     let (stranger, digest) = (Hand::new(), scene.sample.digest());
     scene.sign(digest).await;

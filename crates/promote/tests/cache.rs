@@ -1,6 +1,6 @@
-//! The inventory cache: what a plan does not request again, and what it requests anyway.
+//! The inventory cache: which requests a plan does not repeat, and which it sends nevertheless.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 
@@ -76,7 +76,7 @@ async fn known_content_is_not_requested_again() {
 }
 
 #[tokio::test]
-async fn registries_that_list_tags_alone_are_remembered_too() {
+async fn registries_that_list_only_tags_are_remembered_too() {
     let scene = Scene::new(Config::default()).await;
     let (first, _) = scene.plan(NONE).await;
     let (second, cost) = scene.plan(NONE).await;
@@ -106,7 +106,7 @@ async fn a_part_or_all_of_the_cache_is_rechecked_without_requests_to_staging() {
     let (_, cost) = scene.plan(Recheck::All).await;
     assert_eq!(cost, IMAGES * REGIONS + 1);
     let (_, cost) = scene.plan(NONE).await;
-    assert_eq!(cost, 0, "it is remembered as before");
+    assert_eq!(cost, 0, "the facts are still cached");
 }
 
 /// If one tag is gone, everything cached about its host is dropped and requested in the same run. Other hosts are not affected.
@@ -116,19 +116,19 @@ async fn facts_that_contradict_the_registry_are_discarded_for_the_whole_host() {
     scene.plan(NONE).await;
     let region = &scene.world.production[0];
     region.store().delete_tag(&path("prod/image-2"), &tag("latest")).await.unwrap();
-    assert_eq!(scene.plan(NONE).await.1, 0, "nobody looks");
+    assert_eq!(scene.plan(NONE).await.1, 0, "nothing is rechecked");
 
     let (cleared, _) = scene.plan(Recheck::All).await;
-    assert_eq!(cleared.plan().summary().total.tag, 1, "the tag that is gone is wanted");
+    assert_eq!(cleared.plan().summary().total.tag, 1, "the missing tag is written again");
     assert_eq!(cleared.plan().summary(), scene.truth().await.plan().summary());
     let warnings = scene.warnings();
     assert!(warnings.contains("/prod/image-2:latest") && warnings.contains("discarded"), "{warnings}");
 
     let (_, cost) = scene.plan(NONE).await;
-    assert!(cost > 0, "the repository is not settled before the tag is back");
+    assert!(cost > 0, "the repository is not settled while the tag is missing");
     let others: u64 =
         scene.world.production[1..].iter().map(|region| region.tally().snapshot().total()).sum();
-    assert_eq!(others, 0, "what is remembered of other hosts holds");
+    assert_eq!(others, 0, "cached facts about other hosts are kept");
 }
 
 /// A listing that contradicts the cache corrects it without a recheck, so that the plan of every later run is right too.
@@ -138,14 +138,18 @@ async fn facts_found_for_a_new_edge_stay_in_the_cache() {
     scene.plan(NONE).await;
     let region = &scene.world.production[0];
     region.store().delete_tag(&path("prod/image-2"), &tag("latest")).await.unwrap();
-    // An edge that is already done: the repository is listed, and nothing else is to be done there.
+    // An edge that is already done: the repository is listed, and nothing is written there.
     let other = Recipe { seed: 77, ..Recipe::default() }.index(2);
     for server in &scene.world.production {
         other.put(server.store(), &path("prod/image-2"), &[tag("v2")]).await.unwrap();
     }
     scene.world.stage("image-2", &other, &["v2"]).await;
     for _ in 0..2 {
-        assert_eq!(scene.plan(NONE).await.0.plan().summary().total.tag, 1, "the tag that is gone is wanted");
+        assert_eq!(
+            scene.plan(NONE).await.0.plan().summary().total.tag,
+            1,
+            "the missing tag is written again"
+        );
     }
 }
 
@@ -164,11 +168,11 @@ async fn a_late_region_is_remembered() {
     assert!(cleared.plan().summary().total.late > 0);
     assert!(!scene.warnings().contains("discarded"), "{}", scene.warnings());
     region.faults().clear();
-    assert_eq!(scene.plan(NONE).await.1, 0, "all of it is remembered as before");
+    assert_eq!(scene.plan(NONE).await.1, 0, "all facts are still cached");
 }
 
 #[tokio::test]
-async fn nothing_is_remembered_of_a_listing_that_failed() {
+async fn nothing_is_cached_from_a_listing_that_failed() {
     let scene = Scene::new(google()).await;
     let region = &scene.world.production[0];
     let broken = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
@@ -176,6 +180,6 @@ async fn nothing_is_remembered_of_a_listing_that_failed() {
     scene.plan(NONE).await;
     region.faults().clear();
     let (cleared, cost) = scene.plan(NONE).await;
-    assert_eq!(cost, IMAGES + IMAGES, "of the region, and of staging for it");
+    assert_eq!(cost, IMAGES + IMAGES, "the listings of the region, and of staging for it");
     assert_eq!(cleared.plan().summary(), scene.truth().await.plan().summary());
 }

@@ -1,6 +1,6 @@
 //! A run may be killed at any request. Production is never incomplete, and the next run completes it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 
@@ -19,7 +19,7 @@ enum Moment {
     After(u64),
 }
 
-/// Kills a run at every request, and lets another run complete the rest.
+/// Kills a run at every request, and completes it with another run.
 fn kill_at_every_request(shape: &Shape, format: SignatureFormat) {
     let identity = Identity::new(format);
     let requests = requests_of_a_run(shape, &identity);
@@ -46,13 +46,13 @@ fn kill_at_every_request(shape: &Shape, format: SignatureFormat) {
 }
 
 #[test]
-fn a_run_that_is_killed_at_any_request_leaves_production_whole_and_is_completed_by_the_next() {
+fn a_run_killed_at_any_request_leaves_production_whole_and_the_next_run_completes_it() {
     kill_at_every_request(&Shape::small(google()), SignatureFormat::Tag);
 }
 
 /// The record is written first and listed by a second write, and signatures are written both as tags and as bundles.
 #[test]
-fn without_a_referrers_api_too() {
+fn a_run_killed_without_a_referrers_api_leaves_production_whole_too() {
     let config = Config { referrers_api: false, ..Config::default() };
     kill_at_every_request(&Shape { config, images: 1, regions: 1 }, SignatureFormat::Both);
 }

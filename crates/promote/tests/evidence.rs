@@ -1,6 +1,6 @@
 //! The evidence attached to an image: what verifies, where it is located, and how many requests reading it takes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 
@@ -63,8 +63,8 @@ impl Scene {
         listed_tags: ListedTags,
         kinds: EvidenceKinds,
     ) -> Result<Evidence, EvidenceError> {
-        let (reader, room) = (client.reader(), Budget::default());
-        let means = EvidenceClient { reader: &reader, trust, share: &room.share() };
+        let (reader, budget) = (client.reader(), Budget::default());
+        let means = EvidenceClient { reader: &reader, trust, share: &budget.share() };
         fetch(means, &self.repository, self.image.digest(), listed_tags, kinds).await
     }
 
@@ -146,8 +146,8 @@ async fn valid_attachments_are_found_in_each_form_with_everything_needed_to_copy
     }
 }
 
-/// A layer names no key, so one that does not verify is someone else's. A bundle that names our key and does not verify is
-/// forged.
+/// A layer names no key, so a layer that does not verify counts as another signer's. A bundle that names our key and does not
+/// verify is forged.
 #[tokio::test]
 async fn an_invalid_signature_is_distinguished_from_a_valid_one_beside_it() {
     let scene = Scene::new(Config::default()).await;
@@ -197,12 +197,16 @@ async fn attachments_by_other_signers_or_about_other_images_do_not_count() {
     let mut others: Vec<&Claim> = evidence.others.iter().map(|other| &other.claim).collect();
     others.sort_by_key(|claim| **claim == Claim::Signature);
     let provenance = Claim::Attestation(Some(PROVENANCE.to_owned()));
-    assert_eq!(others, [&provenance, &Claim::Signature], "another key is someone else's");
+    assert_eq!(
+        others,
+        [&provenance, &Claim::Signature],
+        "an attachment by another key counts as another signer's"
+    );
 }
 
 /// Without a configured key, a signature made with a key is neither forged nor trusted.
 #[tokio::test]
-async fn a_signature_by_a_key_is_someone_elses_without_that_key() {
+async fn a_signature_by_a_key_that_is_not_configured_counts_as_another_signers() {
     let scene = Scene::new(Config::default()).await;
     let (hand, digest) = (&scene.hand, scene.image.digest());
     scene.append(AttachmentKind::Signature, &[hand.signature(digest).await]).await;
@@ -222,26 +226,26 @@ async fn a_signature_by_a_key_is_someone_elses_without_that_key() {
 }
 
 #[tokio::test]
-async fn other_manifests_are_ignored_and_false_bundles_are_rejected() {
+async fn other_manifests_are_ignored_and_invalid_bundles_are_rejected() {
     let scene = Scene::new(Config::default()).await;
     let (repository, image) = (&scene.repository, &scene.image);
     let sbom = "application/spdx+json";
     attach_as(repository, image, sbom, sbom, Bytes::from_static(b"{}")).await;
     scene.requests();
     assert!(is_empty(&scene.all().await));
-    assert_eq!(scene.requests(), 3, "what is listed as something else is not read");
+    assert_eq!(scene.requests(), 3, "referrers of other types are not read");
     attach_as(repository, image, BUNDLE, "text/plain", Bytes::from_static(b"a")).await;
     attach_as(repository, image, BUNDLE, BUNDLE, Bytes::from_static(b"{}")).await;
     let empty = "application/vnd.oci.empty.v1+json";
     attach_as(repository, image, empty, BUNDLE, scene.hand.bundle(image.digest(), PROVENANCE).await).await;
     attach_as(repository, image, empty, "text/plain", Bytes::from_static(b"b")).await;
     let evidence = scene.all().await;
-    assert_eq!(evidence.attestations.len(), 1, "its layer says what it is");
+    assert_eq!(evidence.attestations.len(), 1, "its layer has the type of a bundle");
     assert_eq!(evidence.rejected.len(), 2, "{:?}", evidence.rejected);
     assert!(evidence.rejected.iter().all(|rejected| rejected.claim == Claim::Attestation(None)));
 }
 
-/// Anyone can write an annotation. Content that cannot be read may be provenance, whatever its annotation says.
+/// Annotations are not trusted. Content that cannot be read may be provenance, whatever its annotation says.
 #[tokio::test]
 async fn an_unreadable_attachment_counts_as_an_attestation_of_any_type() {
     let scene = Scene::new(Config::default()).await;
@@ -305,9 +309,9 @@ async fn excessive_attachments_are_reported_without_being_read() {
     assert!(signatures[0].contains("no more than 1048576 are expected"), "{signatures:?}");
 }
 
-/// The total size of all layers is bounded too.
+/// The limit is 128 MiB.
 #[tokio::test]
-async fn no_more_is_read_of_one_image_than_fits() {
+async fn the_total_size_of_the_layers_of_an_image_is_bounded() {
     let scene = Scene::new(Config::default()).await;
     // Eight of these layers are 128 MiB.
     let layers: Vec<NewLayer> = (0..9).map(|number| plain(vec![b'0' + number; 16 * 1024 * 1024])).collect();
@@ -322,7 +326,7 @@ async fn no_more_is_read_of_one_image_than_fits() {
 
 /// A registry that does not answer is an error. Broken content is not an error of the registry.
 #[tokio::test]
-async fn a_registry_that_does_not_tell_is_an_error_and_content_that_is_broken_is_not() {
+async fn a_registry_that_does_not_answer_is_an_error_and_broken_content_is_not() {
     let scene = Scene::new(Config::default()).await;
     let (hand, digest) = (&scene.hand, scene.image.digest());
     scene.append(AttachmentKind::Signature, &[hand.signature(digest).await]).await;
@@ -346,8 +350,8 @@ async fn a_registry_that_does_not_tell_is_an_error_and_content_that_is_broken_is
     assert_eq!(scene.all().await.rejected.len(), 2);
 }
 
-/// Registries lag and clean up. What is listed but answered with 404 counts as absent, not as forged, whether or not the answer
-/// proves that it does not exist.
+/// Registries lag and clean up. Listed content whose request is answered with 404 counts as absent, not as forged, whether or not
+/// the answer proves that it does not exist.
 #[tokio::test]
 async fn listed_content_that_answers_404_is_absent() {
     let scene = Scene::new(Config::default()).await;
@@ -383,9 +387,9 @@ async fn listed_content_that_answers_404_is_absent() {
     }
 }
 
-/// A 404 without a matching error code, for a tag that is not listed, proves nothing.
+/// A 404 without a matching error code does not prove that the tag is absent.
 #[tokio::test]
-async fn a_404_that_proves_nothing_for_a_tag_that_is_not_listed_is_an_error() {
+async fn an_inconclusive_404_for_an_unlisted_tag_is_an_error() {
     let scene = Scene::new(Config::default()).await;
     let effect = Effect::Status { status: StatusCode::NOT_FOUND, code: ErrorCode::Denied, retry_after: None };
     scene.server.faults().add(Fault::new(effect).path(".att"));

@@ -1,6 +1,6 @@
-//! Any request may fail once. The run repeats it and ends as if nothing had happened.
+//! Any request may fail once. The run repeats it and has the same result.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 
@@ -11,7 +11,7 @@ use support::process::{Shape, check_each, complete_run, count_requests, requests
 use support::signer::Identity;
 use trust::SignatureFormat;
 
-/// Makes every request of a run fail once, each in a run of its own.
+/// Makes every request of a run fail once, each in a separate run.
 fn fail_every_request(effect: &Effect) {
     let (shape, identity) = (Shape::small(google()), Identity::new(SignatureFormat::Tag));
     let requests: Vec<u64> = (1..=requests_of_a_run(&shape, &identity)).collect();
@@ -24,7 +24,7 @@ fn fail_every_request(effect: &Effect) {
 }
 
 #[test]
-fn a_run_survives_that_any_request_is_answered_500_once() {
+fn a_run_survives_one_500_for_any_request() {
     fail_every_request(&Effect::Status {
         status: StatusCode::INTERNAL_SERVER_ERROR,
         code: ErrorCode::Unknown,
@@ -33,17 +33,17 @@ fn a_run_survives_that_any_request_is_answered_500_once() {
 }
 
 #[test]
-fn a_run_survives_that_the_connection_of_any_request_is_reset_once() {
+fn a_run_survives_one_connection_reset_for_any_request() {
     fail_every_request(&Effect::Reset);
 }
 
 #[test]
-fn a_run_survives_that_the_answer_to_any_request_is_lost_once() {
+fn a_run_survives_one_lost_answer_to_any_request() {
     fail_every_request(&Effect::LostAnswer);
 }
 
 /// Answers without a body are unaffected.
 #[test]
-fn a_run_survives_that_the_body_of_any_answer_is_cut_once() {
+fn a_run_survives_one_truncated_body_of_any_answer() {
     fail_every_request(&Effect::Cut { after: 10 });
 }

@@ -1,7 +1,7 @@
 //! In random worlds, with random policies and runs interrupted at random requests: nothing that a simple model refuses is ever
 //! signed, recorded or summarised as PASSED, and a rerun completes exactly what the model passes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 
@@ -20,7 +20,7 @@ const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
 /// The number of worlds to test.
 const WORLDS: u64 = 24;
 
-/// An image of a world, with everything that decides about it.
+/// An image of a world, with everything that its verdict depends on.
 struct Image {
     name: String,
     sample: Sample,
@@ -181,7 +181,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn nothing_is_written_for_what_a_naive_judge_refuses_and_a_rerun_completes_the_rest() {
+async fn nothing_is_written_for_images_that_a_simple_model_refuses_and_a_rerun_completes_the_rest() {
     for seed in 0..WORLDS {
         let mut random = StdRng::seed_from_u64(seed);
         let count = random.random_range(1..5);
@@ -191,7 +191,7 @@ async fn nothing_is_written_for_what_a_naive_judge_refuses_and_a_rerun_completes
             let scene = Scene::of(images).await;
             scene.world.reset_tallies();
             let is_admitted = within_limit(scene.run()).await;
-            assert!(!is_admitted, "world {seed}: one new image is refused, and so the run");
+            assert!(!is_admitted, "world {seed}: one new image is refused, and therefore the run");
             assert_eq!(scene.world.writes(), 0, "world {seed}");
             images = scene.images;
             images.retain(|image| !is_refused(image));

@@ -1,6 +1,6 @@
-//! Slow or failing regions next to healthy ones: which hosts wait for which, and what is requested from staging.
+//! Slow or failing regions next to healthy ones: which hosts wait for others, and what is requested from staging.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 
@@ -19,7 +19,7 @@ const IMAGES: u64 = 120;
 
 async fn world(regions: usize) -> World {
     let mut world = World::of(google(), regions).await;
-    world.speak_through(door_to(&parallel()));
+    world.use_door(door_to(&parallel()));
     let base = Bytes::from(vec![7; 4096]);
     for seed in 0..IMAGES {
         let recipe = Recipe { seed, shared_layers: vec![base.clone()], ..Recipe::default() };
@@ -53,10 +53,10 @@ fn refuse(world: &World, region: usize) {
     world.production[region].faults().add(Fault::new(busy));
 }
 
-/// The other regions are complete while the slow one still lacks most images. In the end it is complete too. What it was too
-/// slow for is read again for it alone.
+/// The other regions are complete while the slow one still lacks most images. In the end it is complete too. The images that it
+/// was too slow for are read again only for it.
 #[tokio::test]
-async fn a_slow_region_slows_no_other_and_gets_everything_in_the_end() {
+async fn a_slow_region_does_not_slow_others_and_gets_everything_in_the_end() {
     let world = world(3).await;
     let cleared = world.prepare().await.unwrap();
     world.reset_tallies();
@@ -93,9 +93,9 @@ fn patient() -> Door {
 
 /// The other regions are complete before any image is given up for the region that refuses everything.
 #[tokio::test]
-async fn a_region_that_refuses_everything_slows_no_other() {
+async fn a_region_that_refuses_everything_does_not_slow_others() {
     let mut world = world(3).await;
-    world.speak_through(patient());
+    world.use_door(patient());
     let cleared = world.prepare().await.unwrap();
     refuse(&world, 0);
     let carrying_out = world.carry_out(cleared);
@@ -108,9 +108,9 @@ async fn a_region_that_refuses_everything_slows_no_other() {
     world.assert_whole().await;
 }
 
-/// If a region does not accept connections any more, each of its images fails once, and nothing else does.
+/// If a region no longer accepts connections, each of its images fails once, and nothing else does.
 #[tokio::test]
-async fn every_image_of_a_region_that_has_gone_fails_once() {
+async fn every_image_of_an_unreachable_region_fails_once() {
     let mut world = world(2).await;
     let cleared = world.prepare().await.unwrap();
     let gone = world.production.remove(0);
@@ -157,7 +157,7 @@ async fn a_target_that_fails_temporarily_is_retried_and_not_reported_as_failed()
 
 /// Without `keep_going`, nothing starts after a failure in one region, even if another region is behind.
 #[tokio::test]
-async fn without_keep_going_a_failure_ends_everything_that_is_not_begun() {
+async fn without_keep_going_nothing_starts_in_any_region_after_a_failure() {
     let world = world(2).await;
     let job = Job { keep_going: false, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
@@ -172,18 +172,18 @@ async fn without_keep_going_a_failure_ends_everything_that_is_not_begun() {
 /// A region does not even answer the listing, or only refuses it. The others are promoted in the meantime, and the region gets
 /// everything in the same run once it recovers.
 #[tokio::test]
-async fn a_region_that_does_not_serve_the_plan_is_promoted_to_when_the_others_are_done() {
+async fn a_region_that_does_not_serve_the_plan_is_promoted_to_after_the_others() {
     let status = StatusCode::TOO_MANY_REQUESTS;
     let refuse = Effect::Status { status, code: ErrorCode::TooManyRequests, retry_after: None };
     for effect in [Effect::Hang, refuse] {
-        is_promoted_to_when_the_others_are_done(effect).await;
+        is_promoted_to_after_the_others(effect).await;
     }
 }
 
-async fn is_promoted_to_when_the_others_are_done(effect: Effect) {
+async fn is_promoted_to_after_the_others(effect: Effect) {
     let mut world = world(3).await;
     // The region is not given up, however long the others take on this machine.
-    world.speak_through(patient());
+    world.use_door(patient());
     let silent = world.production[0].faults().add(Fault::new(effect).on(Kind::TagList));
     let job = Job { late_after: LATE_AFTER, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
@@ -202,7 +202,7 @@ async fn is_promoted_to_when_the_others_are_done(effect: Effect) {
     assert_eq!(attested.promoted().plan().summary().total.late, 0);
     assert_eq!(complete(&world, 0), IMAGES);
     let manifests = world.staging.tally().snapshot().requests(Kind::ManifestGet);
-    assert_eq!(manifests, IMAGES, "what was read for the others is not read again");
+    assert_eq!(manifests, IMAGES, "manifests read for the other regions are not read again");
 }
 
 /// The listings of a region take longer than `late_after` in total, but the region answers one after another.
@@ -242,7 +242,7 @@ async fn a_late_region_is_not_waited_for_after_a_stop() {
 
 /// If the region never answers, everything that it lacks fails, and nothing else.
 #[tokio::test]
-async fn a_region_that_never_answers_fails_by_itself() {
+async fn a_region_that_never_answers_does_not_fail_others() {
     let world = world(3).await;
     refuse(&world, 0);
     let job = Job { late_after: LATE_AFTER, ..world.job() };

@@ -1,6 +1,6 @@
 //! `--repair`: which promoted images a run completes, with which requests.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 
@@ -40,7 +40,7 @@ impl Scene {
         Self { world, identity }
     }
 
-    /// Returns the manifests, limited to the image `new` as in a run over a diff, and the whole ones.
+    /// Returns the manifests, limited to the image `new` as in a run over a diff, and the complete manifests.
     fn diff(&self) -> (Manifests, Manifests) {
         let whole = self.world.manifests();
         let mut limited = whole.clone();
@@ -92,7 +92,7 @@ async fn a_whole_run_completes_what_the_manifests_name() {
 
 /// `--repair=false` in a whole run.
 #[tokio::test]
-async fn without_repair_images_that_nothing_is_promoted_of_are_not_looked_at() {
+async fn without_repair_images_that_are_not_promoted_are_not_checked() {
     let scene = Scene::new().await;
     let done = scene.run(scene.world.manifests(), Completion::Promoted).await;
     assert_eq!((done.unsigned(), done.unrecorded()), (0, 0));
@@ -108,14 +108,14 @@ async fn without_repair_images_that_nothing_is_promoted_of_are_not_looked_at() {
 
 /// A run over a diff.
 #[tokio::test]
-async fn a_run_over_a_diff_completes_what_it_adds_and_with_repair_all_that_the_manifests_name() {
+async fn a_run_over_a_diff_completes_added_images_and_with_repair_all_images_of_the_manifests() {
     let mut scene = Scene::new().await;
     if let Some(signing) = &mut scene.world.trust_config.signing {
         signing.summaries = Some(SummarySigner::Same);
     }
-    // Named by the manifests, and in staging alone.
+    // The manifests name it, and only staging has it.
     scene.world.stage("absent", &sample(3), &["v1"]).await;
-    // Named under a tag that names another image in production: of no concern to this run.
+    // The manifests name it by a tag that names another image in production. This run ignores it.
     scene.world.stage("moved", &sample(4), &["v1"]).await;
     let store = scene.world.production[0].store();
     sample(5).put(store, &path("prod/moved"), &[tag("v1")]).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_run_over_a_diff_completes_what_it_adds_and_with_repair_all_that_the_m
     assert_eq!(scene.has("new", sample(2).digest(), RECORD).await, (true, 1));
     assert_eq!(scene.has("old", sample(1).digest(), RECORD).await, (false, 0));
 
-    // The same once more, as after a crash: what the diff names is completed although nothing is copied.
+    // The same run again, as after a crash: images in the diff are completed although nothing is copied.
     let sig = AttachedTag::new(sample(2).digest(), AttachmentKind::Signature).unwrap().tag();
     store.delete_tag(&path("prod/new"), &sig).await.unwrap();
     scene.world.reset_tallies();
@@ -138,11 +138,11 @@ async fn a_run_over_a_diff_completes_what_it_adds_and_with_repair_all_that_the_m
     }
     assert!(!store.has_manifest(&path("prod/absent"), &sample(3).digest()), "nothing of it is promoted");
     assert_eq!(store.resolve(&path("prod/moved"), &tag("v1")), Some(sample(5).digest()));
-    // Repairs concern the canonical region alone.
+    // Repairs concern only the canonical region.
     let log = scene.world.production[1].tally().log();
     let about: Vec<_> = log.iter().filter(|logged| !logged.target.starts_with("/v2/prod/new/")).collect();
     assert!(about.is_empty(), "{about:#?}");
-    // The plan is about what is promoted.
+    // The counts of the plan cover only promoted images.
     let summary = done.promoted().plan().summary().total;
     assert_eq!((summary.edges, summary.done, summary.lost, summary.conflicts), (2, 2, 0, 0));
 
@@ -152,9 +152,9 @@ async fn a_run_over_a_diff_completes_what_it_adds_and_with_repair_all_that_the_m
     assert_eq!(scene.world.writes(), 0, "a second run finds nothing");
 }
 
-/// What cannot be read for repairs is told, and does not stop the promotion.
+/// A repository that cannot be read for repairs is reported, and does not stop the promotion.
 #[tokio::test]
-async fn a_repository_that_cannot_be_read_for_repairs_stops_nothing() {
+async fn a_repository_that_cannot_be_read_for_repairs_does_not_stop_the_promotion() {
     let scene = Scene::new().await;
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
     scene.world.production[0].faults().add(Fault::new(denied).on(Kind::TagList).path("prod/old/"));

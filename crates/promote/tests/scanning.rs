@@ -1,7 +1,6 @@
-//! The vulnerability gate within the phases: which manifests a scanner is asked about, how often, and what happens to images that
-//! do not pass.
+//! The vulnerability gate within the phases: which manifests are scanned, how often, and what happens to images that do not pass.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 
@@ -21,7 +20,7 @@ use trust::scan::{
     Scanner, Severity, Sourced, Threshold,
 };
 
-/// Knows vulnerabilities by heart, and remembers what it was asked.
+/// A scanner with fixed results that records the manifests that it was asked to scan.
 #[derive(Debug, Default)]
 struct Known {
     vulnerable: Mutex<HashSet<Digest>>,
@@ -31,7 +30,7 @@ struct Known {
 }
 
 impl Known {
-    /// Returns what was asked since the last call.
+    /// Returns the manifests that were scanned since the last call.
     fn asked(&self) -> Vec<Digest> {
         let mut asked = std::mem::take(&mut *self.asked.lock().unwrap());
         asked.sort();
@@ -67,7 +66,7 @@ impl Scanner for Known {
     }
 }
 
-/// Adds a gate with the threshold high.
+/// Adds a gate with the threshold `high`.
 fn guard(world: &mut World) -> (Arc<Known>, ScanGate) {
     let known = Arc::new(Known::default());
     let scanner: Arc<dyn Scanner> = known.clone();
@@ -103,7 +102,7 @@ async fn each_image_manifest_is_scanned_once_and_attestation_manifests_never() {
     assert_eq!(images.len(), 5);
     world.stage("app", &sample, &["v1", "latest"]).await;
     let prepared = prepare(&world.run(), &world.client, world.job(), &world.trust_config).await.unwrap();
-    assert_eq!(known.asked(), images, "three regions and two tags are one image");
+    assert_eq!(known.asked(), images, "three regions and two tags share one scan");
     world.carry_out(prepared).await;
     assert!(known.asked().is_empty());
     assert_eq!(world.report()["scanned"][0]["parts"].as_array().unwrap().len(), 5);
@@ -146,9 +145,9 @@ async fn a_violation_takes_precedence_over_an_unavailable_scanner() {
     assert_eq!(blocked.len(), 1);
 }
 
-/// A region that is late gets its images in a second round of the same phases, with the same gate.
+/// A late region gets its images in a second round of the same phases, with the same gate.
 #[tokio::test]
-async fn the_second_round_passes_the_same_gate_and_scans_nothing_again() {
+async fn the_second_round_uses_the_same_gate_and_scans_nothing_again() {
     let mut world = World::of(google(), 2).await;
     let (known, _) = guard(&mut world);
     let (both, late) = (Recipe::default().image(), Recipe { seed: 7, ..Recipe::default() }.image());
@@ -162,13 +161,13 @@ async fn the_second_round_passes_the_same_gate_and_scans_nothing_again() {
     assert_eq!(known.asked(), [both.digest()]);
     world.production[0].faults().clear();
     world.carry_out(prepared).await;
-    assert_eq!(known.asked(), [late.digest()], "what has passed is not scanned again");
+    assert_eq!(known.asked(), [late.digest()], "an image that has passed is not scanned again");
     assert!(world.production[1].store().resolve(&path("prod/both"), &tag("v1")).is_some());
     assert!(world.production[0].store().resolve(&path("prod/late"), &tag("v1")).is_none());
 }
 
 #[tokio::test]
-async fn a_run_that_only_scans_asks_about_each_digest_once_a_repository_and_sends_nothing_to_production() {
+async fn a_run_that_only_scans_scans_each_digest_once_per_repository_and_sends_nothing_to_production() {
     let mut world = World::of(google(), 3).await;
     let (known, gate) = guard(&mut world);
     let (sample, images) = deep_index();

@@ -1,7 +1,7 @@
 //! Sign and Attest between embedded registries over HTTP. The tests count every request. They sign with keys, so no other
 //! service is needed. The tests of kpromo cover signatures by real services, and their verification by cosign.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 
@@ -62,7 +62,7 @@ impl Signer {
         attachment.present().unwrap().layers
     }
 
-    /// Promotes as with `--sign=false`.
+    /// Promotes like with `--sign=false`.
     async fn promote_unsigned(&mut self) {
         let signing = self.world.trust_config.signing.take();
         self.promote().await;
@@ -181,7 +181,7 @@ async fn an_image_and_its_parts_are_signed_and_the_image_is_recorded() {
     assert_eq!((totals.signed, totals.recorded), (4, 1));
 }
 
-/// A run looks at a complete world and writes nothing.
+/// A run over a complete world writes nothing.
 #[tokio::test]
 async fn a_second_run_writes_nothing() {
     for format in [SignatureFormat::Tag, SignatureFormat::Bundle, SignatureFormat::Both] {
@@ -198,7 +198,7 @@ async fn a_second_run_writes_nothing() {
     }
 }
 
-/// An image that was copied and not signed, by another tool or by a run that was killed, is completed.
+/// An image that another tool or a killed run has copied without signing it is completed.
 #[tokio::test]
 async fn promoted_images_are_signed_and_recorded_too() {
     let mut this = Signer::of(google(), 2).await;
@@ -206,18 +206,18 @@ async fn promoted_images_are_signed_and_recorded_too() {
     this.world.stage("app", &index, &["v1"]).await;
     this.promote_unsigned().await;
     let canonical = this.world.repository(0, "app");
-    assert!(this.signed_as(&canonical, index.digest()).await.is_empty(), "nobody signs");
+    assert!(this.signed_as(&canonical, index.digest()).await.is_empty(), "the first run does not sign");
     this.promote().await;
     for digest in parts(&this.world, &canonical, index.digest()).await {
         assert_eq!(this.signed_as(&canonical, digest).await.len(), 1);
     }
     assert_eq!(this.statements(&canonical, index.digest(), RECORD).await.len(), 1);
-    assert_eq!(this.writes()[1], 0, "the other region has nothing of it");
+    assert_eq!(this.writes()[1], 0, "nothing is attached in the other region");
 }
 
-/// An image that is only promoted by digest is recorded, and not signed.
+/// An image that is only promoted by digest is recorded, but not signed.
 #[tokio::test]
-async fn an_image_without_a_tag_is_recorded_alone() {
+async fn an_image_without_a_tag_is_only_recorded() {
     let mut this = Signer::of(google(), 1).await;
     let image = Recipe::default().image();
     this.world.stage("app", &image, &[]).await;
@@ -257,7 +257,7 @@ async fn a_signature_by_another_signer_is_not_ours() {
 /// With the format `Bundle`, the image and its parts are signed by bundles in the format of cosign, and no `.sig` tag is
 /// written.
 #[tokio::test]
-async fn a_bundle_is_signed_as_cosign_signs_images() {
+async fn bundles_have_the_format_of_cosign() {
     let mut this = Signer::of(Config { google_listing: true, ..Config::default() }, 1).await;
     this.sign_with(SigningKey::generate().unwrap(), SignatureFormat::Bundle);
     let index = Recipe::default().index(2);
@@ -340,7 +340,7 @@ async fn signatures_of_staging_are_carried() {
         let canonical = this.world.repository(0, "app");
         for (digest, by_staging) in signed {
             let layers = this.signature_layers(&canonical, digest).await;
-            assert_eq!(layers.len(), 1 + ours, "staging's, then ours, and no stranger's: {format:?}");
+            assert_eq!(layers.len(), 1 + ours, "staging's, then ours, and none by other signers: {format:?}");
             assert_eq!(layers[0].digest, Digest::of(&by_staging.content));
             assert_eq!(layers[0].annotations, by_staging.annotations);
             for layer in &layers[1..] {
@@ -360,7 +360,7 @@ async fn signatures_of_staging_are_carried() {
 
 /// An attacker who can push to staging cannot hide our signature behind others.
 #[tokio::test]
-async fn no_more_signatures_of_staging_are_carried_than_leave_ours_in_sight() {
+async fn the_number_of_carried_signatures_is_limited_so_that_readers_find_ours() {
     for promoted_before in [false, true] {
         let mut this = Signer::of(google(), 1).await;
         let staging = Hand::new();
@@ -467,7 +467,7 @@ async fn images_cached_as_complete_are_not_checked_with_the_same_settings() {
     let (looked, written) = run(&this, Recheck::All).await;
     assert!(looked > 0 && written == 0, "{looked} {written}");
     this.sign_with(SigningKey::generate().unwrap(), SignatureFormat::Tag);
-    assert!(run(&this, Recheck::Sample(0.0)).await.1 > 0, "another signs");
+    assert!(run(&this, Recheck::Sample(0.0)).await.1 > 0, "the signer has changed");
 }
 
 /// Besides the copy, signing and recording a new image costs these requests in the canonical repository: 6 for each signed

@@ -1,10 +1,10 @@
-//! Two runs may run at the same time. In the end, everything that either has signed and recorded is there.
+//! Two concurrent runs. In the end, everything that each of them has signed and recorded exists.
 //!
 //! Registries have no locks. If two clients read a signature tag and then both write it, the later write wins. Another run of
 //! the signer whose signature was overwritten restores it. Hosts that support conditional writes refuse the later write, and
 //! that client then adds its signature to the other's.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 
@@ -17,7 +17,7 @@ use support::signer::Identity;
 use trust::SignatureFormat;
 
 /// Repeats three times: two runs by the given signers start together, then the runs in `more` follow one after another.
-/// Afterwards, everything that each signer has signed is there.
+/// Afterwards, everything that each signer has signed exists.
 fn run_two_at_once(signers: [usize; 2], more: &[usize], conditional: bool) {
     check_each(&[1, 2, 3], |servers, _| {
         let world = servers.block_on(Shape::small(google()).world());

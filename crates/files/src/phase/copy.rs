@@ -18,11 +18,11 @@ use crate::object::Object;
 use crate::stores::{Condition, Content, StoreRead, StoreWrite, Upload};
 use crate::transfer::{Source, Target, content, has_content, memory, transfer};
 
-/// The memory for content that is under way, in KiB.
+/// The memory for content that is being copied, in KiB.
 const MEMORY: u32 = 64 * 1024;
-/// The least that a file counts for, in KiB: its buffers and requests.
+/// The minimum memory that a file counts for, in KiB: its buffers and requests.
 const LEAST: u32 = 64;
-/// How often a file is read for destinations that have lost their uploads.
+/// The maximum number of times that a file is read, if destinations lose their uploads.
 const ROUNDS: u32 = 3;
 
 /// The permission to write, and the stores to write to.
@@ -38,7 +38,7 @@ impl Confirmed {
     }
 }
 
-/// A plan that was carried out.
+/// A plan that has been carried out.
 #[derive(Debug)]
 pub struct CarriedOut {
     plan: Plan,
@@ -52,12 +52,12 @@ impl CarriedOut {
         &self.plan
     }
 
-    /// Returns the number of files that could not be copied to a destination, with those that the plan could not decide.
+    /// Returns the number of files that could not be copied to a destination, including those that the plan could not decide.
     pub fn failed(&self) -> usize {
         self.failed + self.plan.summary().failed
     }
 
-    /// Returns the number of files that were not begun or were aborted, because the run was stopped.
+    /// Returns the number of copies that were not started or were aborted because the run was stopped.
     pub fn not_begun(&self) -> usize {
         self.not_begun
     }
@@ -67,7 +67,7 @@ impl CarriedOut {
 pub async fn carry_out(run: &Run, confirmed: Confirmed, plan: Plan) -> CarriedOut {
     run.phase(Phase::Copy, async {
         let Confirmed { writers } = confirmed;
-        // A file is read once for all destinations.
+        // Group by file, so that each file is read once for all destinations.
         let mut files: BTreeMap<(usize, usize), Vec<Decision>> = BTreeMap::new();
         for decision in plan.copies() {
             let Edge { project, file, .. } = decision.edge;
@@ -132,7 +132,7 @@ impl Copying<'_> {
         self.run.emit(&Event::Worked);
     }
 
-    /// Copies a file. Returns for each destination whether it was written, rather than found.
+    /// Copies a file. Returns for each destination whether the file was written; false means that it was found there.
     async fn copy(
         &self,
         entry: &FileEntry,
@@ -177,7 +177,7 @@ impl Copying<'_> {
                     Err(error) if matches!(error.kind(), ErrorKind::Precondition) => {
                         self.found(self.writer(decisions[index].edge), entry, error).await
                     }
-                    // An upload that the store does not know any more is begun anew.
+                    // The store no longer knows the upload: start a new one.
                     Err(error) if matches!(error.kind(), ErrorKind::UploadLost(_)) && round < ROUNDS => {
                         tracing::debug!("{error}; it is begun anew");
                         lost.push(index);
@@ -198,8 +198,8 @@ impl Copying<'_> {
         &*self.writers.projects[edge.project][edge.destination]
     }
 
-    /// Looks at an object that was not in the state that the plan has seen. It may be what the manifest wants: another run has
-    /// written it, or this one has, and the answer was lost.
+    /// Checks an object that has changed since it was planned. It may have the wanted content: another run may have written it, or
+    /// this run did and the answer was lost.
     async fn found(&self, store: &dyn StoreWrite, entry: &FileEntry, error: Error) -> Result<bool, Error> {
         let Some(object) = store.find(&entry.name).await? else { return Err(error) };
         if has_content(store, &entry.name, &object, &entry.sha256).await? {
@@ -209,7 +209,7 @@ impl Copying<'_> {
     }
 }
 
-/// Returns the object with its metadata. Where a listing lacks the metadata, the object is opened, and its content used.
+/// Returns the object with its metadata. If the listing did not have the metadata, opens the object and returns its content, too.
 async fn attributes(
     source: &dyn StoreRead,
     entry: &FileEntry,
@@ -219,7 +219,7 @@ async fn attributes(
         return Ok((object.clone(), None));
     }
     if source.url().scheme() == Scheme::Gcs {
-        // Its answers with content lack custom metadata.
+        // Google's answers with content lack custom metadata.
         let fail = |kind| Error::new(format!("reading {}", source.url().file(&entry.name)), kind);
         let found = source.find(&entry.name).await?.ok_or_else(|| fail(ErrorKind::NoObject))?;
         if found.version != object.version {
@@ -233,7 +233,7 @@ async fn attributes(
     Ok((Object { attributes, ..object.clone() }, Some(content)))
 }
 
-/// Returns the memory that a file may take, in KiB.
+/// Returns the memory that copying a file may take, in KiB.
 fn cost(size: u64, destinations: usize) -> u32 {
     u32::try_from(memory(size, destinations) / 1024).unwrap_or(MEMORY).clamp(LEAST, MEMORY)
 }

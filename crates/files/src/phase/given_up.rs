@@ -8,9 +8,9 @@ use crate::error::Error;
 /// A run that ended before it wrote anything.
 #[derive(Debug)]
 pub enum GivenUp {
-    /// Stores cannot be used. All of them are listed.
+    /// Stores cannot be used. Lists all of them.
     Unavailable(Vec<Error>),
-    /// The plan has conflicts, or, with `strict`, files that are lost.
+    /// The plan has conflicts or, with `strict`, lost files.
     Conflicts(Box<Plan>),
     /// The run was stopped.
     Interrupted,
@@ -33,7 +33,7 @@ impl fmt::Display for GivenUp {
 }
 
 impl GivenUp {
-    /// Returns what a person can do about it, if that is known.
+    /// Returns advice on how to resolve the problem, if there is any.
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Unavailable(errors) => errors.iter().find_map(Error::advice),

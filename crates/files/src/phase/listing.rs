@@ -1,4 +1,4 @@
-//! Finds out which files a store has: with a listing as far as that is cheaper, and else one by one.
+//! Finds out which files a store has: with a listing if that is cheaper, with a request per file otherwise.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,46 +12,47 @@ use crate::error::{Error, ErrorKind};
 use crate::object::Object;
 use crate::stores::{Page, StoreRead};
 
-/// A listing is given up when it has taken a page for so many wanted files: it then has mostly others.
+/// The number of wanted files that pay for one page of a listing. A listing with more pages is abandoned: most of its objects are
+/// other files.
 const FILES_A_PAGE: usize = 4;
-/// The memory for the metadata of the objects of a store, in bytes. What does not fit is asked for when it is needed.
+/// The memory for the metadata of the objects of a store, in bytes. Metadata beyond it is requested when it is needed.
 const METADATA_MAX: usize = 8 << 20;
 
-/// What is known of a file in a store.
+/// What a store has answered about a file.
 #[derive(Clone, Debug)]
 pub(super) enum Found {
-    /// A listing that is complete does not have it.
+    /// A complete listing does not have the file.
     NotListed,
-    /// It is proven not to be there.
+    /// The file is proven to be absent.
     Absent,
     There(Object),
     Unreadable(Arc<Error>),
 }
 
-/// Which of the answers of a listing are final.
+/// Whether to confirm absences with a request per file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
-    /// What a complete listing does not have is asked for by itself.
+    /// Send a request for each file that a complete listing does not have.
     ForAbsent,
-    /// What a listing does not have is left at that.
+    /// Accept that a complete listing does not have a file.
     ForNothing,
 }
 
-/// Finds the files with these names, which are in the order of their bytes. Returns an answer for each name.
+/// Finds the files with these names, which must be in byte order. Returns an answer for each name.
 ///
 /// # Errors
 /// If the store as a whole cannot be read.
 pub(super) async fn find_all(store: &dyn StoreRead, names: &[&str], ask: Ask) -> Result<Vec<Found>, Error> {
-    let room = Room(AtomicUsize::new(METADATA_MAX));
+    let memory = MetadataBudget(AtomicUsize::new(METADATA_MAX));
     let mut listing =
-        Listing { store, names, room: &room, found: vec![None; names.len()], is_complete: false };
+        Listing { store, names, memory: &memory, found: vec![None; names.len()], is_complete: false };
     listing.read().await?;
     let Listing { found, is_complete, .. } = listing;
     let asks = |index: usize| !is_complete || (ask == Ask::ForAbsent && found[index].is_none());
     let open: Vec<usize> = (0..names.len()).filter(|index| found[*index].is_none() && asks(*index)).collect();
-    let room = &room;
+    let memory = &memory;
     let answers = iter(open.into_iter().map(|index| async move {
-        let found = store.find(names[index]).await.map(|object| object.map(|object| room.keep(object)));
+        let found = store.find(names[index]).await.map(|object| object.map(|object| memory.keep(object)));
         (index, found_by(found))
     }));
     let answers: Vec<(usize, Found)> = answers.buffer_unordered(AT_ONCE).collect().await;
@@ -65,17 +66,17 @@ pub(super) async fn find_all(store: &dyn StoreRead, names: &[&str], ask: Ask) ->
     Ok(all)
 }
 
-/// Finds the files with these names, which are in the order of their bytes, with their hashes if the store knows them: listings
-/// of S3 lack hashes, so objects that are there are asked for them.
+/// Finds the files with these names, which must be in byte order, with their hashes if the store has them. Listings of S3 lack
+/// hashes, so this sends a request for each object that exists.
 pub(super) async fn find_with_hashes(store: &dyn StoreRead, names: &[&str]) -> Result<Vec<Found>, Error> {
     let found = find_all(store, names, Ask::ForNothing).await?;
     let is_s3 = store.url().scheme() == Scheme::S3;
-    let room = &Room(AtomicUsize::new(METADATA_MAX));
+    let memory = &MetadataBudget(AtomicUsize::new(METADATA_MAX));
     let complete = iter(names.iter().zip(found).map(|(name, found)| async move {
         match found {
             Found::There(object) if is_s3 && object.sha256.is_none() => {
                 let found = store.find(name).await;
-                found_by(found.map(|object| object.map(|object| room.keep(object))))
+                found_by(found.map(|object| object.map(|object| memory.keep(object))))
             }
             found => found,
         }
@@ -83,19 +84,19 @@ pub(super) async fn find_with_hashes(store: &dyn StoreRead, names: &[&str]) -> R
     Ok(complete.buffered(AT_ONCE).collect().await)
 }
 
-/// What a store has under a name.
+/// Whether a store has an object with some name.
 #[derive(Clone, Debug)]
 pub enum Presence {
-    /// Nothing shows it. A write with the condition that it does not exist proves it.
+    /// No answer shows the object. A write on the condition that it does not exist proves its absence.
     Absent,
-    /// It is there.
+    /// The object exists.
     There(Box<Object>),
-    /// It could not be asked for.
+    /// The store could not be queried for it.
     Unreadable(Arc<Error>),
 }
 
-/// Looks for files with these names, which are in the order of their bytes and each once: with a listing as far as that is
-/// cheaper, and else one by one. Returns an answer for each name, in their order.
+/// Looks up files by name: with a listing if that is cheaper, with a request per file otherwise. The names must be in byte order
+/// without duplicates. Returns an answer for each name, in the same order.
 ///
 /// # Errors
 /// If the store as a whole cannot be read.
@@ -117,7 +118,7 @@ fn found_by(answer: Result<Option<Object>, Error>) -> Found {
     }
 }
 
-/// Returns what a listing says about an object.
+/// Checks an object from a listing.
 fn listed(store: &dyn StoreRead, object: Object) -> Found {
     match object.bounded() {
         Ok(object) => Found::There(object),
@@ -125,10 +126,10 @@ fn listed(store: &dyn StoreRead, object: Object) -> Found {
     }
 }
 
-/// The memory that is left for metadata, in bytes.
-struct Room(AtomicUsize);
+/// The remaining memory for metadata, in bytes.
+struct MetadataBudget(AtomicUsize);
 
-impl Room {
+impl MetadataBudget {
     /// Returns the object. Its metadata is dropped if the memory for metadata is used up.
     fn keep(&self, object: Object) -> Object {
         let Some(attributes) = &object.attributes else { return object };
@@ -141,14 +142,14 @@ impl Room {
 struct Listing<'a> {
     store: &'a dyn StoreRead,
     names: &'a [&'a str],
-    room: &'a Room,
+    memory: &'a MetadataBudget,
     found: Vec<Option<Object>>,
-    /// Whether all that the store has was seen, as far as it may be wanted.
+    /// Whether the listing has reached the last wanted name.
     is_complete: bool,
 }
 
 impl Listing<'_> {
-    /// Reads pages. The first page also tells whether the store can be read at all.
+    /// Reads pages. The first page also shows whether the store can be read at all.
     async fn read(&mut self) -> Result<(), Error> {
         let (Some(first), Some(last)) = (self.names.first(), self.names.last()) else { return Ok(()) };
         let prefix = common_directory(first, last);
@@ -160,7 +161,7 @@ impl Listing<'_> {
             let page = match self.store.page(prefix, first, token.as_deref()).await {
                 Ok(Some(page)) => page,
                 Ok(None) => return Ok(()),
-                // Who may not list may still read single objects.
+                // The identity may be allowed to read single objects even if it may not list them.
                 Err(error) if number == 0 && matches!(error.kind(), ErrorKind::Forbidden(_)) => {
                     return self.without_listing(error).await;
                 }
@@ -170,7 +171,7 @@ impl Listing<'_> {
             for (name, object) in objects {
                 is_ordered &= previous.as_deref().is_none_or(|previous| previous < name.as_str());
                 if let Ok(index) = self.names.binary_search(&name.as_str()) {
-                    self.found[index] = Some(self.room.keep(object));
+                    self.found[index] = Some(self.memory.keep(object));
                 }
                 previous = Some(name);
             }
@@ -184,7 +185,7 @@ impl Listing<'_> {
                     self.is_complete = true;
                     return Ok(());
                 }
-                // A listing that goes in circles never ends.
+                // A repeated page token would never end.
                 Some(next) if !seen.insert(next.clone()) => {
                     tracing::warn!(
                         "{}: the listing repeats itself; files are asked for one by one",
@@ -202,7 +203,7 @@ impl Listing<'_> {
         Ok(())
     }
 
-    /// Checks with one file that single objects can be read. `error` says that the listing cannot.
+    /// Checks with one file that single objects can be read. `error` is the failure of the listing.
     async fn without_listing(&mut self, error: Error) -> Result<(), Error> {
         match self.store.find(self.names[0]).await {
             Ok(object) => {
@@ -215,8 +216,8 @@ impl Listing<'_> {
     }
 }
 
-/// Returns the directory that two names have in common, with a slash at its end, or an empty text. All names between them in the
-/// order of bytes are in it.
+/// Returns the common directory of two names with a trailing slash, or an empty string. All names between the two in byte order
+/// are in it.
 fn common_directory<'n>(first: &'n str, last: &str) -> &'n str {
     let common = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
     let end = first.as_bytes()[..common].iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
@@ -229,19 +230,19 @@ mod tests {
     use crate::object::Attributes;
 
     #[test]
-    fn metadata_is_kept_as_long_as_there_is_room() {
+    fn metadata_is_kept_within_the_budget() {
         let custom = [("k".to_owned(), "v".repeat(300))].into();
         let attributes = Some(Box::new(Attributes { custom, ..Attributes::default() }));
         let object = Object { size: 1, attributes, ..Object::default() };
-        let room = Room(AtomicUsize::new(METADATA_MAX));
-        let kept = (0..100_000).filter(|_| room.keep(object.clone()).attributes.is_some()).count();
+        let memory = MetadataBudget(AtomicUsize::new(METADATA_MAX));
+        let kept = (0..100_000).filter(|_| memory.keep(object.clone()).attributes.is_some()).count();
         assert!((1_000..20_000).contains(&kept), "{kept}");
-        let none = Room(AtomicUsize::new(0));
+        let none = MetadataBudget(AtomicUsize::new(0));
         assert_eq!(none.keep(object.clone()), Object { attributes: None, ..object });
     }
 
     #[test]
-    fn names_share_a_directory() {
+    fn the_common_directory_ends_with_a_slash() {
         assert_eq!(common_directory("a/b/c", "a/b/d"), "a/b/");
         assert_eq!(common_directory("a/b", "a/bc/d"), "a/");
         assert_eq!(common_directory("a", "b"), "");

@@ -1,4 +1,4 @@
-//! The phases of a promotion. Each consumes what the one before has made.
+//! The phases of a promotion. Each phase consumes the result of the phase before it.
 
 mod copy;
 mod given_up;
@@ -18,5 +18,5 @@ pub use planning::{Options, plan};
 pub use read::{ReadStores, read};
 pub use readers::{Readers, Writers};
 
-/// The number of files that are worked on at the same time. The limits of the hosts say how many requests are sent.
+/// The number of files that are processed concurrently. The limits of the hosts bound the number of requests.
 const AT_ONCE: usize = 64;

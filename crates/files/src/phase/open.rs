@@ -19,7 +19,7 @@ pub struct Opened {
     pub writers: Writers,
 }
 
-/// Opens all stores of a run. `tokens` returns the tokens for a store of Google Cloud Storage, and whether it is a source.
+/// Opens all stores of a run. `tokens` returns the token source for a store of Google Cloud Storage.
 ///
 /// # Errors
 /// If stores cannot be used: returns all of them.
@@ -50,12 +50,12 @@ pub async fn open_stores(
     Err(GivenUp::Unavailable(opening.errors))
 }
 
-/// What tells stores apart: the same URL may be written by several accounts.
+/// Identifies a store: several accounts may write to the same URL.
 type Key = (StoreUrl, Option<Arc<str>>, bool);
 
 struct Opening<'a> {
     stores: &'a Stores,
-    /// `None`: it cannot be used, which has been reported.
+    /// The opened stores. `None`: the store cannot be used, and `errors` has the reason.
     opened: HashMap<Key, Option<Store>>,
     errors: Vec<Error>,
 }

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Operation, Run};
 use crate::object::Object;
 
-/// A file and a destination of a project.
+/// A file and a destination of a project, as indexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Edge {
     /// The project.
@@ -25,7 +25,7 @@ pub struct Edge {
     pub destination: usize,
 }
 
-/// What is to be done with a file at a destination.
+/// The decision for a file at a destination.
 #[derive(Clone, Debug)]
 pub struct Decision {
     /// The file and the destination.
@@ -34,7 +34,7 @@ pub struct Decision {
     pub verdict: Verdict,
     /// The version of the object that is replaced.
     pub(super) replaced: Option<Box<str>>,
-    /// Why a store could not be asked.
+    /// Why a store could not be queried.
     pub error: Option<Arc<Error>>,
 }
 
@@ -64,12 +64,12 @@ pub struct Plan {
     pub(super) manifests: FileManifests,
     pub(super) readers: Readers,
     pub(super) decisions: Vec<Decision>,
-    /// The objects in the source, for each project and file. Only those that are to be copied are kept.
+    /// The objects in the source, for each project and file. Only objects that will be copied are kept.
     pub(super) sources: Vec<Vec<Option<Box<Object>>>>,
     pub(super) strict: bool,
 }
 
-/// A file that must not be promoted to a destination, for people.
+/// A file that must not be promoted to a destination, described for users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// The object at the destination.
@@ -97,7 +97,7 @@ impl Plan {
         &self.manifests.projects[edge.project].files[edge.file]
     }
 
-    /// Returns the copy of an edge.
+    /// Returns the copy operation of a decision.
     pub fn operation(&self, decision: &Decision) -> Operation {
         let edge = decision.edge;
         let project = &self.manifests.projects[edge.project];
@@ -114,7 +114,7 @@ impl Plan {
         self.sources[edge.project][edge.file].as_deref()
     }
 
-    /// Returns the decisions to copy something.
+    /// Returns the decisions that copy a file.
     pub fn copies(&self) -> impl Iterator<Item = &Decision> {
         self.decisions
             .iter()
@@ -126,7 +126,7 @@ impl Plan {
         self.copies().next().is_none()
     }
 
-    /// Returns what must not be done. A plan with conflicts is not carried out.
+    /// Returns the conflicts. A plan with conflicts is not carried out.
     pub fn conflicts(&self) -> impl Iterator<Item = Conflict> {
         self.decisions.iter().filter_map(|decision| {
             let wanted = self.entry(decision.edge).sha256;
@@ -161,13 +161,13 @@ impl Plan {
         })
     }
 
-    /// Returns the lost files: the URL in the source, the URL at the destination, and the position in the manifest.
+    /// Returns the lost files: the URLs in the source and at the destination, and the position in the manifest.
     pub fn lost(&self) -> impl Iterator<Item = (Operation, String)> {
         let lost = self.decisions.iter().filter(|decision| decision.verdict == Verdict::Lost);
         lost.map(|decision| (self.operation(decision), self.entry(decision.edge).origin()))
     }
 
-    /// Returns the numbers of the plan.
+    /// Returns the counts of the plan.
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::default();
         for decision in &self.decisions {
@@ -186,7 +186,7 @@ impl Plan {
         summary
     }
 
-    /// Leaves out copies of the same content to the same object: projects may share a destination.
+    /// Removes duplicate copies of the same content to the same object: projects may share a destination.
     pub(super) fn leave_out_repeated(&mut self) {
         let projects = &self.manifests.projects;
         let urls: Vec<_> = projects
@@ -207,7 +207,7 @@ impl Plan {
         });
     }
 
-    /// Tells what a person should know about the plan.
+    /// Emits the warnings about the plan.
     pub(super) fn tell(&self, run: &Run) {
         for decision in &self.decisions {
             let origin = || self.entry(decision.edge).origin();

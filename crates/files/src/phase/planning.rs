@@ -1,4 +1,4 @@
-//! Plan: decides what to do with each file at each destination. What only content tells is read.
+//! Plan: decides what to do with each file at each destination. Reads content where the metadata does not suffice.
 
 use std::sync::Arc;
 
@@ -21,9 +21,9 @@ use crate::transfer::read_all;
 /// How a plan is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// What may be done with other content at a destination.
+    /// How to treat other content at a destination.
     pub mode: Mode,
-    /// Whether files that are to be copied are read for their hash, so that a dry run finds those that are wrong.
+    /// Whether to read and hash the files to copy, so that a dry run finds wrong content in the source.
     pub verify_source: bool,
     /// Whether lost files are conflicts.
     pub strict: bool,
@@ -65,10 +65,10 @@ struct Planning<'a> {
     options: Options,
 }
 
-/// The state of a destination, the version of the object there, and why it could not be asked.
+/// The state of a destination, the version of the object there, and why it could not be queried.
 type Destination = (DestinationState, Option<Box<str>>, Option<Arc<Error>>);
 
-/// What is known of a file after reading what only content tells.
+/// What is known about a file after content was read where necessary.
 struct Known {
     source: SourceState,
     destinations: Vec<Destination>,
@@ -113,10 +113,10 @@ impl Planning<'_> {
         (by_destination.into_iter().flatten().collect(), objects)
     }
 
-    /// Finds out what a file is in the source and at the destinations.
+    /// Determines the state of a file in the source and at the destinations.
     ///
-    /// Objects at destinations whose content is not known are compared with the source, which is then read once for all of them.
-    /// Those that do not resemble it are read themselves.
+    /// Objects at destinations with unknown content are compared with the source, which is then read once for all of them. Objects
+    /// that do not resemble the source are read.
     async fn know(&self, entry: &FileEntry, here: Here, there: Vec<There>) -> Known {
         let object = match here {
             Here::There(object) => object,
@@ -144,7 +144,7 @@ impl Planning<'_> {
             (Some(read), _) if read.sha256 == entry.sha256 => SourceState::Right,
             (Some(read), _) => SourceState::Wrong(Some(read.sha256)),
             (None, Some(right)) => compared(&object, &right),
-            // Metadata may be wrong. It is believed where nothing depends on it.
+            // Metadata may be wrong. Trust it only if all destinations are done, so that no write depends on it.
             (None, None) => match object.sha256 {
                 Some(found) if found != entry.sha256 && all_done => SourceState::Wrong(Some(found)),
                 _ => SourceState::There,
@@ -153,13 +153,14 @@ impl Planning<'_> {
         Known { source, destinations, error: None, object: Some(object) }
     }
 
-    /// Returns what is known of a file whose source cannot be read.
+    /// Returns what is known about a file whose source cannot be read.
     async fn unreadable(&self, entry: &FileEntry, there: Vec<There>, error: Arc<Error>) -> Known {
         let (destinations, _) = self.destinations(entry, there, None).await;
         Known { source: SourceState::Unreadable, destinations, error: Some(error), object: None }
     }
 
-    /// Returns the states of the destinations, and the hashes of a content that was read there and is what the manifest wants.
+    /// Returns the states of the destinations, and the hashes of content that was read there, if it is the content that the
+    /// manifest wants.
     async fn destinations(
         &self,
         entry: &FileEntry,
@@ -204,7 +205,7 @@ impl Planning<'_> {
     }
 }
 
-/// Returns the state of a source that was not read, by the hashes of a content that is what the manifest wants.
+/// Returns the state of a source that was not read. `right` are the hashes of the content that the manifest wants.
 fn compared(object: &Object, right: &Hashes) -> SourceState {
     let without_metadata = Object { sha256: None, ..object.clone() };
     match without_metadata.is(&right.sha256, Some(right)) {

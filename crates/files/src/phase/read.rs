@@ -1,4 +1,4 @@
-//! Read: asks the stores for all files.
+//! Read: queries the stores for all files.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use crate::error::Error;
 use crate::event::{Event, Phase, Run};
 use crate::object::Object;
 
-/// What the destination has of a file.
+/// The state of a file at a destination.
 #[derive(Clone, Debug)]
 pub(super) enum There {
-    /// It is not there, or nothing shows it.
+    /// The file is absent, or no answer shows it.
     Absent,
-    /// It is known to be what the manifest wants.
+    /// The file has the content that the manifest wants.
     Wanted,
-    /// It is there, and not known to be what the manifest wants.
+    /// The file exists, and is not known to have the content that the manifest wants.
     Other(Box<Object>),
     Unreadable(Arc<Error>),
 }
 
-/// What the source has of a file.
+/// The state of a file in the source.
 #[derive(Clone, Debug)]
 pub(super) enum Here {
     Absent,
@@ -32,7 +32,7 @@ pub(super) enum Here {
     Unreadable(Arc<Error>),
 }
 
-/// What the stores have of the files of a project.
+/// The state of the files of a project in its stores.
 #[derive(Debug)]
 pub(super) struct ProjectState {
     /// For each file.
@@ -41,7 +41,7 @@ pub(super) struct ProjectState {
     pub(super) destinations: Vec<Vec<There>>,
 }
 
-/// What the stores have of all files.
+/// The state of all files in the stores.
 #[derive(Debug)]
 pub struct ReadStores {
     pub(super) manifests: FileManifests,
@@ -49,7 +49,7 @@ pub struct ReadStores {
     pub(super) states: Vec<ProjectState>,
 }
 
-/// Asks all stores for all files of the manifests.
+/// Queries all stores for all files of the manifests.
 ///
 /// # Errors
 /// If a store as a whole cannot be read: returns all such stores.
@@ -60,7 +60,7 @@ pub async fn read(run: &Run, readers: Readers, manifests: FileManifests) -> Resu
         let projects = manifests.projects.iter().zip(&readers.projects);
         let reads = projects.map(|(project, readers)| project_state(run, project, readers));
         let (mut states, mut errors) = (Vec::new(), Vec::new());
-        // One project after the other: the limits of hosts are shared anyway.
+        // One project after the other: they share the limits of the hosts, so concurrency would not help.
         for state in reads {
             if run.is_stopping() {
                 return Err(GivenUp::Interrupted);
@@ -83,7 +83,7 @@ async fn project_state(
     project: &FileProject,
     readers: &ProjectReaders,
 ) -> Result<ProjectState, Vec<Error>> {
-    // Names in the order of their bytes, with their places.
+    // The indexes of the files, ordered by name in byte order.
     let mut order: Vec<usize> = (0..project.files.len()).collect();
     order.sort_unstable_by(|a, b| project.files[*a].name.as_str().cmp(project.files[*b].name.as_str()));
     let names: Vec<&str> = order.iter().map(|index| project.files[*index].name.as_str()).collect();
@@ -132,7 +132,7 @@ async fn project_state(
     }
 }
 
-/// Returns what a destination has, in the order of the manifest. `sizes` are those in the source, where the file is there.
+/// Returns the state of a destination, in the order of the manifest. `sizes` are the sizes of the files that the source has.
 fn destination(
     project: &FileProject,
     order: &[usize],
@@ -145,7 +145,7 @@ fn destination(
         states[*index] = match found {
             Found::NotListed | Found::Absent => There::Absent,
             Found::There(object) if object.is(wanted, None) == Some(true) => match sizes[*index] {
-                // The metadata is wrong, or the source is: only the content tells.
+                // Either the metadata or the source is wrong. Only a read of the content decides which.
                 Some(size) if size != object.size => {
                     There::Other(Box::new(Object { attributes: None, sha256: None, ..object }))
                 }

@@ -17,7 +17,7 @@ pub struct Readers {
     pub(super) projects: Vec<ProjectReaders>,
 }
 
-/// The stores of a run for writing. [`Confirmed::when`](super::Confirmed::when) alone makes use of them.
+/// The stores of a run for writing. Only [`Confirmed::when`](super::Confirmed::when) gives access to them.
 #[derive(Debug)]
 pub struct Writers {
     /// The destinations of each project.

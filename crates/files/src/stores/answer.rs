@@ -1,4 +1,4 @@
-//! Errors of stores in answers.
+//! Errors in the answers of stores.
 
 use http::StatusCode;
 use oci_types::text::{first_words, printable};
@@ -6,20 +6,20 @@ use transport::Answer;
 
 use crate::error::ErrorKind;
 
-/// The maximum length of a store's own words in an error, in characters.
+/// The maximum length of a store's message in an error, in characters.
 const WORDS_MAX: usize = 300;
 
-/// What an answer says about a failure.
+/// The code and message of an error answer.
 #[derive(Debug, Default)]
 pub(super) struct Refusal {
     /// The code of the failure, such as `NoSuchKey`.
     pub(super) code: String,
-    /// The store's own words.
+    /// The store's message.
     pub(super) message: String,
 }
 
 impl Refusal {
-    /// Returns the refusal in words that may be shown, without secrets.
+    /// Returns the refusal as printable text without secrets.
     pub(super) fn words(&self, answer: &Answer) -> String {
         let words = match (self.code.as_str(), self.message.as_str()) {
             ("", "") => first_words(answer.body(), WORDS_MAX),
@@ -30,7 +30,7 @@ impl Refusal {
         printable(&answer.masked(&words), WORDS_MAX)
     }
 
-    /// Returns the failure that an answer means in general.
+    /// Returns the error for the status of an answer.
     pub(super) fn kind(&self, answer: &Answer) -> ErrorKind {
         let (status, words) = (answer.status(), self.words(answer));
         match status {

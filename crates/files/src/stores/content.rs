@@ -1,4 +1,4 @@
-//! The content of an object while it is read.
+//! The content of an object as a stream.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use transport::BodyStream;
 use crate::error::{Error, ErrorKind};
 use crate::object::Object;
 
-/// The size of a piece that is read from a file, in bytes.
+/// The size of the buffer for reads of files, in bytes.
 const PIECE: usize = 256 * 1024;
 
-/// The content of an object, from an offset on.
+/// The content of an object, starting at an offset.
 pub struct Content {
-    /// What the answer says about the object. The size is that of the whole object.
+    /// The object, as described by the answer. The size is the size of the whole object.
     pub object: Object,
-    /// Where the content begins, in bytes. A store may ignore that a part was asked for.
+    /// The offset of the content, in bytes. It may be less than the requested offset: a store may ignore a range request.
     pub start: u64,
-    /// What is read, for errors.
+    /// What is read, for error messages.
     what: String,
     inner: Inner,
 }
@@ -38,7 +38,7 @@ impl fmt::Debug for Content {
     }
 }
 
-/// Returns where the body of an answer begins in the content.
+/// Returns the offset of the body of an answer in the content.
 pub(super) fn start_of(body: &BodyStream) -> Result<u64, ErrorKind> {
     if body.status() != StatusCode::PARTIAL_CONTENT {
         return Ok(0);
@@ -60,7 +60,7 @@ impl Content {
     /// Returns the next piece; `None` after the last.
     ///
     /// # Errors
-    /// If the content breaks off. It may be opened again at the offset reached.
+    /// If the stream breaks off. The object can be opened again at the offset that was reached.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let piece = match &mut self.inner {
             Inner::Http(body) => body.next().await.map_err(ErrorKind::from),

@@ -1,7 +1,8 @@
-//! Directories of this machine: `file:///…`.
+//! Local directories: `file:///…`.
 //!
-//! A file is written without a name (`O_TMPFILE`), and gets its name when it is complete and on disk. A process that is killed
-//! leaves nothing behind. Metadata is not kept.
+//! A file is written without a name (`O_TMPFILE`), and gets its name when it is complete and on disk. A killed process leaves no
+//! partial file, except on file systems without `O_TMPFILE` or during the replacement of a file: there, a file `.kpromo-*` may
+//! be left. Metadata is not kept.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
@@ -61,7 +62,7 @@ fn object(metadata: &fs::Metadata) -> io::Result<Object> {
 fn at(path: &Path) -> io::Result<Option<Object>> {
     match fs::metadata(path) {
         Ok(metadata) => object(&metadata).map(Some),
-        // A link that leads nowhere is there, and must not be taken for an absent file.
+        // A dangling link exists, and must not be taken for an absent file.
         Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {
             Ok(None)
         }
@@ -106,7 +107,7 @@ impl StoreRead for Local {
         Box::pin(async move {
             let fail = |kind: ErrorKind| self.error("reading", name, kind);
             let path = self.path(name);
-            // The type is checked first: opening a pipe would wait for a writer.
+            // Check the type first: opening a pipe would wait for a writer.
             match at(&path) {
                 Ok(Some(_)) => {}
                 Ok(None) => return Err(fail(ErrorKind::NoObject)),
@@ -163,7 +164,7 @@ struct Partial {
     path: PathBuf,
     condition: Condition,
     file: File,
-    /// The name of the file, where the file system has no files without a name. It is deleted when this is dropped.
+    /// The temporary name of the file, if the file system has no files without a name. Dropping this deletes it.
     named: Option<TempPath>,
 }
 
@@ -202,21 +203,21 @@ impl Partial {
                 if at(&self.path)?.is_none_or(|object| object.version != *version) {
                     return Err(ErrorKind::Precondition);
                 }
-                // Only a rename replaces a file, and only a file with a name can be renamed.
+                // Only a rename can replace a file, and only a file with a name can be renamed.
                 let directory = self.path.parent().unwrap_or(Path::new("/"));
                 let beside =
                     tempfile::Builder::new().prefix(".kpromo-").make_in(directory, |path| self.link(path))?;
                 beside.into_temp_path().persist(&self.path).map_err(|error| error.error)?;
             }
         }
-        // The name is as durable as the content.
+        // Sync the directory, so that the name is as durable as the content.
         if let Some(directory) = self.path.parent() {
             File::open(directory)?.sync_all()?;
         }
         Ok(Written { version })
     }
 
-    /// Links the file as `path`, which must not exist.
+    /// Creates a hard link to the file at `path`, which must not exist.
     fn link(&self, path: &Path) -> io::Result<()> {
         match &self.named {
             Some(named) => fs::hard_link(named, path),
@@ -244,14 +245,14 @@ fn check_inside(base: &Path, path: &Path) -> Result<(), ErrorKind> {
     Ok(())
 }
 
-/// Opens a file without a name in a directory, where the system and the file system have such files.
+/// Opens a file without a name in a directory. `None` if the file system does not support it.
 #[cfg(target_os = "linux")]
 fn nameless(directory: &Path) -> Option<File> {
     let flags = nix::fcntl::OFlag::O_TMPFILE.bits();
     fs::OpenOptions::new().write(true).mode(MODE).custom_flags(flags).open(directory).ok()
 }
 
-/// As on Linux; other systems have no such files.
+/// Returns `None`: only Linux has files without a name.
 #[cfg(not(target_os = "linux"))]
 fn nameless(_directory: &Path) -> Option<File> {
     None
@@ -259,12 +260,12 @@ fn nameless(_directory: &Path) -> Option<File> {
 
 struct Writing {
     what: String,
-    /// `None` after the end.
+    /// `None` after the upload has ended.
     partial: Option<Partial>,
 }
 
 impl Writing {
-    /// Does something with the file on a thread for such work.
+    /// Runs an operation on the file on a thread for blocking work.
     async fn blocking<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(Partial) -> Result<(T, Option<Partial>), ErrorKind> + Send + 'static,

@@ -18,7 +18,7 @@ use transport::Door;
 
 use crate::error::{Error, ErrorKind};
 
-/// How stores are reached.
+/// The settings for stores.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Google Cloud Storage.
@@ -32,12 +32,12 @@ pub struct Settings {
 pub struct Store(Arc<dyn StoreWrite>);
 
 impl Store {
-    /// Returns the reading face.
+    /// Returns the read interface.
     pub fn reader(&self) -> &dyn StoreRead {
         &*self.0
     }
 
-    /// Returns the writing face. A promotion takes it from [`Confirmed`](crate::Confirmed) alone.
+    /// Returns the write interface. A promotion gets it only through [`Confirmed`](crate::Confirmed).
     pub fn writer(&self) -> &dyn StoreWrite {
         &*self.0
     }
@@ -57,18 +57,18 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Creates it. Nothing is asked yet.
+    /// Creates the opener. Sends no request.
     pub fn new(door: Door, settings: Settings) -> Self {
         Self { door, settings, without_s3: None }
     }
 
-    /// Makes it an error to open a store of S3. `why` says what is wrong with its settings, without secrets.
+    /// Makes it an error to open an S3 store. `why` says what is wrong with the settings, without secrets.
     pub fn without_s3(mut self, why: String) -> Self {
         self.without_s3 = Some(why);
         self
     }
 
-    /// Opens a store. The tokens are those for Google Cloud Storage; `None`: the store is asked anonymously.
+    /// Opens a store. `tokens` is for Google Cloud Storage; without it, requests are anonymous.
     ///
     /// # Errors
     /// If the store cannot be used: the bucket of S3 does not exist, or the directory does not.

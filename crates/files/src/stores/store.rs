@@ -1,4 +1,4 @@
-//! One interface to read from a store of any kind, and one to write to it.
+//! The interfaces for reading from and writing to stores of any kind.
 
 use std::fmt::Debug;
 
@@ -14,20 +14,19 @@ use crate::object::{Attributes, Object};
 /// A page of a listing.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// The objects by their names below the URL of the store, in the store's order.
+    /// The objects and their names relative to the URL of the store, in the store's order.
     pub objects: Vec<(String, Object)>,
-    /// What the next page is asked for with. `None`: this is the last page.
+    /// The token for the next page. `None`: this is the last page.
     pub next: Option<String>,
 }
 
-/// The reading face of a store. The names are those of files below the store's URL.
+/// Reads from a store. All names are relative to the store's URL.
 pub trait StoreRead: Send + Sync + Debug {
-    /// Returns the URL.
+    /// Returns the URL of the store.
     fn url(&self) -> &StoreUrl;
 
-    /// Returns a page of the objects whose names begin with `prefix`, from about the name `from` on. The names of a page may
-    /// begin earlier, and are in the order of their bytes at most stores. `None` if the store has no listing that is cheaper
-    /// than asking for single objects.
+    /// Returns a page of the objects whose names begin with `prefix`, starting at the name `from` or earlier. Most stores return
+    /// names in byte order. `None` if the store has no listing that is cheaper than requests for single objects.
     ///
     /// # Errors
     /// If the bucket does not exist or cannot be listed.
@@ -38,14 +37,14 @@ pub trait StoreRead: Send + Sync + Debug {
         token: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Option<Page>, Error>>;
 
-    /// Returns an object with all that the store knows of it, or `None` if it is proven not to exist.
+    /// Returns an object with all metadata that the store has, or `None` if the object is proven to be absent.
     ///
     /// # Errors
-    /// If it cannot be told whether the object exists.
+    /// If the store's answer does not show whether the object exists.
     fn find<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Object>, Error>>;
 
-    /// Opens the content of an object at an offset, as it is stored: no encoding is undone. With `version`, it is the content of
-    /// this version.
+    /// Opens the content of an object at an offset, as it is stored: content encodings are not decoded. With `version`, opens this
+    /// version.
     ///
     /// # Errors
     /// If the object does not exist, has another version (`Changed`), or cannot be read.
@@ -57,27 +56,27 @@ pub trait StoreRead: Send + Sync + Debug {
     ) -> BoxFuture<'a, Result<Content, Error>>;
 }
 
-/// What must hold of an object for a write.
+/// The condition of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// It does not exist.
+    /// The object does not exist.
     Absent,
-    /// It has this version ([`Object::version`]).
+    /// The object has this version ([`Object::version`]).
     Version(String),
 }
 
-/// What is to be written.
+/// The properties of an object to write.
 #[derive(Clone, Debug)]
 pub struct Upload {
     /// The size, in bytes.
     pub size: u64,
     /// The SHA-256 that the content must have.
     pub sha256: Sha256,
-    /// The CRC32C, if it is known before the content.
+    /// The CRC32C, if it is known in advance.
     pub crc32c: Option<u32>,
-    /// The metadata, with the hash.
+    /// The metadata, including the hash.
     pub attributes: Attributes,
-    /// What must hold of the object at the destination.
+    /// The condition for the object at the destination.
     pub condition: Condition,
 }
 
@@ -88,9 +87,9 @@ pub struct Written {
     pub version: String,
 }
 
-/// The writing face of a store. Nothing is ever deleted.
+/// Writes to a store. No method deletes an object.
 pub trait StoreWrite: StoreRead {
-    /// Writes an object whose content is in memory, in one request. The object appears as a whole.
+    /// Writes an object from memory in one request. The write is atomic.
     ///
     /// # Errors
     /// If the condition does not hold (`Precondition`), or the object cannot be written.
@@ -101,11 +100,11 @@ pub trait StoreWrite: StoreRead {
         content: Bytes,
     ) -> BoxFuture<'a, Result<Written, Error>>;
 
-    /// Begins to write an object in parts of `part` bytes, a multiple of 256 KiB; only the last one may be smaller. Nothing is
-    /// visible before [`PartUpload::finish`].
+    /// Starts an upload in parts of `part` bytes, a multiple of 256 KiB; only the last part may be smaller. The object does not
+    /// appear before [`PartUpload::finish`].
     ///
     /// # Errors
-    /// If the upload cannot be begun.
+    /// If the upload cannot be started.
     fn begin<'a>(
         &'a self,
         name: &'a str,
@@ -116,21 +115,21 @@ pub trait StoreWrite: StoreRead {
 
 /// An upload in parts.
 pub trait PartUpload: Send {
-    /// Sends the next part, which is not the last.
+    /// Sends the next part, which must not be the last.
     ///
     /// # Errors
-    /// If it cannot be sent. The upload is then to be aborted.
+    /// If the part cannot be sent. The caller must then abort the upload.
     fn part(&mut self, content: Bytes) -> BoxFuture<'_, Result<(), Error>>;
 
-    /// Sends the last part and completes the object. `hashes` are those of the whole content, which the caller has compared.
+    /// Sends the last part and completes the object. `hashes` are the hashes of the whole content, which the caller has checked.
     ///
     /// # Errors
     /// If the condition does not hold (`Precondition`), or the object cannot be completed.
     fn finish<'a>(&'a mut self, last: Bytes, hashes: &'a Hashes) -> BoxFuture<'a, Result<Written, Error>>;
 
-    /// Leaves an upload that has become the object, although its end seemed to fail.
+    /// Marks the upload as complete, although `finish` may have failed: the object is known to exist, so nothing is aborted.
     fn leave(&mut self) {}
 
-    /// Gives up the upload, so that nothing of it is left in the store.
+    /// Aborts the upload and removes its parts from the store.
     fn abort(&mut self) -> BoxFuture<'_, ()>;
 }

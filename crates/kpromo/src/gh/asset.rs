@@ -21,17 +21,17 @@ use crate::github::GitHub;
 pub(super) struct Asset {
     /// The tag of the release.
     pub(super) tag: ReleaseTag,
-    /// The URL in the API. An asset is never changed, only replaced by another one, so it stands for one content.
+    /// The URL in the API. It identifies the content, because an asset is never changed, only replaced by another one.
     pub(super) url: Url,
     /// The name of the file.
     pub(super) name: String,
     /// The size, in bytes.
     pub(super) size: u64,
-    /// The SHA-256. GitHub knows it of assets since June 2025.
+    /// The SHA-256. GitHub has it for assets uploaded since June 2025.
     pub(super) sha256: Option<Sha256>,
-    /// The media type that was uploaded with it.
+    /// The media type that was given at the upload.
     pub(super) content_type: Option<String>,
-    /// The address for people.
+    /// The URL for browsers, as printable text.
     pub(super) shown: String,
 }
 
@@ -59,8 +59,8 @@ impl Assets {
         self.used_up.load(Relaxed)
     }
 
-    /// Returns the content of an asset in pieces. A content that breaks off is continued where it broke off. One that is not as
-    /// large as GitHub says is an error.
+    /// Returns the content of an asset in pieces. A stream that breaks off is resumed at the offset that was reached. Content of
+    /// another size than GitHub reports is an error.
     pub(super) fn content<'a>(&'a self, asset: &'a Asset) -> BoxStream<'a, Result<Bytes, Error>> {
         let budget = self.github.door().budget();
         let start = Reading { assets: self, asset, body: None, version: None, skip: 0, offset: 0, budget };
@@ -69,10 +69,10 @@ impl Assets {
         pieces.boxed()
     }
 
-    /// Reads an asset for its hashes, and returns its content too if it has at most `keep` bytes.
+    /// Reads an asset to hash it. Also returns its content if it has at most `keep` bytes.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If the asset cannot be read.
     pub(super) async fn hash(&self, asset: &Asset, keep: u64) -> Result<(Hashes, Option<Bytes>), Error> {
         let mut kept = (asset.size <= keep).then(BytesMut::new);
         let mut hasher = Hasher::with_md5();
@@ -87,15 +87,15 @@ impl Assets {
         Ok((hasher.finish(), kept.map(BytesMut::freeze)))
     }
 
-    /// Opens an asset at an offset, which is after 0 only in the version that was read so far. Returns the body, and how many of
-    /// its bytes are before the offset.
+    /// Opens an asset at an offset, in the version that was read so far if the offset is greater than 0. Returns the body, and
+    /// how many of its bytes are before the offset.
     async fn open(
         &self,
         asset: &Asset,
         offset: u64,
         version: Option<&Version>,
     ) -> Result<(Box<BodyStream>, u64), ErrorKind> {
-        // The token is sent to the API alone: the door leaves it out where a redirect leads to another origin.
+        // The token is sent only to the API: the door drops it if a redirect leads to another origin.
         let mut request = Request::new(Method::GET, asset.url.clone(), "forge-asset", Class::BulkRead)
             .header(header::ACCEPT, HeaderValue::from_static("application/octet-stream"))
             .follow();
@@ -103,7 +103,7 @@ impl Assets {
             let range = HeaderValue::try_from(format!("bytes={offset}-"));
             request =
                 request.header(header::RANGE, range.map_err(|error| ErrorKind::Source(error.to_string()))?);
-            // A store that holds another version then sends that as a whole, and its ETag tells.
+            // If the server has another version, it sends that version as a whole, with another ETag.
             if let Some(etag) = version.and_then(Version::if_range) {
                 request = request.header(header::IF_RANGE, etag);
             }
@@ -144,7 +144,7 @@ impl Assets {
 }
 
 impl Assets {
-    /// Returns why an asset was not opened. The door has tried as often as it may.
+    /// Returns why an asset was not opened, after the door has used up its attempts.
     fn not_opened(&self, error: &transport::Error) -> ErrorKind {
         if error.used_up_for().is_some() {
             self.used_up.store(true, Relaxed);
@@ -154,7 +154,7 @@ impl Assets {
     }
 }
 
-/// What tells the versions of a content apart.
+/// Identifies a version of some content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Version {
     etag: Option<String>,
@@ -167,13 +167,13 @@ impl Version {
         Self { etag: text("etag"), last_modified: text("last-modified") }
     }
 
-    /// Returns the value of `If-Range`, which takes strong ETags only (RFC 9110, section 13.1.5).
+    /// Returns the value of `If-Range`, which only accepts strong ETags (RFC 9110, section 13.1.5).
     fn if_range(&self) -> Option<HeaderValue> {
         let etag = self.etag.as_ref().filter(|etag| etag.starts_with('"'))?;
         HeaderValue::try_from(etag).ok()
     }
 
-    /// Returns whether two parts of a content can be told to be of one version.
+    /// Returns whether the version is known well enough to combine two parts of some content.
     fn is_known(&self) -> bool {
         self.etag.is_some() || self.last_modified.is_some()
     }
@@ -218,7 +218,7 @@ impl Reading<'_> {
                 }
                 Err(kind) => return Err(fail(kind)),
             };
-            // The place at the host is given back before anything else is asked.
+            // Release the host's concurrency slot before the next request.
             self.body = None;
             match self.budget.pause(None) {
                 Some(pause) => tokio::time::sleep(pause).await,
@@ -227,7 +227,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Returns the next piece that was not read before.
+    /// Returns the next piece that was not returned before.
     async fn piece(&mut self) -> Result<Option<Bytes>, ErrorKind> {
         loop {
             let body = match &mut self.body {

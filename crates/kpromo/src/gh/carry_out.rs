@@ -12,11 +12,11 @@ use super::outcome::{Copy, NotCopied, Outcome};
 use super::plan::{Destination, Plan, PlannedAsset, StoreMap, Verdict};
 use super::progress::Progress;
 
-/// The number of assets that are copied in parallel. The limits of the hosts say how many requests are sent.
+/// The number of assets that are copied concurrently. The limits of the hosts bound the number of requests.
 const AT_ONCE: usize = 32;
-/// The memory for content that is under way, in KiB.
+/// The memory for content that is being copied, in KiB.
 const MEMORY: u32 = 64 * 1024;
-/// The least that an asset counts for, in KiB: its buffers and requests.
+/// The minimum memory that an asset counts for, in KiB: its buffers and requests.
 const LEAST: u32 = 64;
 
 /// Carries out plans.
@@ -29,7 +29,7 @@ pub(super) struct Copying<'a> {
 }
 
 impl Copying<'_> {
-    /// Writes what is absent. An asset that fails does not stop the others.
+    /// Writes the objects that are absent. An asset that fails does not stop the others.
     pub(super) async fn carry_out(&self, plan: &Plan) {
         let open: Vec<&PlannedAsset> =
             plan.assets.iter().filter(|planned| planned.writes().next().is_some()).collect();
@@ -37,18 +37,18 @@ impl Copying<'_> {
             return;
         }
         self.progress.begin(open.len());
-        let room = Semaphore::new(MEMORY as usize);
-        let copies = iter(open.into_iter().map(|planned| self.one(planned, &room)));
+        let budget = Semaphore::new(MEMORY as usize);
+        let copies = iter(open.into_iter().map(|planned| self.one(planned, &budget)));
         copies.buffer_unordered(AT_ONCE).collect::<()>().await;
         self.progress.end();
     }
 
-    async fn one(&self, planned: &PlannedAsset, room: &Semaphore) {
+    async fn one(&self, planned: &PlannedAsset, budget: &Semaphore) {
         let places: Vec<&Destination> = planned.writes().collect();
         let size = planned.asset.size;
         let cost = u32::try_from(memory(size, places.len()) / 1024).unwrap_or(MEMORY).clamp(LEAST, MEMORY);
         let permit = tokio::select! {
-            permit = room.acquire_many(cost) => permit.ok(),
+            permit = budget.acquire_many(cost) => permit.ok(),
             () = self.stop.cancelled() => None,
         };
         if permit.is_none() || self.stop.is_cancelled() {
@@ -57,17 +57,17 @@ impl Copying<'_> {
         }
         let results = self.copy(planned, &places).await;
         for (place, result) in places.iter().zip(results) {
-            self.note(planned, place, result);
+            self.record(planned, place, result);
         }
         self.progress.worked(size);
     }
 
-    /// Copies an asset to some places.
+    /// Copies an asset to destinations.
     async fn copy(&self, planned: &PlannedAsset, places: &[&Destination]) -> Vec<Result<Copied, Error>> {
         let asset = &planned.asset;
         let (sha256, kept) = match planned.sha256 {
             Some(sha256) => (sha256, None),
-            // Nothing tells the hash, and no object is completed before its hash is known.
+            // The hash is unknown, and no object is completed before its hash is known.
             None => match self.hash(asset).await {
                 Ok(read) => read,
                 Err(error) => return vec![Err(error); places.len()],
@@ -77,7 +77,7 @@ impl Copying<'_> {
             Some(content) => once(async { Ok(content) }).boxed(),
             None => self.assets.content(asset).fuse().boxed(),
         };
-        // Nothing is begun at a store before GitHub gives the asset: an interrupt until then leaves no trace.
+        // Start no upload before GitHub sends the asset, so that an interrupt until then leaves no trace.
         let first = tokio::select! {
             first = pieces.next() => first.transpose(),
             () = self.stop.cancelled() => Err(Error::new(format!("reading {asset}"), ErrorKind::Interrupted)),
@@ -90,7 +90,7 @@ impl Copying<'_> {
         let pieces = iter(first.map(Ok)).chain(pieces).boxed();
         let mut targets = Vec::with_capacity(places.len());
         for place in places {
-            // Each store of a place was opened when the plan was made.
+            // The stores of all destinations were opened for the plan.
             let Some(store) = self.stores.get(&place.store) else { return Vec::new() };
             let attributes = planned.attributes(&place.name, &sha256);
             let upload =
@@ -113,7 +113,7 @@ impl Copying<'_> {
         results
     }
 
-    /// Reads an asset for its hash, and keeps its content if it is small.
+    /// Reads an asset to hash it, and keeps its content if it is small.
     async fn hash(&self, asset: &Asset) -> Result<(Sha256, Option<Bytes>), Error> {
         tokio::select! {
             read = self.assets.hash(asset, SMALL_MAX) => read.map(|(hashes, kept)| (hashes.sha256, kept)),
@@ -121,8 +121,8 @@ impl Copying<'_> {
         }
     }
 
-    /// Looks at an object that was absent when the plan was made. It may be what is wanted: another run has written it, or this one
-    /// has, and the answer was lost.
+    /// Checks an object that was absent when it was planned. It may have the wanted content: another run may have written it, or
+    /// this run did and the answer was lost.
     async fn found(&self, place: &Destination, sha256: Sha256, error: Error) -> Result<Copied, Error> {
         let Some(store) = self.stores.get(&place.store) else { return Err(error) };
         let Some(object) = store.reader().find(&place.name).await? else { return Err(error) };
@@ -132,8 +132,8 @@ impl Copying<'_> {
         }
     }
 
-    /// Notes what became of an object.
-    fn note(&self, planned: &PlannedAsset, place: &Destination, result: Result<Copied, Error>) {
+    /// Records the result for an object.
+    fn record(&self, planned: &PlannedAsset, place: &Destination, result: Result<Copied, Error>) {
         let (asset, destination) = (&planned.asset, place.url());
         let mut done = self.outcome.done();
         let not_copied = |error: String, advice| NotCopied {
@@ -167,7 +167,7 @@ impl Copying<'_> {
             }
             Err(error) if matches!(error.kind(), ErrorKind::Interrupted) => done.not_begun += 1,
             Err(error) => {
-                let (text, advice) = told(asset, &error);
+                let (text, advice) = describe(asset, &error);
                 tracing::error!("{destination}: {text}");
                 done.failed.push(not_copied(format!("{destination}: {text}"), advice));
             }
@@ -175,19 +175,19 @@ impl Copying<'_> {
     }
 }
 
-/// What became of an object.
+/// The result for an object.
 #[derive(Clone, Copy, Debug)]
 enum Copied {
     /// This run has written it.
     Written(Sha256),
-    /// It was there when it was to be written.
+    /// The object existed when this run was about to write it.
     Found(Sha256),
-    /// Something else was there when it was to be written.
+    /// An object with other content existed when this run was about to write it.
     Other,
 }
 
-/// Returns an error in words that fit a release, and what to do.
-fn told(asset: &Asset, error: &Error) -> (String, Option<&'static str>) {
+/// Returns the error message in terms of releases, and advice.
+fn describe(asset: &Asset, error: &Error) -> (String, Option<&'static str>) {
     match error.kind() {
         ErrorKind::Mismatch { found: Some(found), wanted } => {
             let who = if asset.sha256.is_some() { "GitHub says" } else { "a first read had" };
@@ -198,8 +198,8 @@ fn told(asset: &Asset, error: &Error) -> (String, Option<&'static str>) {
     }
 }
 
-/// Notes what the plan has decided already.
-pub(super) fn note_plan(outcome: &Outcome, plan: &Plan) {
+/// Records the results that the plan has already determined.
+pub(super) fn record_plan(outcome: &Outcome, plan: &Plan) {
     let mut done = outcome.done();
     for (source, error) in &plan.unusable {
         tracing::error!("{error}");

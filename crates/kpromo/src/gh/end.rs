@@ -23,13 +23,13 @@ const SCHEMA: u32 = 1;
 const OUTCOMES: [&str; 8] =
     ["done", "nothing-to-do", "dry-run", "conflict", "failed", "unavailable", "refused", "interrupted"];
 
-/// How a run has ended.
+/// The end of a run.
 pub(super) enum End {
-    /// It ended before anything was written.
+    /// The run ended before it wrote anything.
     GivenUp(Failure),
     /// The plan was carried out, or shown in a dry run.
     Finished,
-    /// It was abandoned.
+    /// The run was interrupted.
     CutShort(Stopped),
 }
 
@@ -103,7 +103,7 @@ impl Totals {
     }
 }
 
-/// Prints how the run has ended, writes the manifest of files and the report, and returns the exit code.
+/// Prints the result of the run, writes the manifest of files and the report, and returns the exit code.
 pub(super) fn finish(args: &GhArgs, end: &End, outcome: &Outcome, door: &Door) -> Exit {
     let done = outcome.done().clone();
     let (word, mut exit) = judge(args, end, &done);
@@ -121,7 +121,7 @@ pub(super) fn finish(args: &GhArgs, end: &End, outcome: &Outcome, door: &Door) -
         if is_complete(&done) {
             let entries =
                 done.files.iter().map(|(name, sha256)| Entry { name: name.clone(), sha256: *sha256 });
-            // Nothing is merged: it sorts as a manifest of a directory is sorted.
+            // Merging with an empty list only sorts, in the order of a manifest of a directory.
             let entries = merge(Vec::new(), entries.collect()).unwrap_or_default();
             let written = write_file(path, "manifest of files", |to| write_files(&entries, to));
             exit = settled(exit, written);
@@ -149,12 +149,12 @@ fn settled(exit: Exit, written: Result<(), String>) -> Exit {
     }
 }
 
-/// Returns whether all files are where they are to be.
+/// Returns whether all objects have the wanted content.
 fn is_complete(done: &Done) -> bool {
     done.failed.is_empty() && done.conflicts.is_empty() && done.not_begun == 0
 }
 
-/// Logs the numbers of the run.
+/// Logs the counts of the run.
 fn tell(args: &GhArgs, done: &Done) {
     let Totals { copied, there, conflicts, failed, not_begun, bytes_sent } = Totals::of(done);
     if args.dry_run {
@@ -184,7 +184,7 @@ fn tell(args: &GhArgs, done: &Done) {
         let files = counted(conflicts, "file");
         print_error(&format!("there with other content: {files}; the others are complete"));
     }
-    // Advice that holds for many failures is given once.
+    // Advice that applies to several failures is given once.
     let advice: BTreeSet<&str> = done.failed.iter().filter_map(|failure| failure.advice).collect();
     advice.into_iter().for_each(print_help);
     if conflicts > 0 {
@@ -204,7 +204,7 @@ fn judge(args: &GhArgs, end: &End, done: &Done) -> (&'static str, Exit) {
         End::CutShort(_) => ("interrupted", Exit::Interrupted),
         End::Finished if done.not_begun > 0 && !done.is_writing => ("interrupted", Exit::Interrupted),
         End::Finished if done.not_begun > 0 => ("interrupted", Exit::InterruptedWriting),
-        // Nothing could be done.
+        // GitHub's rate limit was used up before anything was written.
         End::Finished if done.is_used_up && !done.is_writing => ("unavailable", Exit::Unavailable),
         End::Finished if !done.failed.is_empty() => ("failed", Exit::Partial),
         End::Finished if !done.conflicts.is_empty() => ("conflict", Exit::Conflict),

@@ -1,4 +1,4 @@
-//! What is to be done: entries that were checked as a whole, before any request.
+//! The jobs of a run: entries that are checked completely before any request.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::check_file;
 
-/// Releases of a repository, and the places that they go to.
+/// Releases of a repository, and their destinations.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) entry: ReleaseEntry,
@@ -29,7 +29,7 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Jobs {
     pub(super) jobs: Vec<Job>,
-    /// The store of `--output-dir`, which the run makes.
+    /// The store of `--output-dir`, which the run creates.
     pub(super) output: Option<StoreUrl>,
 }
 
@@ -37,7 +37,7 @@ impl Jobs {
     /// Reads and checks all entries, and the paths of output files.
     ///
     /// # Errors
-    /// If anything of it cannot be used.
+    /// If an entry or a path cannot be used.
     pub(super) fn checked(args: &GhArgs) -> Result<Self, Failure> {
         let invalid = |text: String| Failure::new(Exit::Invalid, text);
         let entries = match &args.source {
@@ -56,7 +56,7 @@ impl Jobs {
             let bucket = bucket.map(|store| Place { store, directory: entry.directory.clone() });
             let local = output.clone().map(|store| {
                 let directory = format!("{}/{}", entry.owner, entry.repository).parse();
-                // The names of owners and repositories are names of directories.
+                // Names of owners and repositories are valid directory names.
                 Place { store, directory: directory.unwrap_or_default() }
             });
             jobs.push(Job { entry, places: bucket.into_iter().chain(local).collect() });
@@ -73,7 +73,8 @@ impl Jobs {
         Ok(jobs)
     }
 
-    /// Checks that an output file is in no directory that assets are written to: it would be published with them, or replace one.
+    /// Checks that an output file is not in a directory that assets are written to. It would be published with them, or replace
+    /// one.
     fn check_outside(&self, flag: &str, path: &Path) -> Result<(), String> {
         // Standard output.
         if path == Path::new("-") {
@@ -94,7 +95,7 @@ impl Jobs {
         }
     }
 
-    /// Checks that all files are below one store: a manifest has the names below one.
+    /// Checks that all files are in one store, because the names in a manifest are relative to one store.
     fn one_base(&self) -> Result<(), String> {
         let bases: BTreeSet<&StoreUrl> =
             self.jobs.iter().filter_map(|job| Some(&job.places.first()?.store)).collect();
@@ -109,7 +110,7 @@ impl Jobs {
     }
 }
 
-/// Returns an absolute path without links and `..`, which no URL of a store has. What it names may not be there yet.
+/// Returns an absolute path without links and `..`, like in the URL of a store. The path need not exist yet.
 fn resolved(path: &Path) -> std::io::Result<PathBuf> {
     let absolute = std::path::absolute(path)?;
     let resolved = absolute.ancestors().find_map(|above| {
@@ -119,7 +120,7 @@ fn resolved(path: &Path) -> std::io::Result<PathBuf> {
     Ok(resolved.unwrap_or(absolute))
 }
 
-/// Returns the URL of a directory of this machine.
+/// Returns the URL of a local directory.
 fn directory_url(directory: &Path) -> Result<StoreUrl, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("--output-dir {}: {error}", directory.display());
     let resolved = resolved(directory).map_err(|error| wrong(&error))?;

@@ -1,4 +1,4 @@
-//! Asks GitHub for releases and their assets.
+//! Lists releases and their assets on GitHub.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -17,17 +17,17 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::github::{GitHub, TEXT_MAX};
 
-/// The number of entries that a page is asked for: the most that GitHub allows.
+/// The requested number of entries in a page: the maximum that GitHub allows.
 const PAGE: usize = 100;
 /// Without links to other pages, a page of fewer entries is the last one: forges limit pages to 30 entries or more.
 const SMALL_PAGE: usize = 30;
 /// The maximum number of pages of a list. GitHub lists ten thousand releases.
 const PAGES_MAX: usize = 100;
-/// The maximum size of an asset, in bytes: 5 TiB, as object stores have it.
+/// The maximum size of an asset, in bytes: 5 TiB, the limit of object stores.
 const ASSET_MAX: u64 = 5 << 40;
 /// The maximum size of a page, in bytes. A release of two hundred assets has about 400 KB.
 const PAGE_MAX: u64 = 64 << 20;
-/// The number of questions at the same time. The limits of the host say how many requests are sent.
+/// The number of concurrent lookups. The limits of the host bound the number of requests.
 const AT_ONCE: usize = 16;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -65,10 +65,10 @@ pub(super) struct Listed {
     pub(super) unusable: Vec<(String, String)>,
 }
 
-/// A question: a repository, and a tag or none for all releases.
+/// A lookup: a repository, and a tag, or `None` for all releases.
 type Question = (String, String, Option<ReleaseTag>);
 
-/// Lists the assets of all jobs, in their order. Nothing is asked twice.
+/// Lists the assets of all jobs, in the same order. No request is sent twice.
 ///
 /// # Errors
 /// If a repository or a tag is unknown, or GitHub does not answer.
@@ -109,7 +109,7 @@ pub(super) async fn list(github: &GitHub, jobs: &[Job]) -> Result<Vec<Listed>, F
 
 enum Found {
     Releases(Vec<ReleaseAnswer>),
-    /// GitHub does not show it.
+    /// GitHub does not have it, or does not show it to this token.
     Unknown {
         text: String,
         help: String,
@@ -147,7 +147,7 @@ async fn ask(github: &GitHub, question: &Question) -> Result<Found, Failure> {
         }
     };
     for release in &mut releases {
-        // It is not documented how many assets a release is shown with.
+        // The number of assets in the description of a release may be limited. The limit is not documented.
         if release.assets.len() < PAGE {
             continue;
         }
@@ -166,7 +166,7 @@ async fn get(github: &GitHub, path: &[&str], query: &[(&str, &str)]) -> Result<A
     github.send(request.limit(PAGE_MAX)).await
 }
 
-/// Reads all pages of a list. If the list does not exist, returns the answer that says so.
+/// Reads all pages of a list. If the list does not exist, returns the answer.
 async fn pages<T: DeserializeOwned>(
     github: &GitHub,
     path: &[&str],
@@ -174,18 +174,18 @@ async fn pages<T: DeserializeOwned>(
 ) -> Result<Result<Vec<T>, Answer>, Failure> {
     let (mut all, mut seen) = (Vec::new(), HashSet::new());
     for page in 1..=PAGES_MAX {
-        // `limit` is what Gitea calls the size of a page.
+        // Gitea calls the size of a page `limit`.
         let (size, page) = (PAGE.to_string(), page.to_string());
         let answer = get(github, path, &[("per_page", &size), ("limit", &size), ("page", &page)]).await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(Err(answer));
         }
         let found: Vec<T> = github.parse(&answer, "a list")?;
-        // Pages shift while somebody publishes, so an entry may come twice; a page of nothing new is none.
+        // Pages shift while releases are published, so an entry may occur twice. A page without new entries does not count.
         let (before, size_found) = (all.len(), found.len());
         all.extend(found.into_iter().filter(|one| seen.insert(id(one))));
         let is_new = all.len() > before;
-        // The address of the next page is not used, because an answer does not choose where requests go.
+        // The URL of the next page is not used, because answers must not determine where requests are sent.
         let links = answer.headers().get_all("link").iter();
         let has_links = answer.headers().contains_key("link");
         let has_next = links.filter_map(|link| link.to_str().ok()).any(names_next_page);
@@ -250,13 +250,14 @@ fn asset(
     let (owner, repository) = (job.entry.owner.as_str(), job.entry.repository.as_str());
     let id = answer.id.to_string();
     let url = github.url(&["repos", owner, repository, "releases", "assets", &id], &[]);
-    // It is printed and never requested. As a URL it has no quotation marks, which end it in the lines that scripts read.
+    // The address is printed and never requested. Parsing it as a URL excludes quotation marks, which would break the lines that
+    // scripts parse.
     let address = answer.browser_download_url.as_deref().and_then(|text| Url::parse(text).ok());
     let shown = printable(&github.masked(address.as_ref().unwrap_or(&url).as_str()), TEXT_MAX);
     let unusable = |why: String| (shown.clone(), format!("{shown}: {why}"));
     let tag: ReleaseTag =
         release.tag_name.parse().map_err(|error| unusable(format!("its tag is {error}")))?;
-    // Names are printed in many places, and are refused rather than printed otherwise than they are.
+    // Names are printed in many places. Refuse names that could not be printed unchanged.
     if [tag.as_str(), &answer.name].iter().any(|name| visible(name) != *name) {
         return Err(unusable("its name has characters that change how a text is shown".to_owned()));
     }
@@ -281,7 +282,7 @@ fn asset(
             answer.size
         )));
     }
-    // What clients upload without a thought says nothing.
+    // Drop the default types of upload clients, which carry no information.
     let content_type = answer.content_type.clone().filter(|kind| {
         let is_header = kind.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         is_header && !kind.is_empty() && kind.len() <= TEXT_MAX && kind != "application/octet-stream"

@@ -1,7 +1,7 @@
-//! `kpromo gh`: writes the releases of GitHub to object stores (specification 04, `docs/design/github-releases.md`).
+//! `kpromo gh`: copies GitHub releases to object stores (specification 04, `docs/design/github-releases.md`).
 //!
-//! Everything is checked, listed and planned before the first write. Each asset is streamed to all its places, and is visible there
-//! only as a whole. Each write is safe to repeat, because it writes only where nothing is.
+//! Everything is checked, listed and planned before the first write. Each asset is streamed to all its destinations, and appears
+//! there atomically. Each write is safe to repeat, because it is conditional on the absence of the object.
 
 mod asset;
 mod carry_out;
@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use asset::Assets;
-use carry_out::{Copying, note_plan};
+use carry_out::{Copying, record_plan};
 pub(crate) use end::Report;
 use end::{End, finish};
 use indicatif::MultiProgress;
@@ -41,10 +41,10 @@ use crate::github::{GitHub, authority};
 use crate::terminal::{Interrupts, print};
 use crate::watchdog;
 
-/// What a run still does after a first interrupt.
+/// What a run still does after the first interrupt, for a message.
 const FINISHING: &str = "small files are completed, and uploads in parts are aborted";
 
-/// How long a run without `--timeout` waits for a rate limit of GitHub. Its longest lasts for an hour.
+/// How long a run without `--timeout` waits for a rate limit of GitHub. GitHub's longest limit lasts for an hour.
 const QUOTA_WAIT: Duration = Duration::from_secs(24 * 3_600);
 
 /// Copies releases.
@@ -107,7 +107,7 @@ async fn copy(
         return Err(Failure::new(Exit::Interrupted, "interrupted; nothing was written"));
     }
     print_plan(&planned);
-    note_plan(outcome, &planned);
+    record_plan(outcome, &planned);
     if args.dry_run {
         outcome.done().is_used_up = assets.is_used_up();
         return Ok(());

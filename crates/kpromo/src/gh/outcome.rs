@@ -1,4 +1,4 @@
-//! What a run has done so far. It can be read at any time, also if the run is interrupted.
+//! The results of a run so far. They can be read at any time, so that they are available if the run is interrupted.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,26 +37,26 @@ pub(super) struct NotCopied {
     pub(super) advice: Option<&'static str>,
 }
 
-/// What is done, and what is not.
+/// The results of a run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Done {
     /// Objects that this run has written.
     pub(super) copied: Vec<Copy>,
-    /// The number of objects that were there.
+    /// The number of objects that already existed.
     pub(super) there: usize,
     pub(super) conflicts: Vec<NotCopied>,
     pub(super) failed: Vec<NotCopied>,
-    /// The number of objects that were not begun or were aborted, because the run was stopped.
+    /// The number of objects that were not started or were aborted because the run was stopped.
     pub(super) not_begun: usize,
-    /// The files at the first place of each asset, for a manifest.
+    /// The files at the first destination of each asset, for a manifest.
     pub(super) files: BTreeMap<String, Sha256>,
-    /// Whether anything was begun at a store.
+    /// Whether a write to a store was started.
     pub(super) is_writing: bool,
     /// Whether GitHub's rate limit was used up for longer than the run waits.
     pub(super) is_used_up: bool,
 }
 
-/// Collects what a run does.
+/// Collects the results of a run.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) started: Timestamp,
@@ -70,7 +70,7 @@ impl Default for Outcome {
 }
 
 impl Outcome {
-    /// Returns what is done, to read or to change it.
+    /// Returns the results, to read or change them.
     pub(super) fn done(&self) -> MutexGuard<'_, Done> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }

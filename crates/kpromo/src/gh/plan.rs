@@ -1,4 +1,4 @@
-//! Plan: which objects are there, which are to be written, and which are in the way.
+//! Plan: determines which objects exist, which have to be written, and which conflict.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use super::asset::{Asset, Assets};
 use super::jobs::Job;
 use super::list::Listed;
 
-/// The metadata with the URL of an asset in GitHub's API. It tells a later run which asset an object was made of.
+/// The metadata with the URL of an asset in GitHub's API. It shows a later run from which asset an object was created.
 const ASSET_METADATA: &str = "github-asset";
-/// The number of assets that are looked at in parallel.
+/// The number of assets that are compared concurrently.
 const AT_ONCE: usize = 32;
 
 /// The stores of a run, by their URLs.
 pub(super) type StoreMap = BTreeMap<StoreUrl, Store>;
 
-/// An object that an asset becomes.
+/// The object that an asset is copied to.
 #[derive(Clone, Debug)]
 pub(super) struct Destination {
     pub(super) store: StoreUrl,
@@ -33,30 +33,30 @@ impl Destination {
     }
 }
 
-/// What is to be done about an object.
+/// What to do about an object.
 #[derive(Clone, Debug)]
 pub(super) enum Verdict {
-    /// It has the content of the asset.
+    /// The object has the content of the asset.
     Done,
-    /// It does not exist.
+    /// The object does not exist and has to be written.
     Write,
-    /// It has other content, which is not replaced.
+    /// The object has other content, which is not replaced. The value is the reason.
     Conflict(String),
-    /// It cannot be told.
+    /// The object could not be compared. The values are the error and advice.
     Failed(String, Option<&'static str>),
 }
 
-/// An asset, and what is to be done about each of its objects.
+/// An asset, and what to do about each of its objects.
 #[derive(Clone, Debug)]
 pub(super) struct PlannedAsset {
     pub(super) asset: Asset,
-    /// The SHA-256, if GitHub or a store knows it, or this run has read the asset.
+    /// The SHA-256, if GitHub or a store has it, or this run has read the asset.
     pub(super) sha256: Option<Sha256>,
     pub(super) objects: Vec<(Destination, Verdict)>,
 }
 
 impl PlannedAsset {
-    /// Returns the objects that are to be written.
+    /// Returns the objects to write.
     pub(super) fn writes(&self) -> impl Iterator<Item = &Destination> {
         let is_write = |(_, verdict): &&(Destination, Verdict)| matches!(verdict, Verdict::Write);
         self.objects.iter().filter(is_write).map(|(place, _)| place)
@@ -80,20 +80,21 @@ pub(super) struct Plan {
     pub(super) unusable: Vec<(String, String)>,
 }
 
-/// An asset, and the objects that it is to become, each with why it must not, if another asset is to become it.
+/// An asset and its objects, each with the other asset that takes precedence, if there is one.
 struct WantedAsset {
     asset: Asset,
     objects: Vec<(Destination, Option<Asset>)>,
 }
 
-/// The assets with the objects that they are to become. Nothing was asked of a store yet.
+/// The assets with their objects, before any request to a store.
 pub(super) struct Wanted {
     assets: Vec<WantedAsset>,
     unusable: Vec<(String, String)>,
 }
 
 impl Wanted {
-    /// Finds the objects of all assets. An object that several assets want gets the first one, and is a conflict for the others.
+    /// Determines the objects of all assets. If several assets have the same object, the first one is copied, and the others are
+    /// conflicts.
     pub(super) fn new(jobs: &[Job], listed: Vec<Listed>) -> Self {
         let mut owners: HashMap<String, Asset> = HashMap::new();
         let (mut assets, mut unusable) = (Vec::new(), Vec::new());
@@ -122,7 +123,7 @@ impl Wanted {
                             owners.insert(place.url(), asset.clone());
                             objects.push((place, None));
                         }
-                        // Entries that overlap, or assets with the same content.
+                        // Overlapping entries, or assets with the same content.
                         Some(owner) if owner.url == asset.url || is_same(owner, &asset) => {}
                         Some(owner) => objects.push((place, Some(owner.clone()))),
                     }
@@ -135,7 +136,7 @@ impl Wanted {
     }
 }
 
-/// Makes the plan. `is_missing` says that a store is a directory which a run would make: nothing is there then.
+/// Makes the plan. `is_missing` returns whether a store is a directory that the run would create. Such a store is empty.
 ///
 /// # Errors
 /// If stores cannot be read: returns all of them.
@@ -177,7 +178,7 @@ pub(super) async fn plan(
                 (None, None | Some(Presence::Absent)) => Verdict::Write,
                 (None, Some(Presence::Unreadable(error))) => failed(error),
                 (None, Some(Presence::There(object))) => {
-                    // Each store of a place was opened, or nothing would be there.
+                    // A store that was not opened is a missing directory, which is empty.
                     let Some(store) = stores.get(&place.store) else { continue };
                     known
                         .compare(store, &place, object)
@@ -202,7 +203,7 @@ fn failed(error: &Arc<Error>) -> Verdict {
     Verdict::Failed(error.to_string(), error.advice())
 }
 
-/// What is known of an asset.
+/// What is known about an asset.
 struct Known<'a> {
     asset: &'a Asset,
     assets: &'a Assets,
@@ -212,7 +213,7 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// Returns whether another asset has the same content. Reads what has no digest.
+    /// Returns whether another asset has the same content. Reads assets without a digest.
     async fn is_also(&mut self, other: &Asset) -> Result<bool, Error> {
         if self.asset.size != other.size {
             return Ok(false);
@@ -224,7 +225,7 @@ impl Known<'_> {
         Ok(self.read().await? == theirs)
     }
 
-    /// Returns the SHA-256. Reads the asset if nothing tells it.
+    /// Returns the SHA-256. Reads the asset if it is unknown.
     async fn read(&mut self) -> Result<Sha256, Error> {
         if let Some(sha256) = self.sha256 {
             return Ok(sha256);
@@ -269,7 +270,7 @@ impl Known<'_> {
     }
 }
 
-/// Returns the SHA-256 of an object that an earlier run has made of this asset.
+/// Returns the SHA-256 of an object that an earlier run has created from this asset.
 fn made_of(object: &Object, asset: &Asset) -> Option<Sha256> {
     let custom = &object.attributes.as_ref()?.custom;
     object.sha256.filter(|_| custom.get(ASSET_METADATA).is_some_and(|url| url == asset.url.as_str()))

@@ -13,7 +13,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Creates it on a screen. It shows nothing if the screen is not a terminal.
+    /// Creates the bar on a screen. It shows nothing if the screen is not a terminal.
     pub(super) fn new(screen: &MultiProgress) -> Self {
         // The template is a constant and well-formed. If it were not, the default bar would be used.
         let style = ProgressStyle::with_template("      copy [{bar:30}] {pos}/{len} {msg}  {elapsed}")
@@ -30,7 +30,7 @@ impl Progress {
         }
     }
 
-    /// Says that an asset of this size is through.
+    /// Records that an asset of this size has been processed.
     pub(super) fn worked(&self, size: u64) {
         let sent = self.sent.fetch_add(size, Relaxed) + size;
         if let Some(bar) = &self.bar {

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 
-/// How often a question is asked before the answer counts as no.
+/// The maximum number of times that a question is asked before the answer counts as no.
 const TIMES: usize = 10;
 
-/// Asks the user before each step, or nothing.
+/// Asks the user before each step if the run is interactive.
 pub(super) struct Questions {
     input: Option<Lines<BufReader<Stdin>>>,
 }
@@ -27,7 +27,7 @@ impl Questions {
         for time in 1..=TIMES {
             let _ = write!(io::stderr().lock(), "{question} (Y/n) ({time}/{TIMES}) ");
             let answer = input.next_line().await.ok().flatten();
-            // The answer of a terminal is on the line of the question, that of a pipe is not shown.
+            // End the line of the question: an answer from a pipe is not echoed.
             let _ = writeln!(io::stderr().lock());
             match answer.as_deref().map(meaning) {
                 None => return false,
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_yes_or_no_as_in_the_go_tool_and_anything_else_is_none() {
+    fn answers_are_the_same_as_in_the_go_tool_and_others_have_no_meaning() {
         for (answer, expected) in [
             ("", Some(true)),
             (" Y ", Some(true)),

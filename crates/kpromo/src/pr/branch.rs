@@ -1,4 +1,4 @@
-//! Whose the branch of a proposal is: one of kpromo may be renewed, any other stays as it is.
+//! Determines the owner of the branch of a proposal: a branch of kpromo may be updated, any other branch must not be changed.
 
 use std::path::Path;
 
@@ -13,20 +13,20 @@ use crate::failure::Failure;
 /// The state of the branch of the proposal in the fork.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BranchState {
-    /// There is none.
+    /// There is no such branch.
     Absent,
-    /// It proposes the same file.
+    /// The branch proposes the same file.
     Current,
-    /// It is an older proposal.
+    /// The branch is an older proposal.
     Behind {
-        /// Its commit.
+        /// The commit of the branch.
         tip: String,
-        /// What it proposes.
+        /// The proposed additions.
         proposed: Vec<Addition>,
     },
-    /// It is not a proposal of this user by kpromo.
+    /// The branch is not a proposal that kpromo has created for this user.
     Foreign {
-        /// Why not.
+        /// The reason.
         why: String,
     },
 }
@@ -40,9 +40,9 @@ impl BranchState {
 impl Workspace<'_> {
     /// Compares the branch of the fork with the planned commit.
     ///
-    /// A branch is an older proposal if it is a single commit on a commit of upstream's base branch; with the names and addresses
-    /// that git writes for this user; with a title of kpromo for this project and first tag; and with the change of this one file
-    /// that kpromo makes.
+    /// A branch is an older proposal if it is a single commit on a commit of upstream's base branch, and this commit has the
+    /// names and addresses that git writes for this user, a title of kpromo for this project and first tag, and only the change
+    /// of this file that kpromo would make.
     pub(super) async fn branch_state(
         &self,
         args: &PrArgs,
@@ -88,7 +88,7 @@ impl Workspace<'_> {
         Ok(BranchState::Behind { tip, proposed })
     }
 
-    /// Returns what a commit adds to a file, if it is what kpromo writes for these tags.
+    /// Returns the additions of a commit to a file, if kpromo would make the same change for these tags.
     async fn proposed(
         &self,
         parent: &str,

@@ -1,7 +1,7 @@
-//! Runs git: clones, commits and pushes. It is the installed git, with the user's configuration, hooks, keys and SSH.
+//! Runs git: clones, commits and pushes. This uses the installed git with the user's configuration, hooks, keys and SSH.
 //!
-//! The token reaches git through an askpass program, which reads it from a file of the user and answers only for the host of the
-//! forge. It is in no URL, in no argument and in no environment.
+//! git gets the token from an askpass program, which reads it from a file that only the user can read and answers only for the
+//! host of the forge. The token is not in a URL, an argument or an environment variable.
 
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
@@ -26,17 +26,17 @@ use crate::failure::Failure;
 const OUTPUT_MAX: u64 = 17 * 1024 * 1024;
 /// The maximum length of a message of git that is shown, in characters.
 const MESSAGE_MAX: usize = 2_000;
-/// How long the outputs of a git that has ended are still read. A process that it left behind may hold them open.
+/// How long the output is still read after git has exited. A process that git has left behind may keep the pipes open.
 const AFTER_END: Duration = Duration::from_secs(2);
-/// The user that GitHub names for tokens; other forges take any.
+/// The user name that GitHub documents for tokens; other forges accept any.
 const USER: &str = "x-access-token";
-/// The variable with the beginning of the URLs for which the askpass program answers.
+/// The environment variable with the start of the URLs for which the askpass program answers.
 const ORIGIN: &str = "KPROMO_ASKPASS_ORIGIN";
-/// The variable with the URL of the repository for which the askpass program answers.
+/// The environment variable with the URL of the repository for which the askpass program answers.
 const REPOSITORY: &str = "KPROMO_ASKPASS_REPOSITORY";
-/// git asks `Username for 'URL': ` and `Password for 'URL': `, where the URL has the host, perhaps a user, and, with
-/// `credential.useHttpPath`, the path of the repository. A user may have any characters but `/`, so that the host is the last
-/// part.
+/// git asks `Username for 'URL': ` and `Password for 'URL': `, where the URL has the host, possibly a user and, with
+/// `credential.useHttpPath`, the path of the repository. A user name may have any characters except `/`, so the text before the
+/// last `@` is a user name only if it has no `/`.
 const ASKPASS: &str = "\
 #!/bin/sh
 case $1 in
@@ -70,7 +70,7 @@ pub(super) struct Git {
 struct Access {
     token: Secret,
     origin: String,
-    /// Has the askpass program, and the token.
+    /// The directory with the askpass program and the token.
     directory: TempDir,
 }
 
@@ -78,16 +78,16 @@ struct Access {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hooks {
     Run,
-    /// A checkout has what the commit has, and no hook sees a command for which git has the token, except a push.
+    /// Hooks cannot change a checkout, and do not run for commands for which git has the token, except a push.
     None,
 }
 
-/// A command of git that has failed.
+/// A git command that has failed.
 #[derive(Debug)]
 pub(super) struct GitError {
-    /// What git was asked to do.
+    /// The operation.
     doing: String,
-    /// What git has said. No secret is in it.
+    /// The message of git, without secrets.
     message: String,
 }
 
@@ -173,17 +173,17 @@ impl Git {
         self.run(doing, command.args(arguments)).await
     }
 
-    /// Lets git use the token for a repository, if that is at the forge and not reached by SSH.
+    /// Lets git use the token for a repository, if the repository is at the forge and is accessed by HTTPS.
     fn give_access(&self, command: &mut Command, url: &str) {
-        // A server that sends nothing is given up.
+        // Give up if the server sends nothing.
         command.args(["-c", "http.lowSpeedLimit=100", "-c", "http.lowSpeedTime=120"]);
         let Some(Access { origin, directory, .. }) = &self.access else { return };
         if !url.strip_prefix(origin.as_str()).is_some_and(|path| path.starts_with('/')) {
             return;
         }
-        // No credential helper is asked, and none is given the token to store.
+        // Use no credential helper, so that none can store the token.
         command.args(["-c", "credential.helper="]);
-        // The settings for the whole URL come before those of the user.
+        // Settings for the whole URL take precedence over those of the user.
         if !url.contains('=') {
             command.args(["-c", &format!("credential.{url}.username={USER}")]);
             command.args(["-c", &format!("credential.{url}.useHttpPath=false")]);
@@ -201,7 +201,7 @@ impl Git {
         let (mut output, mut complaint) = (Vec::new(), Vec::new());
         let pipes = (child.stdout.take(), child.stderr.take());
         let status = {
-            // Both pipes are read together, because git blocks on one that is full.
+            // Read both pipes concurrently, because git blocks on a full pipe.
             let reading = async { tokio::join!(drain(pipes.0, &mut output), drain(pipes.1, &mut complaint)) };
             let ending = async {
                 let status = child.wait().await;
@@ -227,7 +227,7 @@ impl Git {
         Err(failed(said.unwrap_or_else(|| format!("it ended with {status}"))))
     }
 
-    /// Returns a message of git, or of the server behind it, as it may be shown.
+    /// Returns a message of git or of the server as printable text without the token.
     fn clean(&self, text: &str) -> String {
         let text = match &self.access {
             Some(Access { token, .. }) if !token.reveal().is_empty() => text.replace(token.reveal(), "…"),
@@ -239,7 +239,7 @@ impl Git {
     }
 }
 
-/// Removes a worktree from a clone of the user. This waits for git, because it is for the end of a run that is interrupted.
+/// Removes a worktree from a clone of the user. Blocks until git exits, because it also runs at the end of an interrupted run.
 pub(super) fn remove_worktree(owner: &Path, directory: &Path) -> io::Result<()> {
     let mut command = std::process::Command::new("git");
     prepare(&mut command);
@@ -249,7 +249,7 @@ pub(super) fn remove_worktree(owner: &Path, directory: &Path) -> io::Result<()> 
     if ended.status.success() { Ok(()) } else { Err(io::Error::other(printable(said.trim(), MESSAGE_MAX))) }
 }
 
-/// Returns git for a directory.
+/// Returns a git command that runs in a directory.
 fn started(directory: &Path, hooks: Hooks) -> Command {
     let mut command = std::process::Command::new("git");
     prepare(&mut command);
@@ -271,13 +271,13 @@ fn prepare(command: &mut std::process::Command) {
     for name in GIT_REDIRECTIONS {
         command.env_remove(name);
     }
-    // The tokens of the environment are for kpromo. A hook of the repository gets none.
+    // The tokens in the environment are for kpromo. Hooks must not get them.
     for name in ["GITHUB_TOKEN", "GH_TOKEN"] {
         command.env_remove(name);
     }
 }
 
-/// Writes the askpass program and the token to a directory that only the user may read.
+/// Writes the askpass program and the token to a directory that only the user can read.
 fn askpass(token: &Secret) -> io::Result<TempDir> {
     let directory = tempfile::Builder::new().prefix("kpromo-askpass-").tempdir()?;
     for (name, mode, content) in [("token", 0o600, token.reveal()), ("askpass", 0o700, ASKPASS)] {
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_told_for_the_host_of_the_forge_and_no_other() {
+    fn the_askpass_program_answers_only_for_the_host_of_the_forge() {
         for place in ["git.example.com:8443", "git.example.com:8443/me/k8s.io"] {
             let user = ask(&format!("Username for 'https://{place}': "));
             assert_eq!(user.stdout, b"x-access-token\n", "{place}");
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_token_is_neither_in_what_git_is_given_nor_in_what_is_shown() {
+    async fn the_token_is_neither_in_messages_nor_in_debug_output() {
         let url = Url::parse("https://git.example.com").unwrap();
         let git = Git::new(Some(&Secret::new("hush-hush")), &url).unwrap();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The calls of GitHub's API that a proposal needs.
+//! The requests to GitHub's API that a proposal needs.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -24,14 +24,14 @@ const PAGE_MIN: usize = 30;
 #[derive(Debug)]
 pub(super) struct Forge {
     api: GitHub,
-    /// The git server, which has the pages of pull requests.
+    /// The git server, which also serves the web pages of pull requests.
     git_url: Url,
 }
 
 /// An open pull request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pull {
-    /// The address for a browser.
+    /// The URL for browsers.
     pub(super) url: String,
     number: u64,
     pub(super) title: String,
@@ -75,7 +75,7 @@ struct PullAnswer {
 struct End {
     #[serde(rename = "ref", default)]
     branch: String,
-    /// Null for a repository that was deleted.
+    /// Null if the repository was deleted.
     repo: Option<NamedRepository>,
 }
 
@@ -93,10 +93,11 @@ impl Forge {
         Self { api, git_url }
     }
 
-    /// Checks that a repository is a fork of another, and that the token may create pull requests, if the forge says what it may.
+    /// Checks that a repository is a fork of another, and that the token may create pull requests, if the forge reports its
+    /// scopes.
     ///
     /// # Errors
-    /// If it is not a fork, if the token is not accepted, or if the forge does not answer.
+    /// If the repository is not a fork, if the token is not accepted, or if the forge does not answer.
     pub(super) async fn check_fork(&self, fork: &Slug, upstream: &Slug) -> Result<(), Failure> {
         let answer = self.api.get(&["repos", &fork.owner, &fork.name], &[]).await?;
         if answer.status() == StatusCode::NOT_FOUND {
@@ -108,7 +109,7 @@ impl Forge {
             return Err(Failure::new(Exit::Invalid, text).help(help));
         }
         if let Some(scopes) = answer.header("x-oauth-scopes") {
-            // Only classic tokens of GitHub have scopes.
+            // Only GitHub's classic tokens have scopes.
             let may = scopes.split(',').any(|scope| matches!(scope.trim(), "repo" | "public_repo"));
             if !may {
                 let text = format!(
@@ -145,7 +146,7 @@ impl Forge {
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(false);
         }
-        // A branch that was renamed is answered by its new name.
+        // For a renamed branch, the answer has the new name.
         let found: BranchAnswer = self.api.parse(&answer, "the branch")?;
         Ok(found.name == branch)
     }
@@ -164,7 +165,7 @@ impl Forge {
         let head = format!("{}:{branch}", fork.owner);
         for page in 1..=PAGES_MAX {
             let page = page.to_string();
-            // `limit` is what Gitea calls the size of a page; it does not know `head`.
+            // Gitea calls the size of a page `limit`, and ignores `head`.
             let query = [
                 ("state", "open"),
                 ("head", &head),
@@ -187,7 +188,7 @@ impl Forge {
         Err(Failure::new(Exit::Unavailable, text))
     }
 
-    /// Creates a pull request, or returns the one that there is.
+    /// Creates a pull request, or returns the existing one.
     ///
     /// # Errors
     /// If the forge refuses it.
@@ -219,7 +220,7 @@ impl Forge {
         Ok(self.pull(upstream, created, &answer))
     }
 
-    /// Changes the title and the text of a pull request.
+    /// Changes the title and the body of a pull request.
     ///
     /// # Errors
     /// If the forge refuses it.
@@ -247,7 +248,7 @@ impl Forge {
         Err(self.api.refused(&answer).help(help))
     }
 
-    /// Returns a pull request of an answer. An address that is neither encrypted nor at the forge is not shown.
+    /// Parses a pull request from an answer. A URL that is neither HTTPS nor at the forge is not shown.
     fn pull(&self, upstream: &Slug, pull: PullAnswer, answer: &Answer) -> Pull {
         let named = pull.html_url.unwrap_or_default();
         let is_shown = Url::parse(&named).is_ok_and(|url| {
@@ -264,7 +265,7 @@ impl Forge {
         Pull { url, number: pull.number, title, body }
     }
 
-    /// Returns the failure of a pull request that is not created. The branch is there already.
+    /// Returns the failure for a pull request that was not created. The branch already exists.
     fn not_created(&self, answer: &Answer) -> Failure {
         let failure = self.api.refused(answer);
         match answer.status() {

@@ -1,7 +1,7 @@
-//! `kpromo pr`: proposes a promotion by a pull request (specification 05, `docs/design/pull-requests.md`).
+//! `kpromo pr`: proposes a promotion with a pull request (specification 05, `docs/design/pull-requests.md`).
 //!
-//! Everything is read, edited and planned before the first write. Each write is safe to repeat: a run that is repeated finds
-//! the branch and the pull request of the one before.
+//! Everything is read, edited and planned before the first write. Each write is safe to repeat: a repeated run finds the branch
+//! and the pull request of the previous run.
 
 mod ask;
 mod branch;
@@ -88,7 +88,7 @@ async fn propose(args: &PrArgs, environment: &Environment) -> Result<(), Failure
         let mut questions = Questions::new(args.interactive && !args.is_dry_run());
         let ended = proposal.carry_out(&workspace, &mut questions).await;
         let ended = ended.map_err(|failure| failure.within(&workspace.directory));
-        // Without questions nothing is left behind.
+        // Without questions, the clone is removed.
         let keeps = args.dir.is_none()
             && questions.is_interactive()
             && ended.is_ok()
@@ -120,7 +120,7 @@ impl Proposal<'_> {
             return Ok(());
         }
         self.policy.warn(&project.manifests, &edited.added).await;
-        // What a registry says of a tag is believed when it has sent the image, in a dry run too.
+        // Read the images, in a dry run too: the answer to a lookup of a tag does not prove that the registry has the image.
         let rows = staging::platforms(self.policy.reader, args, &edited.added).await?;
         let Some((forge, fork)) = self.target else {
             print(&diff(&path.to_string_lossy(), project.file.bytes(), edited.file.bytes()));
@@ -156,7 +156,7 @@ impl Proposal<'_> {
         Ok(())
     }
 
-    /// Prints the open pull request of the branch. If the branch is of kpromo, the texts are those of what it proposes.
+    /// Prints the open pull request of the branch. If the branch is a proposal by kpromo, updates an outdated title and body.
     async fn show(
         &self,
         forge: &Forge,
@@ -207,7 +207,7 @@ impl Proposal<'_> {
         workspace.commit(planned, &text::title(self.args)).await
     }
 
-    /// Makes the branch of the fork propose the change.
+    /// Pushes the change to the branch of the fork, if necessary.
     async fn push(
         &self,
         workspace: &Workspace<'_>,
@@ -243,7 +243,7 @@ impl Proposal<'_> {
                 let Some(pull) = forge.open_pull(&args.upstream, fork, &branch, &args.base).await? else {
                     return Err(foreign(&branch, fork, why));
                 };
-                // Its pull request is printed, and what people have committed there stays.
+                // The pull request of the branch is printed, and commits of other users are kept.
                 tracing::warn!(
                     "the branch of {} is not a proposal of yours by kpromo, {why}; it stays as it is",
                     pull.url
@@ -254,14 +254,14 @@ impl Proposal<'_> {
     }
 }
 
-/// What has become of the branch of the fork.
+/// The result for the branch of the fork.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// It proposes the change.
+    /// The branch proposes the change.
     Proposed,
-    /// It proposed something else before.
+    /// The branch proposed something else before, and was updated.
     Renewed,
-    /// It is of somebody else, and stays.
+    /// The branch is not a proposal by kpromo, and was not changed.
     Foreign,
 }
 
@@ -270,7 +270,8 @@ fn foreign(branch: &str, fork: &Slug, why: &str) -> Failure {
     Failure::new(Exit::Conflict, text).help("delete or rename the branch, and run the same command again")
 }
 
-/// Refuses to renew a branch that proposes tags that are not asked for now. A tag that staging has on a new digest is renewed.
+/// Refuses to update a branch that proposes tags which this run does not request. A tag that staging has on a new digest is
+/// updated.
 fn refuse_dropping(branch: &str, fork: &Slug, proposed: &[Addition], edited: &Edited) -> Result<(), Failure> {
     let lists = |Addition { image, tag, .. }: &Addition| {
         let images = edited.file.images().iter().filter(|own| own.name == *image);

@@ -18,7 +18,7 @@ use crate::identities::{signer_pattern, trust};
 /// The number of images that are examined concurrently.
 const AT_ONCE: usize = 4;
 
-/// What an examination of images needs.
+/// The context for examining images.
 pub(super) struct Policy<'a> {
     pub(super) args: &'a PrArgs,
     pub(super) config: &'a Config,
@@ -28,7 +28,7 @@ pub(super) struct Policy<'a> {
 }
 
 impl Policy<'_> {
-    /// Warns of each image that the policy of its manifest would not let pass. Sends no request if there is no policy.
+    /// Warns about each image that the policy of its manifest would not let pass. Sends no request if there is no policy.
     pub(super) async fn warn(&self, manifests: &Manifests, added: &[Addition]) {
         let repository = |addition: &Addition| self.args.staging.repository(&addition.image).ok();
         let ruled = added.iter().filter_map(|addition| {

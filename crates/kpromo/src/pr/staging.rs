@@ -1,4 +1,4 @@
-//! What staging has under the tags that are asked for.
+//! Finds the images in staging that have the requested tags.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::args::PrArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// The number of images that are asked for concurrently. The door determines how many requests a registry sustains.
+/// The number of images that are looked up concurrently. The door determines how many requests a registry sustains.
 const AT_ONCE: usize = 16;
 /// The path of images that are never proposed unless they are named, as in the Go tool.
 const MOCK: &str = "mock/";
 
-/// Logs what a walk warns of.
+/// Logs the warnings of a walk.
 struct Log;
 
 impl Observer<Event> for Log {
@@ -30,11 +30,11 @@ impl Observer<Event> for Log {
     }
 }
 
-/// Returns what is to be promoted: the images of staging with the tags. With `--image` only these are asked for; otherwise all
-/// repositories of staging are.
+/// Returns the additions: the images in staging that have the tags. With `--image`, only these images are looked up; otherwise
+/// all repositories of staging are read.
 ///
 /// # Errors
-/// If staging does not answer, or has nothing that was asked for.
+/// If staging does not answer, or has none of the requested images.
 pub(super) async fn find(reader: &Reader, args: &PrArgs) -> Result<Vec<Addition>, Failure> {
     let mut found =
         if args.images.is_empty() { walked(reader, args).await? } else { named(reader, args).await? };
@@ -116,7 +116,8 @@ async fn walked(reader: &Reader, args: &PrArgs) -> Result<Vec<Addition>, Failure
     Ok(found)
 }
 
-/// Reads images by their digests: that staging has them, that they can be promoted, and their platforms for the reviewers.
+/// Reads images by digest. Checks that staging has them and that they can be promoted, and returns their platforms for the
+/// reviewers.
 ///
 /// # Errors
 /// If staging does not answer, or has an image that cannot be promoted.
@@ -153,7 +154,7 @@ pub(super) async fn platforms(
     rows.buffered(AT_ONCE).try_collect().await
 }
 
-/// Returns whether an answer is a page for a browser, such as one for a login.
+/// Returns whether an answer is a web page, such as a login page.
 fn is_page(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(b"<")
 }

@@ -9,13 +9,13 @@ use oci_types::text::printable;
 
 use crate::args::PrArgs;
 
-/// The maximum number of rows of the table. GitHub takes 65,536 characters.
+/// The maximum number of rows of the table. GitHub accepts 65,536 characters.
 const ROWS_MAX: usize = 200;
 
 /// A row of the table of images.
 pub(super) struct Row {
     pub(super) addition: Addition,
-    /// The platforms, or what the image is instead.
+    /// The platforms, or the kind of the image if it has none.
     pub(super) platforms: String,
 }
 
@@ -36,7 +36,7 @@ pub(super) fn title(args: &PrArgs) -> String {
     format!("{prefix}{}", subject(args))
 }
 
-/// Returns the tags of a title of kpromo for this project and the first tag of the run. A hook of git may put something before it.
+/// Returns the tags in a title of kpromo for this project and the first tag of the run. A git hook may add a prefix to the title.
 pub(super) fn tags_of(args: &PrArgs, title: &str) -> Option<Vec<Tag>> {
     let start = format!("Image promotion for {} ", args.project);
     let (before, tags) = title.rsplit_once(&start)?;
@@ -47,8 +47,8 @@ pub(super) fn tags_of(args: &PrArgs, title: &str) -> Option<Vec<Tag>> {
     tags.filter(|tags| tags.first() == args.tags.first())
 }
 
-/// Returns whether the texts of a pull request are those of this proposal: the title has the tags, and the table has the images.
-/// What people have written elsewhere does not matter.
+/// Returns whether the title and the body of a pull request match this proposal: the title has the tags, and the table has the
+/// images. Other text in the body is ignored.
 pub(super) fn is_current(args: &PrArgs, rows: &[Row], title: &str, body: &str) -> bool {
     let listed: BTreeSet<&str> =
         body.lines().map(str::trim_end).filter(|line| line.starts_with("| `")).collect();
@@ -65,7 +65,7 @@ fn table(rows: &[Row]) -> Vec<String> {
     rows.iter().take(ROWS_MAX).map(row).collect()
 }
 
-/// Returns the text of the pull request.
+/// Returns the body of the pull request.
 pub(super) fn body(args: &PrArgs, rows: &[Row]) -> String {
     let mut body = format!(
         "{}\nThis is an automated PR generated from `kpromo`\n```\n{}\n```\n\n| image | tag | digest | platforms |\n|---|---|---|---|\n",
@@ -73,7 +73,7 @@ pub(super) fn body(args: &PrArgs, rows: &[Row]) -> String {
         command_line(&args.written)
     );
     for row in table(rows) {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(body, "{row}");
     }
     if rows.len() > ROWS_MAX {
@@ -101,7 +101,7 @@ fn command_line(flags: &[(&'static str, String)]) -> String {
     line
 }
 
-/// Returns a word of a shell's command line.
+/// Quotes a word for a shell command line, if necessary.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@,=+".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {

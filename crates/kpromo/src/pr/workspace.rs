@@ -1,4 +1,4 @@
-//! Where the change is made: a temporary clone, or a temporary worktree of the user's clone.
+//! The workspace of the change: a temporary clone, or a temporary worktree of the user's clone.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use crate::args::{PrArgs, Slug};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// The beginning of the names of temporary directories.
+/// The prefix of the names of temporary directories.
 const PREFIX: &str = "kpromo-pr-";
-/// Files are checked out and committed as they are.
+/// Attributes that check out and commit files without conversion.
 const ATTRIBUTES: &str = "* -text -filter -ident -working-tree-encoding\n";
-/// The number of files that one git compares.
+/// The number of files that one git process compares.
 const FILES_AT_ONCE: usize = 500;
 const GIT_HELP: &str =
     "a setting or a hook of git refuses the commit: correct it, and run the same command again";
@@ -25,14 +25,14 @@ pub(super) struct Workspace<'a> {
     git: &'a Git,
     /// The root of the checkout.
     pub(super) directory: PathBuf,
-    /// The commit that is checked out.
+    /// The checked-out commit.
     base: String,
     /// The user's clone, if this is a worktree of it.
     registered: Option<Registered>,
     holder: TempDir,
 }
 
-/// A worktree that a clone of the user knows. The clone forgets it when this is dropped.
+/// A worktree that is registered in a clone of the user. Dropping this removes it.
 struct Registered {
     owner: PathBuf,
     directory: PathBuf,
@@ -48,11 +48,11 @@ impl Drop for Registered {
     }
 }
 
-/// The change that is planned.
+/// The planned change.
 pub(super) struct Planned<'a> {
     /// The path of the file in the repository.
     pub(super) path: &'a Path,
-    /// Its new content.
+    /// The new content of the file.
     pub(super) content: &'a [u8],
 }
 
@@ -67,13 +67,13 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// Returns whether it is a regular file before and after, with the same mode.
+    /// Returns whether the file is a regular file before and after the commit, with the same mode.
     pub(super) fn is_of_content(&self) -> bool {
         self.modes.0 == self.modes.1 && self.modes.0.starts_with("100")
     }
 }
 
-/// Asks git about commits.
+/// Queries git about commits.
 pub(super) struct Asking<'a> {
     git: &'a Git,
     directory: &'a Path,
@@ -81,7 +81,7 @@ pub(super) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// Returns the answer without the line break at its end.
+    /// Returns the output without the trailing line break.
     pub(super) async fn of(&self, arguments: &[&str]) -> Result<String, Failure> {
         let answer = self.git.local(self.doing, self.directory, arguments).await;
         answer
@@ -98,14 +98,14 @@ fn https(args: &PrArgs, repository: &Slug) -> String {
 /// Returns the URL of the fork, for pushing.
 pub(super) fn push_url(args: &PrArgs, fork: &Slug) -> String {
     if args.use_ssh {
-        // The form that `insteadOf` rules of users are written for.
+        // Users write `insteadOf` rules for this form.
         return format!("git@{}:{fork}", args.git_url.host_str().unwrap_or_default());
     }
     https(args, fork)
 }
 
 impl<'a> Workspace<'a> {
-    /// Makes a checkout of the base branch.
+    /// Creates a checkout of the base branch.
     pub(super) async fn open(git: &'a Git, args: &PrArgs) -> Result<Self, Failure> {
         let holder = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(|error| {
             Failure::new(Exit::Failure, format!("a temporary directory cannot be made: {error}"))
@@ -141,7 +141,7 @@ impl<'a> Workspace<'a> {
         Asking { git: self.git, directory: &self.directory, doing }
     }
 
-    /// Checks that the manifests are checked out as they are in the commit: filters and settings for line ends may change files.
+    /// Checks that the checked-out manifests are equal to those of the commit: filters and line end settings may change files.
     async fn check_files(&self, root: &Path) -> Result<(), Failure> {
         let asking = self.line("check the files of the base");
         let listed = asking.of(&["ls-files", "-z", "--stage", "--", &root.to_string_lossy()]).await?;
@@ -172,10 +172,10 @@ impl<'a> Workspace<'a> {
         Ok(())
     }
 
-    /// Commits the planned change, and checks that the commit is that and nothing else. Returns the commit.
+    /// Commits the planned change, and checks that the commit has nothing else. Returns the commit.
     pub(super) async fn commit(&self, planned: &Planned<'_>, message: &str) -> Result<String, Failure> {
         let doing = "commit the change";
-        // The file is in the base already. A rule that ignores its directory does not matter.
+        // The file is already tracked in the base, so an ignore rule for its directory does not apply.
         let add = [OsString::from("add"), "--force".into(), "--".into(), planned.path.into()];
         let add = self.git.local(doing, &self.directory, &add).await;
         add.map_err(|error| error.into_failure(Exit::Invalid).help(GIT_HELP))?;
@@ -234,7 +234,7 @@ impl<'a> Workspace<'a> {
         let asking = self.line("compare commits");
         let raw =
             asking.of(&["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", from, to]).await?;
-        // `:MODE MODE BLOB BLOB STATUS`, and the path.
+        // Each change is `:MODE MODE BLOB BLOB STATUS` and the path.
         let mut parts = raw.split('\0');
         let mut changes = Vec::new();
         while let (Some(about), Some(path)) = (parts.next(), parts.next()) {
@@ -249,7 +249,7 @@ impl<'a> Workspace<'a> {
         Ok(changes)
     }
 
-    /// Returns the name of a blob with a content.
+    /// Returns the object identifier of a blob with this content.
     pub(super) async fn blob_of(&self, content: &[u8]) -> Result<String, Failure> {
         let path = self.holder.path().join("content");
         std::fs::write(&path, content).map_err(|error| {
@@ -282,7 +282,7 @@ impl<'a> Workspace<'a> {
         let url = https(args, &args.upstream);
         let is_shallow = asking.of(&["rev-parse", "--is-shallow-repository"]).await? == "true";
         let mut fetch = vec!["fetch", "--quiet", "--no-tags"];
-        // The clone of a user is neither made shallow nor completed.
+        // A clone of the user must be neither made shallow nor completed.
         if is_shallow && self.registered.is_none() {
             fetch.push("--unshallow");
         }
@@ -300,7 +300,7 @@ impl<'a> Workspace<'a> {
         let reference = format!("refs/heads/{branch}");
         let mut fetch = vec!["fetch", "--quiet", "--no-tags"];
         if self.registered.is_none() {
-            // The commit and its parent. The clone of a user is not made shallow.
+            // Fetch the commit and its parent. A clone of the user must not be made shallow.
             fetch.push("--depth=2");
         }
         fetch.extend(["--", url, &reference]);
@@ -328,7 +328,7 @@ impl<'a> Workspace<'a> {
         let doing = format!("push to {url}");
         let mut pushed = self.git.push(&doing, &self.directory, url, &push).await;
         let lacks_base = |error: &GitError| error.message().contains("shallow update not allowed");
-        // A fork that lacks the base commit needs the history up to it.
+        // If the fork lacks the base commit, the push needs the history up to it.
         if self.registered.is_none() && pushed.as_ref().is_err_and(lacks_base) {
             let upstream = https(args, &args.upstream);
             let fetch = ["fetch", "--quiet", "--no-tags", "--unshallow", "--", &upstream, &args.base];
@@ -340,7 +340,7 @@ impl<'a> Workspace<'a> {
             pushed = self.git.push(&doing, &self.directory, url, &push).await;
         }
         let Err(error) = pushed else { return Ok(()) };
-        // The answer to a push may be lost, and not the push.
+        // The push may have succeeded although its answer was lost.
         let listed =
             self.git.remote(&doing, &self.directory, url, &["ls-remote", "--", url, &reference]).await;
         let at = listed.ok().map(|lines| lines.split_whitespace().next().unwrap_or_default().to_owned());
@@ -417,13 +417,13 @@ async fn clone(git: &Git, args: &PrArgs, directory: &Path) -> Result<(), Failure
     git.local(doing, directory, &checkout).await.map(drop).map_err(failed)
 }
 
-/// Removes the worktrees that runs which were killed have left in a clone.
+/// Removes the worktrees that killed runs have left in a clone.
 async fn forget_killed(git: &Git, root: &Path) {
     let listed = git.local("list worktrees", root, &["worktree", "list", "--porcelain"]).await;
     let listed = listed.unwrap_or_default();
     for directory in listed.lines().filter_map(|line| line.strip_prefix("worktree ")).map(Path::new) {
         let holder = directory.parent().and_then(Path::file_name).unwrap_or_default();
-        // A run that still goes on has its directory.
+        // The directory of a running process still exists.
         if holder.to_string_lossy().starts_with(PREFIX)
             && directory.ends_with("checkout")
             && !directory.exists()

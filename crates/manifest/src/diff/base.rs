@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_type_of_a_job_says_what_it_is_compared_with() {
+    fn the_base_depends_on_the_job_type() {
         let revision = |text: &str| Base::Revision(text.to_owned());
         assert_eq!(prow_base(Some("postsubmit"), Some("abc")).unwrap(), revision("HEAD^"));
         assert_eq!(prow_base(Some("presubmit"), Some("abc")).unwrap(), revision("abc"));

@@ -47,7 +47,7 @@ fn read(directory: &Path) -> Result<Checkout, DiffError> {
 }
 
 /// Returns the name of a remote repository in promotion records: `git+https://`, host and path. It omits the transport and
-/// the user, which others need not know. Returns `None` if the repository is not on another host.
+/// the user, which should not be published. Returns `None` if the repository is not on another host.
 fn uri_of(remote: &str) -> Option<String> {
     let (host, path) = match remote.split_once("://") {
         Some((scheme, _)) if ["https", "http", "ssh", "git", "git+ssh"].contains(&scheme) => {
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_remote_repository_is_named_the_same_however_it_is_fetched() {
+    fn the_name_of_a_remote_repository_does_not_depend_on_the_transport() {
         for remote in [
             "https://github.com/kubernetes/k8s.io",
             "https://github.com/kubernetes/k8s.io.git",
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_on_no_other_host_has_no_such_name() {
+    fn local_repositories_have_no_name() {
         for local in [
             "",
             "/srv/git/a.git",

@@ -11,7 +11,7 @@ pub enum DiffError {
          otherwise use --diff-base"
     )]
     JobType(String),
-    /// The job names no base commit.
+    /// The job does not name a base commit.
     #[error("PULL_BASE_SHA is not set: a `presubmit` or `batch` job is compared with that commit")]
     NoBase,
     /// `git` cannot be run.

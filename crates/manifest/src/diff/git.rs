@@ -315,7 +315,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_without_git_is_told_so() {
+    fn a_missing_git_is_reported() {
         let result = Git::with_program("a-git-that-nobody-has", Path::new(".")).map(|_| ());
         assert!(matches!(result, Err(DiffError::Git(_))), "{result:?}");
     }

@@ -1,4 +1,4 @@
-//! What is added, and to which kind of file.
+//! The additions of an edit, and the kinds of files.
 
 use oci_types::{Digest, RepositoryPath, Tag};
 
@@ -11,7 +11,7 @@ pub enum FileKind {
     Plain,
 }
 
-/// A tag to promote an image by.
+/// A tag to add to a digest of an image.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Addition {
     /// The path of the image below its registries.

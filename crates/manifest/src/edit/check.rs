@@ -1,4 +1,4 @@
-//! Checks that an edit changed only what a file should additionally promote.
+//! Checks that an edit changed nothing except the expected additions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::lint::layout::{Value, layout};
 use crate::model::Image;
 use crate::schema::{self, Reading};
 
-/// What a list of images promotes: the tags of each digest of each image, in no order.
+/// The promotions of a list of images: the tags of each digest of each image, unordered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Promotes(BTreeMap<(RepositoryPath, Digest), BTreeSet<Tag>>);
 
@@ -25,7 +25,7 @@ impl Promotes {
         self.0.entry((image.clone(), *digest)).or_default().insert(tag.clone());
     }
 
-    /// Returns the tags that these promote and `before` does not, or `None` if anything of `before` is gone.
+    /// Returns the tags that `before` does not have, or `None` if anything in `before` is missing.
     pub(super) fn since(&self, before: &Self) -> Option<Vec<Addition>> {
         let keeps =
             |(key, tags): (&_, &BTreeSet<Tag>)| self.0.get(key).is_some_and(|own| own.is_superset(tags));
@@ -76,8 +76,8 @@ pub(super) fn images(kind: FileKind, contents: &Contents) -> Result<Vec<Image>, 
     wrong.or(images.unwrap_or_default()).map_err(EditError::Invalid)
 }
 
-/// Returns the images of a changed file, if it promotes what is expected, has the same comments, and, for a plain manifest, the
-/// same registries.
+/// Returns the images of a changed file, if it has the expected promotions, the same comments and, for a plain manifest, the same
+/// registries.
 pub(super) fn verify(
     kind: FileKind,
     before: &Contents,

@@ -18,12 +18,12 @@ pub enum EditError {
     /// Tags would move.
     #[error("{}", shown(.0))]
     Moves(Vec<TagMove>),
-    /// The notation of the file cannot be edited.
+    /// The file has YAML notation that cannot be edited.
     #[error("{file} cannot be edited: {reason}")]
     Unsupported {
         /// The name of the file.
         file: Arc<str>,
-        /// Why not.
+        /// The reason.
         reason: &'static str,
     },
     /// The edited file would differ from the expected result. This is a bug in the edit.
@@ -33,7 +33,7 @@ pub enum EditError {
     Refused {
         /// The name of the file.
         file: Arc<str>,
-        /// What is different.
+        /// The difference.
         why: &'static str,
     },
 }
@@ -41,11 +41,11 @@ pub enum EditError {
 /// A tag that would move.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagMove {
-    /// What was to be added.
+    /// The requested addition.
     pub addition: Addition,
     /// The digest that has the tag.
     pub listed: Digest,
-    /// Where the tag is listed: the file and the position. `None` if it is another addition.
+    /// Where the tag is listed: the file and the position. `None` if another addition has the tag.
     pub place: Option<(Arc<str>, Position)>,
 }
 

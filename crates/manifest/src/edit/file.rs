@@ -71,8 +71,8 @@ impl ImagesFile {
     /// Adds tags, except those that the file already has.
     ///
     /// # Errors
-    /// If a tag would move to another digest; if the notation of the file cannot be edited; or if the result would not promote
-    /// exactly what is expected, which is a bug in the edit.
+    /// If a tag would move to another digest; if the file has notation that cannot be edited; or if the result would not have
+    /// exactly the expected promotions, which is a bug in the edit.
     pub fn add(&self, additions: &[Addition]) -> Result<Edited, EditError> {
         let mut expected = listed(&self.images);
         let mut added = additions.to_vec();
@@ -87,7 +87,7 @@ impl ImagesFile {
             text = applied(&text, changes);
             expected.add(addition);
         }
-        // A change of an entry that aliases repeat changes more than the entry.
+        // Aliases may repeat the changed entry, so that an edit changes more than one entry.
         let file = self.checked(text, &expected).map_err(|error| match error {
             EditError::Refused { .. } if insert::has_anchors(&self.contents.bytes) => {
                 self.unsupported("entries that YAML aliases repeat would change too")
@@ -97,8 +97,8 @@ impl ImagesFile {
         Ok(Edited { file, added })
     }
 
-    /// Returns the tags that this file has and an earlier one has not, ordered by image, digest and tag. `None` if anything that
-    /// the earlier one promotes is missing.
+    /// Returns the tags that this file has and an earlier file does not have, ordered by image, digest and tag. `None` if a
+    /// promotion of the earlier file is missing.
     pub fn added_since(&self, before: &Self) -> Option<Vec<Addition>> {
         listed(&self.images).since(&listed(&before.images))
     }
@@ -107,7 +107,7 @@ impl ImagesFile {
     /// Comments stay above or beside their entries.
     ///
     /// # Errors
-    /// If a comment would be lost, or if the result would promote something else.
+    /// If a comment would be lost, or if the result would have other promotions.
     pub fn format(&self) -> Result<Self, EditError> {
         let text = self.text()?;
         let formatted = format::formatted(text, self.kind).map_err(|reason| self.unsupported(reason))?;
@@ -122,7 +122,7 @@ impl ImagesFile {
         EditError::Unsupported { file: Arc::clone(&self.contents.file), reason }
     }
 
-    /// Rejects additions of a tag that the file, or another addition, gives another digest.
+    /// Rejects additions of a tag that has another digest in the file or in another addition.
     fn refuse_moves(&self, additions: &[Addition]) -> Result<(), EditError> {
         let mut moves = Vec::new();
         for addition in additions {
@@ -146,7 +146,7 @@ impl ImagesFile {
         if moves.is_empty() { Ok(()) } else { Err(EditError::Moves(moves)) }
     }
 
-    /// Returns the file with another content, which must promote what is expected and have the same comments.
+    /// Returns the file with new content, which must have the expected promotions and the same comments.
     fn checked(&self, text: String, expected: &Promotes) -> Result<Self, EditError> {
         let contents = Contents { file: Arc::clone(&self.contents.file), bytes: text.into_bytes() };
         let images = check::verify(self.kind, &self.contents, &contents, expected)
@@ -155,8 +155,8 @@ impl ImagesFile {
     }
 }
 
-/// Returns the overlaps of a project's manifest with an edited images file that there are not without the edit: references for
-/// which two digests would be listed (specification 01, *Plan*).
+/// Returns the overlaps that the edit of a project's images file would add to the manifests: references with two digests
+/// (specification 01, *Plan*).
 pub fn new_overlaps(manifests: &Manifests, project: &str, edited: &ImagesFile) -> Vec<Overlap> {
     let mut after = manifests.clone();
     for manifest in after.manifests.iter_mut().filter(|manifest| &*manifest.name == project) {

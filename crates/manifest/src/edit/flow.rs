@@ -1,4 +1,4 @@
-//! New items of a list or mapping in flow notation: `[a, b]`, `{a: b}`.
+//! Inserts items into a list or mapping in flow notation: `[a, b]`, `{a: b}`.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use super::lines::insertion;
 use crate::lint::flaw::{Change, Reason};
 use crate::lint::text::Text;
 
-/// Returns the change that adds an item at an index. `items` are the bytes of the items of the collection at `range`.
+/// Returns the change that adds an item at an index. `items` are the byte ranges of the items in the collection at `range`.
 pub(super) fn insert(
     text: &Text<'_>,
     range: &Range<usize>,
@@ -21,7 +21,7 @@ pub(super) fn insert(
             Some(blank) if blank.trim_matches(' ').is_empty() => {
                 Ok(Change { range: inside, text: item.to_owned() })
             }
-            // A comment or a line break within the brackets stays.
+            // A comment or a line break within the brackets is kept.
             Some(_) => Ok(insertion(inside.start, item.to_owned())),
             None => Err("a list has no end"),
         };

@@ -19,7 +19,7 @@ const NOT_A_LIST: Reason = "its images are not a list in block notation";
 /// The comments of an entry, by the image and the part of it: a digest, or one of the two fields.
 type Owned = (String, String, Vec<String>);
 
-/// Returns a file with its list of images in one style. What is outside of the list stays.
+/// Returns a file with its list of images in one style. Everything outside of the list is unchanged.
 pub(super) fn formatted(text: &str, kind: FileKind) -> Result<String, Reason> {
     let (new, before) = written(text, kind)?;
     // Checks that each comment is still with its entry.
@@ -27,7 +27,7 @@ pub(super) fn formatted(text: &str, kind: FileKind) -> Result<String, Reason> {
     if before == after && again == new { Ok(new) } else { Err(COMMENT) }
 }
 
-/// Returns a file in one style, and the comments of the entries as they are before.
+/// Returns a file in one style, and the comments of the entries before the change.
 fn written(text: &str, kind: FileKind) -> Result<(String, Vec<Owned>), Reason> {
     let Some(layout) = layout(text) else { return Err("it cannot be read") };
     if layout.has_long_scalars {
@@ -59,7 +59,7 @@ fn written(text: &str, kind: FileKind) -> Result<(String, Vec<Owned>), Reason> {
     };
     let (written, owned) =
         Region { text: &text, range: range.clone(), indentation }.written(&layout, items)?;
-    // A comment of the first image would be taken for one about the file, if one of these is right above it.
+    // If a comment about the file is directly above, a comment of the first image would become part of it.
     let is_below_comment = range.start > 0 && {
         let line = text.line_of(range.start);
         line > 0 && text.line(line - 1).trim_start().starts_with('#')
@@ -70,7 +70,8 @@ fn written(text: &str, kind: FileKind) -> Result<(String, Vec<Owned>), Reason> {
     Ok((format!("{}{gap}{written}{}", &text.text[..range.start], &text.text[range.end..]), owned))
 }
 
-/// Returns the lines of a list with the comments that belong to its first and its last image. `column` is that of the dashes.
+/// Returns the lines of a list with the comments that belong to its first and its last image. `column` is the column of the
+/// dashes.
 fn lines_of(text: &Text<'_>, items: &[Node<'_>], column: usize) -> Range<usize> {
     let is_comment = |line: usize| text.line(line).trim_start().starts_with('#');
     let opened = dash(text, items[0].range.start).unwrap_or(items[0].range.start);
@@ -79,7 +80,7 @@ fn lines_of(text: &Text<'_>, items: &[Node<'_>], column: usize) -> Range<usize> 
     while top > 0 && is_comment(top - 1) {
         top -= 1;
     }
-    // A comment at the start of the file is about the file.
+    // A comment at the start of the file belongs to the file.
     if top > 0 {
         first = top;
     }
@@ -89,7 +90,7 @@ fn lines_of(text: &Text<'_>, items: &[Node<'_>], column: usize) -> Range<usize> 
     first..end
 }
 
-/// The bytes of a list of images.
+/// A list of images in the text.
 struct Region<'a, 't> {
     text: &'a Text<'t>,
     range: Range<usize>,
@@ -98,7 +99,7 @@ struct Region<'a, 't> {
 
 /// A line of the new text, with its comments.
 struct Line<'n> {
-    /// The bytes of the entry in the old text, by which comments are assigned to it.
+    /// The byte range of the entry in the old text, which determines its comments.
     range: Range<usize>,
     content: String,
     above: Vec<&'n str>,
@@ -126,7 +127,7 @@ struct Block<'n> {
     name: String,
     head: Line<'n>,
     dmap: Line<'n>,
-    /// Each row with the key by which it is sorted: its smallest tag and its digest.
+    /// Each row with its sort key: its smallest tag and its digest.
     rows: Vec<((String, String), Line<'n>)>,
 }
 
@@ -160,14 +161,14 @@ impl<'t> Region<'_, 't> {
             out.extend([" ", comment]);
         }
         out.push_str(end);
-        // Below a digest, the comment is indented more than the next digest, above which it would be otherwise.
+        // Indent a comment below a digest more than the next digest. Otherwise it would belong to the next digest.
         let more = if columns == ROW { "  " } else { "" };
         for comment in &line.below {
             out.extend([&indentation, more, *comment, end]);
         }
     }
 
-    /// Returns the bytes of the comments of the region.
+    /// Returns the byte ranges of the comments in the region.
     fn comments(&self, layout: &Layout<'_>) -> Vec<Range<usize>> {
         let mut scalars = Vec::new();
         if let Some(root) = &layout.root {
@@ -192,7 +193,7 @@ impl<'t> Region<'_, 't> {
         comments
     }
 
-    /// Gives a comment to the line that it is beside, above or below.
+    /// Assigns a comment to the line that it is beside, above or below.
     fn assign(&self, blocks: &mut [Block<'t>], comment: Range<usize>) -> Result<(), Reason> {
         let words = &self.text.text[comment.clone()];
         let line = self.text.line_of(comment.start);
@@ -211,16 +212,16 @@ impl<'t> Region<'_, 't> {
                 let (first, last) =
                     (self.text.line_of(entry.range.start), self.text.line_of(entry.range.end));
                 if entry.range.start < comment.start && comment.start < entry.range.end {
-                    // Between the tags of a digest: they are written on one line, which has no place for it.
+                    // The comment is between the tags of a digest. They are written on one line, which has no place for it.
                     return Err(COMMENT);
                 }
                 if is_alone && line < first {
-                    // A comment that is indented more than the next image, or the next digest, belongs to the one before.
+                    // A comment that is indented more than the next image or digest belongs to the previous one.
                     let column = match index {
-                        // Between a dash that is alone on its line and the image.
+                        // The comment is between a dash that is alone on its line and the image.
                         0 if is_inside => None,
                         0 => Some(column),
-                        // The first digest has none before it.
+                        // There is no digest before the first one.
                         1..=FIRST_ROW => None,
                         _ => Some(self.text.before(entry.range.start).len()),
                     };
@@ -245,7 +246,7 @@ impl<'t> Region<'_, 't> {
             }
         }
         match previous {
-            // Below the last image.
+            // The comment is below the last image.
             Some(previous) if is_alone && before.len() > dashes => {
                 previous.below.push(words);
                 Ok(())
@@ -288,7 +289,7 @@ fn block<'n>(item: &Node<'_>) -> Result<Block<'n>, Reason> {
     })
 }
 
-/// Collects the bytes of all scalars, in the order of the text.
+/// Collects the byte ranges of all scalars, in the order of the text.
 fn collect_scalars(node: &Node<'_>, into: &mut Vec<Range<usize>>) {
     match &node.value {
         Value::Scalar { .. } => into.push(node.range.clone()),

@@ -52,7 +52,7 @@ impl Editor<'_, '_> {
         }
     }
 
-    /// Adds to a list of images, which is the value of the field `key` in a plain manifest.
+    /// Adds the tag to a list of images, which is the value of the field `key` in a plain manifest.
     fn images(&self, key: Option<&Node<'_>>, list: &Node<'_>) -> Result<Vec<Change>, Reason> {
         let (items, is_flow) = match &list.value {
             Value::List { items, is_flow } => (items, *is_flow),
@@ -94,7 +94,7 @@ impl Editor<'_, '_> {
         Ok(vec![entries.insert(at, &self.new_image(&prefix, &style))?])
     }
 
-    /// Returns the lines of a new image. `prefix` is the indentation with the dash, which may be on a line of its own.
+    /// Returns the lines of a new image. `prefix` is the indentation with the dash, which may be on a separate line.
     fn new_image(&self, prefix: &str, style: &Style) -> String {
         let line_break = self.text.line_break();
         let last = prefix.rsplit(['\n', '\r']).next().unwrap_or_default();
@@ -110,7 +110,7 @@ impl Editor<'_, '_> {
         self.new_image(&format!("{}- ", " ".repeat(indentation)), &style)
     }
 
-    /// Replaces an empty list or a null, which is the whole file, with the first image.
+    /// Replaces a file that is only an empty list or null with the first image.
     fn in_place_of(&self, empty: &Node<'_>) -> Result<Vec<Change>, Reason> {
         let range = empty.range.clone();
         if self.text.text[range.clone()].contains(['\n', '\r', '#']) {
@@ -121,7 +121,7 @@ impl Editor<'_, '_> {
         if before.trim_matches(' ').is_empty() {
             return Ok(vec![Change { range: range.start - before.len()..range.end, text: image }]);
         }
-        // A list in block notation cannot begin on the line of `---`.
+        // A list in block notation must not begin on the line of `---`.
         let start = range.start - (before.len() - before.trim_end_matches(' ').len());
         Ok(vec![Change { range: start..range.end, text: format!("{}{image}", self.text.line_break()) }])
     }
@@ -145,12 +145,12 @@ impl Editor<'_, '_> {
         Ok(vec![Entries::of_map(self.text, pairs).insert(pairs.len(), &lines)?])
     }
 
-    /// Puts lines below a key in place of its empty value.
+    /// Replaces the empty value of a key with lines below the key.
     fn replace(&self, key: &Node<'_>, value: &Node<'_>, lines: &str) -> Result<Vec<Change>, Reason> {
         let colon = self.colon(key)?;
         let text = format!("{}{lines}", self.text.line_break());
         if value.range.is_empty() {
-            // A comment on the line of the key stays there.
+            // Keep a comment on the line of the key.
             let line = self.text.line_of(colon);
             let end = self.text.bytes(line..line + 1).start + self.text.line(line).len();
             return Ok(vec![insertion(end, text)]);
@@ -172,7 +172,7 @@ impl Editor<'_, '_> {
         }
     }
 
-    /// Adds to an image of the file.
+    /// Adds the tag to an image of the file.
     fn image(&self, items: &[Node<'_>], image: &Node<'_>) -> Result<Vec<Change>, Reason> {
         let field = image.pairs().iter().find(|(key, _)| key.text() == Some("dmap"));
         let Some((key, dmap)) = field else { return self.dmap_field(image) };
@@ -238,7 +238,7 @@ impl Editor<'_, '_> {
         place_of_digest(items, dmap, &self.addition.digest.to_string(), self.addition.tag.as_str())
     }
 
-    /// Adds to the tags of a digest.
+    /// Adds the tag to a digest.
     fn tags(&self, items: &[Node<'_>], digest: &Node<'_>, list: &Node<'_>) -> Result<Vec<Change>, Reason> {
         let index =
             items.iter().position(|item| item.range.contains(&digest.range.start)).unwrap_or_default();
@@ -272,7 +272,7 @@ impl Editor<'_, '_> {
     }
 }
 
-/// Returns whether a value is null: nothing, or one of the words for it without quotes.
+/// Returns whether a value is null: empty, or one of the words for null without quotes.
 fn is_null(node: &Node<'_>) -> bool {
     match &node.value {
         Value::Scalar { text, is_plain } => {

@@ -1,4 +1,4 @@
-//! New lines between the entries of a list or mapping in block notation.
+//! Inserts lines between the entries of a list or mapping in block notation.
 
 use std::ops::Range;
 
@@ -7,14 +7,14 @@ use crate::lint::layout::Node;
 use crate::lint::text::Text;
 
 const NOT_ON_LINES: Reason = "its entries are not on lines of their own";
-/// The reason for a file with scalars of several lines.
+/// The reason for refusing a file with multi-line scalars.
 pub(super) const LONG_SCALARS: Reason = "it has texts of several lines";
 
-/// The entries of a list or mapping, each with its bytes.
+/// The entries of a list or mapping, each with its byte range.
 pub(super) struct Entries<'a, 't> {
     pub(super) text: &'a Text<'t>,
     pub(super) ranges: Vec<Range<usize>>,
-    /// What precedes an entry on its line, beside spaces: `-` or nothing.
+    /// The text before an entry on its line, apart from spaces: `-` or nothing.
     pub(super) opener: &'static str,
 }
 
@@ -31,7 +31,7 @@ impl<'a, 't> Entries<'a, 't> {
         Self { text, ranges: pairs.iter().map(range).collect(), opener: "" }
     }
 
-    /// Returns what precedes an entry: spaces and the dash. If the dash is on a line of its own, so it is here.
+    /// Returns the text before an entry: spaces and the dash, which may be on a separate line.
     pub(super) fn prefix(&self, at: usize) -> Result<String, Reason> {
         let start = self.ranges[at].start;
         let before = self.text.before(start);
@@ -45,7 +45,7 @@ impl<'a, 't> Entries<'a, 't> {
         }
     }
 
-    /// Returns the first line of an entry, which is that of its dash.
+    /// Returns the first line of an entry, which is the line of its dash.
     fn first_line(&self, at: usize) -> usize {
         let start = self.ranges[at].start;
         let dash = if self.opener.is_empty() { None } else { lone_dash(self.text, start) };
@@ -56,8 +56,8 @@ impl<'a, 't> Entries<'a, 't> {
         self.text.line_of(self.ranges[at].end.max(self.ranges[at].start))
     }
 
-    /// Returns the change that puts new lines, without a line break at their end, before the entry with the index `at`, or at
-    /// the end. Comments stay with the entry that they are above, or indented below.
+    /// Returns the change that inserts lines before the entry with the index `at`, or at the end. `lines` has no trailing line
+    /// break. Comments stay with the entry that they are above, or indented below.
     pub(super) fn insert(&self, at: usize, lines: &str) -> Result<Change, Reason> {
         let text = self.text;
         let line_break = text.line_break();
@@ -72,7 +72,7 @@ impl<'a, 't> Entries<'a, 't> {
             return Err(NOT_ON_LINES);
         }
         let mut end = self.last_line(before) + 1;
-        // What is commented out, or said, below an entry belongs to it if it is indented more.
+        // A comment below an entry belongs to it if it is indented more.
         while end < next
             && text.line(end).trim_start().starts_with('#')
             && text.line(end).len() - text.line(end).trim_start().len() > indentation
@@ -83,11 +83,11 @@ impl<'a, 't> Entries<'a, 't> {
         if text.text[..place].ends_with(['\n', '\r']) {
             return Ok(insertion(place, format!("{gap}{lines}{line_break}")));
         }
-        // The last line of a file may have no line break. Then the new last line has none.
+        // If the last line of the file has no line break, the new last line has none either.
         Ok(insertion(place, format!("{line_break}{gap}{lines}")))
     }
 
-    /// Returns the first line of the first entry, or of the comments above it. A comment at the start of the file is about the
+    /// Returns the first line of the first entry, or of the comments above it. A comment at the start of the file belongs to the
     /// file.
     fn above_first(&self) -> Result<usize, Reason> {
         self.prefix(0)?;
@@ -111,8 +111,8 @@ impl<'a, 't> Entries<'a, 't> {
     }
 }
 
-/// Returns the byte offset of the dash before the entry of a list that starts at `start`, if it is alone on an earlier line. Only
-/// empty lines and comments are between them.
+/// Returns the byte offset of the dash of the list entry that starts at `start`, if the dash is alone on an earlier line, with
+/// only empty lines and comments in between.
 pub(super) fn lone_dash(text: &Text<'_>, start: usize) -> Option<usize> {
     let line = text.line_of(start);
     if !text.before(start).trim_matches(' ').is_empty() {
@@ -126,7 +126,7 @@ pub(super) fn lone_dash(text: &Text<'_>, start: usize) -> Option<usize> {
     is_alone.then(|| text.bytes(line..line + 1).start + found.len() - found.trim_start_matches(' ').len())
 }
 
-/// Returns the byte offset of the dash before the entry of a list in block notation that starts at `start`.
+/// Returns the byte offset of the dash of the entry that starts at `start` in a list in block notation.
 pub(super) fn dash(text: &Text<'_>, start: usize) -> Option<usize> {
     let before = text.before(start);
     let on_line = before.rfind('-').map(|at| start - before.len() + at);

@@ -1,8 +1,8 @@
-//! Edits manifests: adds tags of digests, and changes no other line.
+//! Edits manifests: adds tags to digests without changing other lines.
 //!
-//! An edit inserts bytes at positions of the file's YAML. Comments, order, quotes and line ends stay; new entries are put where
-//! they belong in the order of the file. The result is read again, and it is refused unless it promotes what the file promoted
-//! before and the additions (`docs/design/pull-requests.md`).
+//! An edit inserts bytes at positions of the file's YAML. Comments, order, quotes and line ends are kept; new entries are
+//! inserted in the sort order of the file. The result is read again, and refused unless it promotes exactly what the file
+//! promoted before and the additions (`docs/design/pull-requests.md`).
 
 mod addition;
 mod check;

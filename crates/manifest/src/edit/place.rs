@@ -1,12 +1,12 @@
-//! Where a new entry belongs, in the order that a file is sorted in.
+//! Determines the index of a new entry from the sort order of a file.
 
 use std::cmp::Ordering;
 
 use crate::lint::layout::Node;
 use crate::lint::order::{Order, is_by_digest, placed};
 
-/// Returns the index at which a new value is out of order with the fewest values. In a sorted list this is its sorted place; at a
-/// tie, the last such index. `compare` compares a value with the new one.
+/// Returns the index at which a new value is out of order with the fewest values; if there are several, the last one. In a sorted
+/// list this is the sorted position. `compare` compares a value with the new one.
 pub(super) fn place<T>(values: &[T], compare: impl Fn(&T) -> Ordering) -> usize {
     let orders: Vec<Ordering> = values.iter().map(compare).collect();
     let mut wrong = orders.iter().filter(|order| order.is_lt()).count();
@@ -24,7 +24,7 @@ pub(super) fn place<T>(values: &[T], compare: impl Fn(&T) -> Ordering) -> usize 
     best
 }
 
-/// Returns the order in which the lists of tags of a file are sorted: the one with the fewest exceptions, or else text.
+/// Returns the order in which the lists of tags of a file are sorted: the order with the fewest exceptions, or text for a tie.
 fn order_of_tags(images: &[Node<'_>]) -> Order {
     best(|order| {
         let lists = images.iter().filter_map(|image| image.field("dmap")).flat_map(Node::pairs);
@@ -44,7 +44,7 @@ fn rows<'n>(dmap: &'n Node<'_>) -> Vec<Row<'n>> {
     dmap.pairs().iter().map(row).collect()
 }
 
-/// Returns the index at which a new digest with one tag belongs in a `dmap` of a file, so that a sorted `dmap` stays sorted for lint.
+/// Returns the index of a new digest with one tag in a `dmap` of a file. A `dmap` that lint accepts as sorted stays sorted.
 pub(super) fn place_of_digest(images: &[Node<'_>], dmap: &Node<'_>, digest: &str, tag: &str) -> usize {
     let all: Vec<Vec<Row<'_>>> = images.iter().filter_map(|image| image.field("dmap")).map(rows).collect();
     let own = rows(dmap);
@@ -72,12 +72,12 @@ fn smallest<'n>(row: &Row<'n>, order: Order) -> &'n str {
     row.1.iter().copied().min_by(|a, b| order.compare(a, b)).unwrap_or_default()
 }
 
-/// Compares digests by a tag, and then by themselves.
+/// Compares digests by a tag, then by digest.
 fn compare_digests(order: Order, a: (&str, &str), b: (&str, &str)) -> Ordering {
     order.compare(a.0, b.0).then_with(|| a.1.cmp(b.1))
 }
 
-/// Returns the index at which a new tag belongs in a list of tags of a file, so that a sorted list stays sorted for lint.
+/// Returns the index of a new tag in a list of tags of a file. A list that lint accepts as sorted stays sorted.
 pub(super) fn place_of_tag(images: &[Node<'_>], tags: &[&str], tag: &str) -> usize {
     let usual = order_of_tags(images);
     let is_sorted = |order: &Order| descents(tags, |a, b| order.compare(a, b)) == 0;
@@ -86,7 +86,7 @@ pub(super) fn place_of_tag(images: &[Node<'_>], tags: &[&str], tag: &str) -> usi
 }
 
 fn best(exceptions: impl Fn(Order) -> usize) -> Order {
-    // At a tie the first order wins, which is text.
+    // For a tie, the first order wins, which is text.
     Order::ALL.into_iter().min_by_key(|order| exceptions(*order)).unwrap_or(Order::Text)
 }
 
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_goes_to_its_sorted_place_and_an_outlier_does_not_draw_it_away() {
+    fn a_value_gets_its_sorted_index_in_spite_of_outliers() {
         for (list, new, expected) in [
             ("", "b", 0),
             ("ac", "b", 1),

@@ -1,4 +1,4 @@
-//! The style of a file: quotes, separators and indentation, by the example of its entries.
+//! The style of a file: quotes, separators and indentation, as its entries have them.
 
 use oci_types::{Digest, RepositoryPath, Tag};
 
@@ -6,7 +6,7 @@ use super::lines::dash;
 use crate::lint::layout::{Node, Value};
 use crate::lint::text::Text;
 
-/// How lists of tags are written.
+/// The notation of lists of tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TagsStyle {
     /// `["a", "b"]`
@@ -15,12 +15,12 @@ pub(super) enum TagsStyle {
     Block { indentation: usize },
 }
 
-/// How new entries are written.
+/// The notation of new entries.
 #[derive(Clone, Debug)]
 pub(super) struct Style {
     pub(super) tag_quote: char,
     pub(super) digest_quote: char,
-    /// Between two tags on a line.
+    /// The separator between two tags on a line.
     pub(super) separator: &'static str,
     pub(super) tags: TagsStyle,
     /// The columns by which `dmap` entries are indented more than the field `dmap`.
@@ -28,7 +28,8 @@ pub(super) struct Style {
 }
 
 impl Style {
-    /// Returns the style of the entry nearest to the index `at`, with what other entries show where it shows nothing.
+    /// Returns the style of the entry nearest to the index `at`. Properties that this entry does not show come from the next
+    /// nearest entries.
     pub(super) fn near(text: &Text<'_>, images: &[Node<'_>], at: usize) -> Self {
         let mut style = Self {
             tag_quote: '"',
@@ -97,8 +98,8 @@ pub(super) fn column(text: &Text<'_>, node: &Node<'_>) -> usize {
     text.before(node.range.start).chars().count()
 }
 
-/// Returns the quotation mark of a scalar. Where it has none, a new scalar is quoted all the same: other readers take an
-/// unquoted `1.10` for the number 1.1.
+/// Returns the quotation mark of a scalar, or `"` if it has none: new scalars are always quoted, because other parsers read an
+/// unquoted `1.10` as the number 1.1.
 pub(super) fn quote(text: &Text<'_>, node: &Node<'_>) -> char {
     if text.text[node.range.clone()].starts_with('\'') { '\'' } else { '"' }
 }
@@ -107,7 +108,7 @@ pub(super) fn quoted(word: &str, quote: char) -> String {
     format!("{quote}{word}{quote}")
 }
 
-/// Returns the separator between the first two items of a list, if it is one of the usual ones.
+/// Returns the separator between the first two items of a list, if it is a usual one.
 pub(super) fn separator(text: &Text<'_>, items: &[Node<'_>]) -> Option<&'static str> {
     let [first, second, ..] = items else { return None };
     match &text.text[first.range.end..second.range.start] {
@@ -117,7 +118,7 @@ pub(super) fn separator(text: &Text<'_>, items: &[Node<'_>]) -> Option<&'static 
     }
 }
 
-/// Returns an image's name as a scalar. It is quoted if it could be read as something else than a text.
+/// Returns an image's name as a scalar. It is quoted if YAML could parse it as another type than a string.
 pub(super) fn name(name: &RepositoryPath) -> String {
     const WORDS: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
     let name = name.as_str();

@@ -1,5 +1,5 @@
-//! Files that are named more than once: in several manifests of a project, or by several projects that share a destination; and
-//! objects that are both copied and written.
+//! Finds files that are named more than once, in several manifests of a project or by several projects that share a destination,
+//! and objects that are both copied and written.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::contents::Contents;
 use crate::diagnostic::Diagnostic;
 use crate::diagnostics::Diagnostics;
 
-/// Finds names that stand in several manifests of a project. Repetitions within one manifest are found when it is read.
+/// Finds names that several manifests of a project list. Repetitions within one manifest are found when it is read.
 pub(super) fn within_project(
     entries: &[FileEntry],
     contents: &HashMap<Arc<str>, Contents>,
@@ -32,7 +32,7 @@ pub(super) fn within_project(
 /// Finds objects at a destination for which several entries want different content: entries of projects with a common
 /// destination, and entries of a project with two destinations, one below the other.
 ///
-/// The same content twice is no fault.
+/// Two entries with the same content are not a fault.
 pub(super) fn across_projects(
     projects: &[FileProject],
     contents: &HashMap<Arc<str>, Contents>,
@@ -46,7 +46,7 @@ pub(super) fn across_projects(
         let others = stores.iter().enumerate().filter(|(other, _)| *other != index);
         others.into_iter().any(|(_, (_, url))| url.overlaps(stores[index].1))
     };
-    // Only destinations that overlap are compared by their objects: a run may have millions.
+    // Only objects of overlapping destinations are compared, because a run may have millions of objects.
     let mut first: HashMap<String, &FileEntry> = HashMap::new();
     for (_, (project, url)) in stores.iter().enumerate().filter(|(index, _)| shares(*index)) {
         for entry in &project.files {
@@ -63,10 +63,10 @@ pub(super) fn across_projects(
     }
 }
 
-/// Finds objects that one entry copies and another one writes with other content: a destination may be below a source, in the same
-/// project or in another one. What the copy would read then depends on the order.
+/// Finds objects that one entry copies and another one overwrites with other content: a destination may be below a source, in the
+/// same project or in another one. The content that the copy reads would then depend on the order.
 ///
-/// The same content is no fault: one project may promote further what another one has promoted.
+/// Equal content is not a fault: one project may promote the objects of another project further.
 pub(super) fn of_sources(
     projects: &[FileProject],
     contents: &HashMap<Arc<str>, Contents>,
@@ -77,7 +77,7 @@ pub(super) fn of_sources(
         destinations.any(|destination| destination.url.overlaps(source))
     };
     let read: Vec<&FileProject> = projects.iter().filter(|project| is_written(&project.source.url)).collect();
-    // Of two projects with a common source both entries may be harmed.
+    // If two projects have a common source, entries of both may be affected.
     let mut copied: HashMap<String, Vec<&FileEntry>> = HashMap::new();
     for project in &read {
         for entry in &project.files {

@@ -1,4 +1,4 @@
-//! Reads the manifests of files of one project, or of several.
+//! Reads the manifests of files of one or more projects.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::schema::{self, Reading};
 
 /// The maximum depth of a directory of manifests.
 const DEPTH_MAX: usize = 16;
-/// The maximum number of files and directories that are looked at.
+/// The maximum number of files and directories that are visited.
 const ENTRIES_MAX: usize = 100_000;
 
 /// Reads one project: a file with `filestores`, and files with `files`. If one of `files` is a directory, all files `*.yaml` and
@@ -31,7 +31,7 @@ pub fn load_file_manifests(filestores: &Path, files: &[PathBuf]) -> Result<FileM
     loader.finish()
 }
 
-/// Reads one file with `files`, which may have none.
+/// Reads one file with `files`. The list may be empty.
 ///
 /// # Errors
 /// If the manifest has any fault: returns all faults.
@@ -45,7 +45,7 @@ pub fn load_file_entries(path: &Path) -> Result<Vec<FileEntry>, Diagnostics> {
 #[derive(Default)]
 pub(super) struct Loader {
     projects: Vec<FileProject>,
-    /// The contents of the files that were read, by their names, for faults that are found later.
+    /// The contents of the files that were read, by name, for faults that are found later.
     contents: HashMap<Arc<str>, Contents>,
     rejected: Diagnostics,
     warnings: Vec<Diagnostic>,

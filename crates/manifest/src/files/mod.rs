@@ -1,7 +1,7 @@
 //! Manifests of files: which files to copy from one object store to others (specification 04, *Manifests of files*).
 //!
-//! A project has one file with its stores, and one or more files with the names and hashes of what to copy. All faults of all
-//! files are reported in one run, each with its position.
+//! A project has one file with its stores, and one or more files with the names and hashes of the files to copy. All faults of
+//! all files are reported in one run, each with its position.
 
 mod conflicts;
 mod load;

@@ -24,18 +24,18 @@ pub struct FileProject {
     pub name: Arc<str>,
     /// The store that files are copied from.
     pub source: Filestore,
-    /// The stores that files are copied to: at least one, each once, none the source.
+    /// The stores that files are copied to: at least one, without duplicates and without the source.
     pub destinations: Vec<Filestore>,
-    /// The files, in the order of the manifests: at least one, each name once.
+    /// The files, in the order of the manifests: at least one, without duplicate names.
     pub files: Vec<FileEntry>,
 }
 
 /// An entry of `filestores`.
 #[derive(Clone, Debug)]
 pub struct Filestore {
-    /// The place of the files.
+    /// The URL of the store.
     pub url: StoreUrl,
-    /// The account that writes to the store; of use on Google Cloud Storage only.
+    /// The account that writes to the store. Only used for Google Cloud Storage.
     pub service_account: Option<Arc<str>>,
     /// The name of the manifest in messages.
     pub manifest: Arc<str>,
@@ -53,7 +53,7 @@ impl Filestore {
 /// An entry of `files`.
 #[derive(Clone, Debug)]
 pub struct FileEntry {
-    /// The name below the URL of each store.
+    /// The name relative to the URL of each store.
     pub name: FileName,
     /// The SHA-256 of the content.
     pub sha256: Sha256,
@@ -112,7 +112,7 @@ impl fmt::Debug for Sha256 {
 #[error("expected a SHA-256: 64 hexadecimal digits, without a prefix")]
 pub struct InvalidSha256;
 
-/// Reads 64 hexadecimal digits in any case.
+/// Parses 64 hexadecimal digits in upper or lower case.
 impl FromStr for Sha256 {
     type Err = InvalidSha256;
 
@@ -131,7 +131,7 @@ impl FromStr for Sha256 {
     }
 }
 
-/// The name of a file below the URL of a store: segments with slashes between them, none of them empty, `.` or `..`.
+/// The name of a file relative to the URL of a store: segments separated by slashes. No segment is empty, `.` or `..`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileName(Arc<str>);
 
@@ -162,25 +162,25 @@ impl fmt::Display for FileName {
     }
 }
 
-/// Why a text is not the name of a file.
+/// Why a text is not a file name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFileName {
-    /// It begins with a slash.
+    /// The name begins with a slash.
     #[error("a file's name is relative to the filestores, and does not begin with a slash")]
     Absolute,
-    /// It ends with a slash.
+    /// The name ends with a slash.
     #[error("a file's name does not end with a slash")]
     Directory,
-    /// It has an empty segment.
+    /// The name has an empty segment.
     #[error("a file's name has no empty segment")]
     EmptySegment,
-    /// It has a segment `.` or `..`.
+    /// The name has a segment `.` or `..`.
     #[error("a file's name has no segment `.` or `..`")]
     Dots,
-    /// It has a control character.
+    /// The name has a control character.
     #[error("a file's name has no control characters")]
     Control,
-    /// It is empty.
+    /// The name is empty.
     #[error("a file's name is empty")]
     Empty,
 }
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_no_segment_that_leads_elsewhere() {
+    fn a_name_has_no_segment_that_is_empty_or_dots() {
         for good in ["a", "v1.0/linux/amd64/tool", ".hidden", "a b", "...", "ü", "a..b"] {
             assert_eq!(good.parse::<FileName>().unwrap().as_str(), good);
         }

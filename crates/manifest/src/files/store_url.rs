@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// The maximum length of an object's name in Google Cloud Storage and in S3, in bytes.
 const KEY_MAX: usize = 1_024;
-/// The maximum length of a bucket's name, in bytes: that of Google's names with dots.
+/// The maximum length of a bucket's name, in bytes: Google's limit for names with dots.
 const BUCKET_MAX: usize = 222;
 
 /// The kind of an object store.
@@ -29,9 +29,9 @@ impl Scheme {
     }
 }
 
-/// The place of files in a store: a bucket and a path in it, or a directory.
+/// The URL of a store: a bucket and a path in it, or a directory.
 ///
-/// A slash at the end of the text changes nothing. The path is kept as it is written, and never has a segment `.` or `..`.
+/// A trailing slash in the text is ignored. The path is otherwise kept as written, and never has a segment `.` or `..`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StoreUrl {
     scheme: Scheme,
@@ -50,12 +50,12 @@ impl StoreUrl {
         &self.bucket
     }
 
-    /// Returns the path in the bucket, without a slash at its end, or the absolute path of the directory.
+    /// Returns the path in the bucket, without a trailing slash, or the absolute path of the directory.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Returns the name, in the bucket, of the object for the file `name`; for a directory, the path of the file.
+    /// Returns the key of the object for the file `name` in the bucket or, for a directory, the path of the file.
     pub fn key(&self, name: &str) -> String {
         match (self.scheme, &*self.path) {
             (Scheme::Gcs | Scheme::S3, "") => name.to_owned(),
@@ -63,7 +63,7 @@ impl StoreUrl {
         }
     }
 
-    /// Returns the URL of the file `name`, for people.
+    /// Returns the URL of the file `name`, for messages.
     pub fn file(&self, name: &str) -> String {
         format!("{self}/{name}")
     }
@@ -95,13 +95,13 @@ impl fmt::Display for StoreUrl {
 /// Why a text is not the URL of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidStoreUrl {
-    /// It has another scheme, or none.
+    /// The scheme is missing or unknown.
     #[error("a filestore begins with `gs://`, `s3://` or `file://`, in lower case")]
     Scheme,
     /// The bucket is empty.
     #[error("the bucket is missing: `gs://BUCKET/PATH`")]
     NoBucket,
-    /// The bucket has characters that no bucket's name has, or too many.
+    /// The name of the bucket is too long or has invalid characters.
     #[error("not the name of a bucket: letters, digits, `-`, `_` and `.`, at most {BUCKET_MAX}")]
     Bucket,
     /// The path has a segment `.` or `..`.
@@ -136,7 +136,7 @@ impl FromStr for StoreUrl {
             Scheme::File => ("", rest),
             Scheme::Gcs | Scheme::S3 => rest.split_once('/').unwrap_or((rest, "")),
         };
-        // Several slashes are one in the path of a directory, and part of the name of an object.
+        // Repeated slashes count as one in the path of a directory, but are part of the name of an object.
         let directory = (scheme == Scheme::File).then(|| {
             path.split('/').filter(|part| !part.is_empty()).map(|part| format!("/{part}")).collect::<String>()
         });
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_store_is_refused() {
+    fn invalid_store_urls_are_refused() {
         for (text, expected) in [
             ("", InvalidStoreUrl::Scheme),
             ("staging", InvalidStoreUrl::Scheme),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_overlap_where_one_is_below_the_other() {
+    fn urls_overlap_if_one_is_below_the_other() {
         let overlap = |a: &str, b: &str| {
             let (a, b) = (a.parse::<StoreUrl>().unwrap(), b.parse::<StoreUrl>().unwrap());
             assert_eq!(a.overlaps(&b), b.overlaps(&a));

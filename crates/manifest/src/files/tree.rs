@@ -10,18 +10,17 @@ use crate::contents::{Contents, cannot_read, shown};
 use crate::diagnostic::Diagnostic;
 use crate::diagnostics::Diagnostics;
 
-/// The directory with a directory for each project, which has its file of stores.
+/// The directory with a subdirectory for each project, which has the project's file of stores.
 const FILESTORES: &str = "filestores";
-/// The directory with a directory for each project, which has its files.
+/// The directory with a subdirectory for each project, which has the project's manifests.
 const MANIFESTS: &str = "manifests";
 /// The name of the file of stores.
 const STORES_FILE: &str = "filepromoter-manifest.yaml";
 /// The maximum depth of the search for misplaced files, in directories.
 const DEPTH_MAX: usize = 16;
 
-/// Reads all projects below a directory, ordered by name: those that have a directory in `filestores`. A project that has a
-/// directory in
-/// `manifests` alone is a warning, and so is a tree without projects.
+/// Reads all projects below a directory, ordered by name. Each subdirectory of `filestores` is a project. A project that only has
+/// a subdirectory of `manifests` is a warning, and so is a tree without projects.
 ///
 /// # Errors
 /// If the manifests have any fault: returns all faults of all files.
@@ -93,7 +92,7 @@ impl Tree {
         }
     }
 
-    /// Warns about directories of files that no project reads.
+    /// Warns about directories of manifests that belong to no project.
     fn find_unused(&mut self, filestores: &Path) {
         for directory in self.loader.entries_of(&self.manifests.clone()) {
             let is_known = directory.file_name().is_some_and(|name| filestores.join(name).is_dir());

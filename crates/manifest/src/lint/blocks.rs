@@ -19,13 +19,12 @@ const COMMENT_IN_TAGS: Reason = "there is a comment among the tags";
 struct Block {
     /// The lines with the comments above the entry, and with those that are indented below it.
     lines: Range<usize>,
-    /// The lines up to the next block: they stay where they are.
+    /// The lines up to the next block, which do not move.
     gap: Range<usize>,
 }
 
-/// Returns the edit that puts entries into another order. `entries` have the start and end of each entry, `order` has their
-/// indices in the new order. An entry must be alone on its lines, after `opener`. Comment lines directly above an entry move
-/// with it.
+/// Returns the edit that reorders entries. `entries` has the byte range of each entry, `order` has their indices in the new
+/// order. An entry must be alone on its lines, after `opener`. Comment lines directly above an entry move with it.
 pub(super) fn reorder(
     text: &Text<'_>,
     layout: &Layout<'_>,
@@ -54,7 +53,7 @@ pub(super) fn reorder(
     if start.lines.start == 0 && text.line(0).trim_start().starts_with('#') {
         return Err(HEADER);
     }
-    // The last line of a file may have no line break. Then the last entry has none, whichever it is.
+    // If the last line of the file has no line break, the last entry in the new order has none either.
     let has_break = text.text[range.clone()].ends_with(['\n', '\r']);
     let mut new = String::with_capacity(range.len() + 2);
     for (place, block) in blocks.iter().enumerate() {
@@ -118,8 +117,8 @@ fn blocks(
     Ok(blocks)
 }
 
-/// Returns the end of the comment lines at the start of some lines that belong to the entry before them: they are indented
-/// deeper than the entry, and so is its last line.
+/// Returns the end of the comment lines at the start of `lines` that belong to the entry before: they are indented deeper than
+/// the entry, and so is its last line.
 fn comments_below(text: &Text<'_>, lines: Range<usize>, indentation: usize) -> Result<usize, Reason> {
     let start = lines.start;
     let deep = lines
@@ -129,7 +128,7 @@ fn comments_below(text: &Text<'_>, lines: Range<usize>, indentation: usize) -> R
     if deep > 0 && !is_nested { Err(UNCLEAR_COMMENT) } else { Ok(start + deep) }
 }
 
-/// Returns the start of the comment lines at the end of some lines.
+/// Returns the start of the comment lines at the end of `lines`.
 fn comments_above(text: &Text<'_>, lines: Range<usize>) -> usize {
     let end = lines.end;
     end - lines.rev().take_while(|line| is_comment(text.line(*line))).count()
@@ -143,7 +142,7 @@ fn indentation_of(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// Returns the edits that put the items of a list in flow notation into another order. What is between the items stays.
+/// Returns the edits that reorder the items of a list in flow notation. The text between the items does not change.
 pub(super) fn reorder_flow(
     text: &Text<'_>,
     layout: &Layout<'_>,

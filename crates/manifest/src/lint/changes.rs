@@ -1,7 +1,6 @@
-//! Overlaps within a state of the manifests, and tags that moved and edges that are gone between two states.
+//! Finds overlaps within a state of the manifests, and tags that moved and edges that were removed between two states.
 //!
-//! Edges are not expanded, because Kubernetes has 1.3 million. Destination repositories to which the same images are promoted are
-//! compared once.
+//! Edges are not expanded, because Kubernetes has 1.3 million. Destination repositories with the same images are compared once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use crate::diagnostic::Severity;
 use crate::model::{Destination, Image};
 use crate::source::Position;
 
-/// Where a state lists something: the images file and the position in it.
+/// A position in an images file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     pub(super) file: Arc<str>,
@@ -25,11 +24,11 @@ pub(super) struct Place {
 /// A change, or a contradiction within the later state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
-    /// Two digests for one tag. `is_known`: the base has the same two.
+    /// Two digests for one tag. `is_known`: the base has the same two digests.
     Overlap { first: (Digest, Place), second: (Digest, Place), is_known: bool },
-    /// A tag with another digest. `is_certain` is false if the base has the old digest only in a part that is left out there.
+    /// A tag with another digest. `is_certain` is false if the base has the old digest only in a part that was left out.
     Moved { from: (Digest, Place), to: (Digest, Place), is_certain: bool },
-    /// An edge of the base that is gone. The project is the one of the base.
+    /// An edge of the base that was removed. The project is the project in the base.
     Removed { project: Arc<str>, digest: Digest, place: Place },
 }
 
@@ -42,7 +41,7 @@ impl Kind {
         }
     }
 
-    /// Returns the severity. What the base also has, what is not certain, and what is gone is a warning.
+    /// Returns the severity. Overlaps that the base also has, uncertain moves and removed edges are warnings.
     pub(super) fn severity(&self) -> Severity {
         match self {
             Self::Overlap { is_known: false, .. } | Self::Moved { is_certain: true, .. } => Severity::Error,
@@ -51,7 +50,7 @@ impl Kind {
     }
 }
 
-/// A change with the references that it concerns.
+/// A change with the references that it affects.
 pub(super) struct Change {
     pub(super) kind: Kind,
     /// The tag; `None` for a removed edge without a tag.
@@ -66,7 +65,7 @@ struct Listed<'a> {
     image: &'a Image,
 }
 
-/// The images that a repository gets, by their indices.
+/// The images that are promoted to a repository, by index.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Holders {
     now: Vec<usize>,
@@ -76,18 +75,18 @@ struct Holders {
 /// The tags of a repository at one state.
 #[derive(Default)]
 struct Tags<'a> {
-    /// The digests of each tag with their places, without those that are left out.
+    /// The digests of each tag with their positions, without those that are left out.
     certain: IndexMap<&'a Tag, Vec<(Digest, Place)>>,
     /// The digests of each tag in parts that are left out.
     doubtful: HashMap<&'a Tag, Vec<Digest>>,
     /// The digests that are listed without a tag.
     untagged: Vec<(Digest, Place)>,
-    /// All digests, also those that are left out.
+    /// All digests, including those that are left out.
     digests: HashSet<Digest>,
 }
 
-/// Compares two states. Without a base, only overlaps are found. `illegible` has the projects whose present state cannot be read
-/// as a whole: nothing is known to be removed from them.
+/// Compares two states. Without a base, finds only overlaps. `illegible` has the projects whose current state cannot be read
+/// completely: no edge counts as removed from them.
 pub(super) fn compare(
     now: &Assembled,
     base: Option<&Assembled>,
@@ -194,7 +193,7 @@ fn changed(now: &Tags<'_>, before: &Tags<'_>, found: &mut Vec<(Kind, Option<Tag>
         }
         let doubtful = before.doubtful.get(*tag).map(Vec::as_slice).unwrap_or_default();
         if let (true, Some(from)) = (old.is_empty() && !doubtful.contains(digest), doubtful.first()) {
-            // Parts that are left out have no place of their own.
+            // Parts that are left out have no position.
             let from = (*from, listed[0].1.clone());
             let kind = Kind::Moved { from, to: listed[0].clone(), is_certain: false };
             found.push((kind, Some((*tag).clone())));
@@ -202,7 +201,7 @@ fn changed(now: &Tags<'_>, before: &Tags<'_>, found: &mut Vec<(Kind, Option<Tag>
     }
 }
 
-/// Finds edges that are gone. A digest that got its first tag is still promoted.
+/// Finds removed edges. A digest that got its first tag is still promoted.
 fn removed(now: &Tags<'_>, before: &Tags<'_>, project: &Arc<str>, found: &mut Vec<(Kind, Option<Tag>)>) {
     for (tag, listed) in &before.certain {
         if now.certain.contains_key(*tag) || now.doubtful.contains_key(*tag) {

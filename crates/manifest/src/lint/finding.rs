@@ -1,4 +1,4 @@
-//! What lint finds, and the edits that fix it.
+//! The findings of lint, and the edits that fix them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,20 +14,20 @@ pub struct Finding {
     pub rule: Rule,
     /// The message, its severity and its position.
     pub diagnostic: Diagnostic,
-    /// Other places that the message is about.
+    /// Other positions that the message refers to.
     pub related: Vec<Related>,
     /// The edits of the file that remove the finding without a change of meaning. Empty if there is no such fix.
     pub fix: Vec<Edit>,
 }
 
-/// Another place that a finding is about.
+/// Another position that a finding refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Related {
     /// The name of the file in messages.
     pub file: Arc<str>,
     /// The position in the file.
     pub position: Position,
-    /// What is there.
+    /// A description of the position.
     pub message: String,
 }
 
@@ -53,7 +53,7 @@ impl Finding {
         Self { rule, diagnostic, related: Vec::new(), fix: Vec::new() }
     }
 
-    /// Whether the finding is an error.
+    /// Returns whether the finding is an error.
     pub fn is_error(&self) -> bool {
         self.diagnostic.severity() == Severity::Error
     }

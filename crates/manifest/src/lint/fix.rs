@@ -1,4 +1,4 @@
-//! Fixed contents of files: the edits of findings are applied, and the result must promote the same.
+//! Fixes files: applies the edits of findings, and checks that the result promotes the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -17,22 +17,22 @@ use crate::model::{Destination, Image};
 use crate::policy::Policy;
 use crate::schema::{self, Reading, Registries};
 
-/// The maximum number of rounds for one file. A change of an entry and a change of the order of entries need two.
+/// The maximum number of rounds for one file. A change of an entry and a change of the order of entries need two rounds.
 const ROUNDS_MAX: usize = 8;
 
 /// The fixed content of a file.
 #[derive(Debug)]
 pub(super) struct Fixed {
     pub(super) bytes: Vec<u8>,
-    /// The number of flaws that are gone.
+    /// The number of fixed flaws.
     pub(super) fixed: usize,
 }
 
-/// Returns the content of a file without the flaws that can be fixed, except those of the `allowed` rules. `more` are changes by
-/// rules about several files. Returns `None` if there is nothing to fix.
+/// Returns the content of a file after the fixable flaws are fixed, except those of the `allowed` rules. `more` has the changes
+/// by rules about several files. Returns `None` if there is nothing to fix.
 ///
 /// # Errors
-/// If the result would not promote the same, or would lose a comment. This is a fault of the fix.
+/// If the result would not promote the same, or would lose a comment. This is a bug in the fix.
 pub(super) fn fix(
     kind: FileKind,
     contents: &Contents,
@@ -91,7 +91,7 @@ fn apply(text: &str, mut fixes: Vec<Vec<Change>>) -> (String, usize) {
     (new, applied)
 }
 
-/// Whether a change touches none of the others.
+/// Returns whether a change does not overlap any of the others.
 fn is_free(taken: &BTreeMap<usize, Change>, change: &Change) -> bool {
     let before = taken.range(..=change.range.start).next_back();
     let after = taken.range(change.range.start..).next();
@@ -99,7 +99,7 @@ fn is_free(taken: &BTreeMap<usize, Change>, change: &Change) -> bool {
         && after.is_none_or(|(start, _)| *start >= change.range.end && *start != change.range.start)
 }
 
-/// Checks that two contents of a file mean the same and have the same comments.
+/// Checks that two contents of a file have the same meaning and the same comments.
 fn check(kind: FileKind, before: &Contents, after: &Contents) -> Result<(), String> {
     let refused = |why: &str| Err(format!("{}: the fixed file would {why}; it stays as it is", before.file));
     let (old, new) = (meaning(kind, before), meaning(kind, after));
@@ -121,11 +121,11 @@ fn check(kind: FileKind, before: &Contents, after: &Contents) -> Result<(), Stri
 /// The edges of an image without their destinations: each digest with its tags.
 type Promoted = (RepositoryPath, BTreeMap<Digest, BTreeSet<Tag>>);
 
-/// What a file means, in no order.
+/// The meaning of a file, independent of order.
 struct Meaning {
     /// Each entry of the list, sorted.
     images: Vec<Promoted>,
-    /// The sources, the destinations with their accounts.
+    /// The sources, and the destinations with their accounts.
     registries: (BTreeSet<RegistryRoot>, BTreeMap<RegistryRoot, Option<String>>),
     policy: Option<Option<Arc<Policy>>>,
     /// The messages, sorted.
@@ -170,7 +170,7 @@ fn promoted(image: Image) -> Promoted {
     (image.name, image.digests.into_iter().map(|entry| (entry.digest, tags(entry.tags))).collect())
 }
 
-/// Returns the comments of a file, sorted. A `#` in a scalar begins none.
+/// Returns the comments of a file, sorted. A `#` in a scalar does not begin a comment.
 pub(crate) fn comments(contents: &Contents) -> Vec<&str> {
     let Ok(text) = std::str::from_utf8(&contents.bytes) else { return Vec::new() };
     let mut scalars = Vec::new();
@@ -194,7 +194,7 @@ pub(crate) fn comments(contents: &Contents) -> Vec<&str> {
     comments
 }
 
-/// Adds the bytes of all scalars. The recursion is bounded by the depth of a tree.
+/// Adds the byte ranges of all scalars. The recursion is bounded by the depth of the tree.
 fn add_scalars(node: &Node<'_>, scalars: &mut Vec<Range<usize>>) {
     match &node.value {
         Value::Scalar { .. } => scalars.push(node.range.clone()),
@@ -219,13 +219,13 @@ mod tests {
 
     /// Found by fuzzing: a tag that moved past a `#` in a key was taken for a part of a comment.
     #[test]
-    fn a_number_sign_in_a_key_begins_no_comment() {
+    fn a_number_sign_in_a_key_does_not_begin_a_comment() {
         let fixed = fixed("- name: b\n  dmap:\n    a# b: [v2, v1] # why\n");
         assert_eq!(fixed.as_deref(), Some("- name: b\n  dmap:\n    a# b: [v1, v2] # why\n"));
     }
 
     #[test]
-    fn a_content_that_means_something_else_is_refused() {
+    fn a_fix_that_changes_the_meaning_is_refused() {
         let contents = |text: &str| Contents { file: "images.yaml".into(), bytes: text.as_bytes().to_vec() };
         let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
         let image =

@@ -1,4 +1,4 @@
-//! What a rule finds in one file.
+//! Violations of rules in one file.
 
 use std::ops::Range;
 

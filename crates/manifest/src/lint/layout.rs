@@ -1,6 +1,6 @@
-//! How a file is written: the nodes of its YAML with their bytes and their notation. Aliases are not followed.
+//! The layout of a file: the nodes of its YAML with their byte ranges and their notation. Aliases are not followed.
 //!
-//! The tree that manifests are read from has neither. It is built for every run, and this one for lint alone.
+//! The tree from which manifests are read has neither byte ranges nor notation. Only lint and edits build a layout.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,9 +9,9 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
 
 use crate::tree::DEPTH_MAX;
 
-/// A value as it is written.
+/// A value as it is written in the file.
 pub(crate) struct Node<'a> {
-    /// The bytes of the value. For a collection in block notation they end with the last value in it.
+    /// The byte range of the value. A collection in block notation ends with the last value in it.
     pub(crate) range: Range<usize>,
     pub(crate) value: Value<'a>,
 }
@@ -34,12 +34,12 @@ pub(crate) enum Value<'a> {
     Alias,
 }
 
-/// A file as it is written.
+/// The layout of a file.
 pub(crate) struct Layout<'a> {
     pub(crate) root: Option<Node<'a>>,
-    /// Whether the file has anchors, aliases or YAML tags. Their meaning may depend on their place.
+    /// Whether the file has anchors, aliases or YAML tags. Their meaning may depend on their position.
     pub(crate) has_anchors: bool,
-    /// Whether the file has scalars of several lines. A line in one of them that looks like a comment is none.
+    /// Whether the file has multi-line scalars. Lines in them may look like comments.
     pub(crate) has_long_scalars: bool,
 }
 
@@ -78,7 +78,7 @@ struct Frame<'a> {
     key: Option<Node<'a>>,
 }
 
-/// Reads how a text is written. The text must be readable as a manifest's tree. Returns `None` if it is not.
+/// Parses the layout of a text. Returns `None` if the text cannot be parsed.
 pub(crate) fn layout(text: &str) -> Option<Layout<'_>> {
     let mut layout = Layout { root: None, has_anchors: false, has_long_scalars: false };
     let mut stack: Vec<Frame<'_>> = Vec::new();
@@ -123,8 +123,8 @@ fn is_block(style: ScalarStyle) -> bool {
     matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
 }
 
-/// Ends a collection. One in flow notation ends with its bracket. One in block notation ends with its last value, because the
-/// parser sees its end at the start of what follows.
+/// Ends a collection. A collection in flow notation ends with its bracket. A collection in block notation ends with its last
+/// value, because the parser reports the end at the start of the next node.
 fn closed<'a>(frame: Frame<'a>, end: &Span) -> Option<Node<'a>> {
     let mut node = frame.node;
     let (is_flow, last) = match &node.value {
@@ -138,7 +138,7 @@ fn closed<'a>(frame: Frame<'a>, end: &Span) -> Option<Node<'a>> {
     Some(node)
 }
 
-/// Returns the end of a value, or 0 for one that is not written.
+/// Returns the end of a value, or 0 for an empty value.
 fn end_of(node: &Node<'_>) -> usize {
     if node.range.is_empty() { 0 } else { node.range.end }
 }
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_has_the_bytes_that_it_is_written_with() {
+    fn a_value_has_its_byte_range() {
         for mark in ["", "\u{feff}"] {
             let text =
                 format!("{mark}# é\r\n- name: 'a'\r\n  dmap:\r\n    x: [\"ü\", y]  # c\r\n- name:\r\n# end");

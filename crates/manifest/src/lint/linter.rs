@@ -37,9 +37,9 @@ pub struct Linted {
     pub files: usize,
     /// The commit that the manifests were compared with.
     pub base: Option<String>,
-    /// The rules whose warnings are not wanted.
+    /// The rules whose warnings are not reported.
     allowed: Vec<Rule>,
-    /// The files that may be fixed, with changes by rules about several files.
+    /// The files that can be fixed, with changes by rules about several files.
     fixable: Vec<(File, Vec<Vec<flaw::Change>>)>,
 }
 
@@ -52,9 +52,9 @@ pub struct FixedFile {
     pub path: PathBuf,
     /// The content as it was read.
     pub before: Vec<u8>,
-    /// The content without the flaws. It promotes the same.
+    /// The fixed content, which promotes the same.
     pub after: Vec<u8>,
-    /// The number of flaws that it no longer has.
+    /// The number of fixed flaws.
     pub fixed: usize,
 }
 
@@ -119,10 +119,10 @@ impl Linted {
         self.findings.iter().filter(|finding| !finding.is_error()).count() + self.more_warnings
     }
 
-    /// Returns the contents of files without the flaws that can be fixed. Comments, line ends and a byte order mark stay. A file
-    /// that several projects share is returned once.
+    /// Returns the files in which the fixable flaws are fixed. Comments, line ends and a byte order mark are kept. A file that
+    /// several projects share is returned once.
     ///
-    /// An error says why a file is not fixed: its fixed content would not promote the same, which is a fault of the fix.
+    /// An error says why a file is not fixed: its fixed content would not promote the same, which is a bug in the fix.
     pub fn fixed(&self) -> Vec<Result<FixedFile, String>> {
         let mut seen = HashSet::new();
         let mut fixed = Vec::new();
@@ -147,7 +147,7 @@ impl Linted {
     }
 }
 
-/// The present state of a target.
+/// The current state of a target.
 struct State {
     fatal: Diagnostics,
     now: Assembled,
@@ -176,14 +176,14 @@ fn tree(directory: &Path) -> State {
     State { fatal, now: assembled, files: files.into_iter().map(file).collect() }
 }
 
-/// The projects whose findings are wanted.
+/// The projects whose findings are reported.
 struct Wanted<'a> {
     directory: &'a Path,
     projects: &'a BTreeSet<String>,
 }
 
 impl Wanted<'_> {
-    /// Whether a finding is about none of the other projects.
+    /// Returns whether a finding concerns only these projects.
     fn has(&self, finding: &Finding) -> bool {
         let is_wanted = |file: &str| self.project(file).is_none_or(|project| self.projects.contains(project));
         is_wanted(finding.diagnostic.file())
@@ -192,7 +192,7 @@ impl Wanted<'_> {
             })
     }
 
-    /// Returns the project of a file, by its name in messages.
+    /// Returns the project of a file, given the file's name in messages.
     fn project<'f>(&self, file: &'f str) -> Option<&'f str> {
         [MANIFESTS, IMAGES].iter().find_map(|kind| {
             let below = file.strip_prefix(&*shown(&self.directory.join(kind)))?.strip_prefix('/')?;
@@ -207,14 +207,14 @@ struct Linter<'a> {
     allowed: &'a [Rule],
     files: &'a [File],
     findings: Vec<Finding>,
-    /// The number of findings of each file.
+    /// The number of findings about each file.
     kept: HashMap<Arc<str>, usize>,
-    /// The number of errors and of warnings that are not kept.
+    /// The numbers of errors and of warnings that are not kept.
     more: [usize; 2],
 }
 
 impl Linter<'_> {
-    /// Adds a finding about a file, or counts it if the file has many. A warning of a rule that is allowed is dropped.
+    /// Adds a finding about a file, or only counts it if the file has too many. A warning of an allowed rule is dropped.
     fn found(&mut self, file: &Arc<str>, rule: Rule, severity: Severity, finding: impl FnOnce() -> Finding) {
         if severity == Severity::Warning && self.allowed.contains(&rule) {
             return;
@@ -228,7 +228,7 @@ impl Linter<'_> {
         }
     }
 
-    /// Reports what reading has found. Faults that the base also has are warnings.
+    /// Reports the faults found by reading. Faults that the base also has are warnings.
     fn reading(&mut self, fatal: Diagnostics, now: &Assembled, base: Option<&(String, Assembled)>) {
         let mut rejected = now.rejected.clone();
         let mut known = Vec::new();
@@ -246,7 +246,7 @@ impl Linter<'_> {
         self.findings.extend(known.chain(new).chain(warnings));
     }
 
-    /// Returns the projects that have errors, other than those of the base.
+    /// Returns the projects that have errors which the base does not have.
     fn faulty(&self, now: &Assembled) -> HashSet<Arc<str>> {
         let errors = self.findings.iter().filter(|finding| finding.is_error());
         let files: HashSet<&str> = errors.map(|finding| finding.diagnostic.file()).collect();
@@ -293,7 +293,7 @@ impl Linter<'_> {
         }
     }
 
-    /// Returns the name of a project's images file, which may be gone.
+    /// Returns the name of a project's images file, which may no longer exist.
     fn images_file(&self, project: &str) -> Arc<str> {
         match self.target {
             Target::Plain(path) => shown(path),
@@ -314,7 +314,7 @@ impl Linter<'_> {
         }
     }
 
-    /// Reports registries that are written alike, and returns them.
+    /// Reports registries with different spellings, and returns them.
     fn spellings(&mut self) -> Vec<Spelling> {
         let mut mentions = Vec::new();
         for (number, file) in self.files.iter().enumerate() {

@@ -1,8 +1,8 @@
-//! Lint: checks manifests as they are reviewed, without any network access. It finds everything that reading finds, and besides
-//! changes that must not be promoted, and style.
+//! Lint: checks manifests for reviews, without network access. It finds everything that reading finds, and also changes that must
+//! not be promoted, and violations of style.
 //!
-//! Each group of rules has a file. `style` has the rules about one file, `spelling` that about the registries of all files,
-//! `changes` those about edges.
+//! Each group of rules has a file: `style` has the rules about one file, `spelling` the rule about the registries of all files,
+//! and `changes` the rules about edges.
 
 mod blocks;
 mod changes;

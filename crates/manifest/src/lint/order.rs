@@ -2,15 +2,15 @@
 
 use std::cmp::Ordering;
 
-/// An order of tags. Manifests that are written by a tool are sorted as text. Those that people write are often sorted by
-/// version, so that `v1.10.0` follows `v1.9.0`.
+/// An order of tags. Manifests written by a tool are sorted as text. Manifests written by hand are often sorted by version, so
+/// that `v1.10.0` follows `v1.9.0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// As text, byte by byte.
     Text,
     /// Digits count as numbers. A pre-release precedes its release, as in Semantic Versioning.
     Version,
-    /// Digits count as numbers. What is appended with a dash follows the version, like `v1.0.0-gke.1`.
+    /// Digits count as numbers. A version with a suffix after a dash, like `v1.0.0-gke.1`, follows the version without it.
     Suffix,
 }
 
@@ -26,12 +26,13 @@ impl Order {
     }
 }
 
-/// Places rows in an order, each by one of its tags and then its digest. A row goes by its smallest tag that does not precede the row
-/// before, so that a tag such as `latest`, which a row has beside its version, does not tell where the row belongs. A row without
-/// tags goes by the empty text. Returns the tag of each row.
+/// Checks that rows are sorted, each by one of its tags and then by its digest. The key of a row is its smallest tag that does
+/// not precede the key of the previous row, so that a tag such as `latest` beside the version does not make the row unsorted. The
+/// key of a row without tags is the empty text. Returns the key of each row.
 ///
 /// # Errors
-/// Returns the index of the first row of which all tags precede the row before.
+/// If all tags of a row precede the key of the previous row. Returns the index of the first such row, and the key of the row
+/// before.
 pub(crate) fn placed<'n>(
     rows: &[(&'n str, Vec<&'n str>)],
     order: Order,
@@ -52,8 +53,8 @@ pub(crate) fn placed<'n>(
     Ok(keys)
 }
 
-/// Returns whether the digests of all images are sorted as text, as in a snapshot, and those of an image are not sorted by tag.
-/// Each image has its rows.
+/// Returns whether the digests of all images are sorted as text, as in a snapshot, and those of at least one image are not sorted
+/// by tag. Each image is given by its rows.
 pub(crate) fn is_by_digest(images: &[Vec<(&str, Vec<&str>)>]) -> bool {
     let is_sorted = |rows: &Vec<(&str, Vec<&str>)>| rows.is_sorted_by(|a, b| a.0 <= b.0);
     let has_order =
@@ -97,7 +98,7 @@ fn compare_pieces(a: &str, b: &str) -> Ordering {
     let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
     if is_number(a) && is_number(b) {
         let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
-        // Numbers of any length: the longer one is larger.
+        // Numbers may have any length. The longer one is larger.
         return a.len().cmp(&b.len()).then_with(|| a.cmp(b));
     }
     a.cmp(b)
@@ -115,7 +116,7 @@ pub(super) fn first_unsorted<T>(values: &[T], compare: impl Fn(&T, &T) -> Orderi
     (1..values.len()).find(|at| compare(&values[at - 1], &values[*at]) == Ordering::Greater)
 }
 
-/// Returns how many values must move for a permutation: all but those of its longest increasing subsequence.
+/// Returns how many values must move to get a permutation: all except its longest increasing subsequence.
 pub(super) fn moves(permutation: &[usize]) -> usize {
     // The smallest last element of an increasing subsequence of each length.
     let mut ends: Vec<usize> = Vec::new();
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_orders_differ_in_numbers_and_in_what_follows_a_dash() {
+    fn the_orders_differ_in_numbers_and_in_suffixes_after_a_dash() {
         let sorted = |order: Order| {
             let mut tags =
                 ["v1.10.0", "v1.9.0", "latest", "v1.9.0-rc.1", "v1.9.0-rc.10", "v1.9.0-rc.2", "v01.9.0"];
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn every_order_is_one() {
+    fn every_order_is_a_total_order() {
         let tags = ["", "-", "-1", "1", "01", "1-", "1-0", "1-00", "1.", "1.0", "a", "a1", "a01", "a-", "0"];
         for order in Order::ALL {
             for a in tags {
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_placed_by_one_of_its_tags() {
+    fn a_row_is_sorted_by_one_of_its_tags() {
         let rows = |text: &'static str| -> Vec<(&str, Vec<&str>)> {
             let row = |row: &'static str| row.split_once('=').unwrap();
             text.split(' ')

@@ -15,7 +15,7 @@ pub enum Rule {
     TagMoved,
     /// An edge of the base commit is gone.
     EdgeRemoved,
-    /// A project cannot be read at the base commit, so that changes to it are not seen.
+    /// A project cannot be read at the base commit, so that changes to it are not detected.
     UnreadableBase,
     /// Images are not sorted by name.
     UnsortedImages,
@@ -25,7 +25,7 @@ pub enum Rule {
     UnsortedTags,
     /// A digest is written without quotes.
     UnquotedDigest,
-    /// A field has no effect any more.
+    /// A field no longer has an effect.
     DeprecatedField,
     /// A registry is written in two ways, or listed twice in one manifest.
     RegistrySpelling,
@@ -66,7 +66,7 @@ impl Rule {
         }
     }
 
-    /// Returns what the rule finds, as one sentence.
+    /// Returns a sentence that describes what the rule finds.
     pub const fn summary(self) -> &'static str {
         match self {
             Self::Invalid => "A manifest or an entry of it is invalid and is not promoted.",

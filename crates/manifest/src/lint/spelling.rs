@@ -1,4 +1,4 @@
-//! The rule that a registry is written in one way, and listed once in a manifest.
+//! The rule that a registry has one spelling, and is listed once in a manifest.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use super::rule::Rule;
 /// The maximum length of a registry's name in a message, in characters.
 const NAME_SHOWN: usize = 160;
 
-/// A registry as a file writes it.
+/// A registry as it is written in a file.
 pub(super) struct Mention {
     /// The index of the file.
     file: usize,
@@ -26,7 +26,7 @@ pub(super) struct Mention {
     is_source: bool,
 }
 
-/// A flaw of a file, and the place that it is compared with: another file's index and the byte offset there.
+/// A flaw of a file, and the position that it is compared with: the index of a file and the byte offset in it.
 pub(super) struct Spelling {
     pub(super) file: usize,
     pub(super) flaw: Flaw,
@@ -52,7 +52,7 @@ pub(super) fn mentions(file: usize, text: &str, mentions: &mut Vec<Mention>) {
     }
 }
 
-/// Returns the flaws of all files. The most frequent way to write a registry is the expected one.
+/// Returns the flaws of all files. The most frequent spelling of a registry is the expected one.
 pub(super) fn spellings(mentions: &[Mention]) -> Vec<Spelling> {
     let mut registries: IndexMap<String, Vec<&Mention>> = IndexMap::new();
     for mention in mentions {
@@ -79,7 +79,7 @@ fn compare(normal: &str, mentions: &[&Mention], found: &mut Vec<Spelling>) {
         let first = firsts.get(&mention.file).copied();
         firsts.entry(mention.file).or_insert(mention);
         let name = shown(&mention.name, NAME_SHOWN);
-        // A source that is also a destination is an error of its own.
+        // A source that is also a destination is reported as another error.
         let twice = first.filter(|first| !first.is_source && !mention.is_source);
         let (message, fix, other) = if mention.name != usual.name {
             let message =
@@ -95,7 +95,7 @@ fn compare(normal: &str, mentions: &[&Mention], found: &mut Vec<Spelling>) {
     }
 }
 
-/// Returns the change of a name to the usual one, if both mean the same.
+/// Returns the change of a name to the usual spelling, if both have the same meaning.
 fn respelled(mention: &Mention, usual: &Mention) -> Result<Vec<Change>, &'static str> {
     let root = |name: &str| name.trim_end_matches('/').parse::<RegistryRoot>();
     match (root(&mention.name), root(&usual.name)) {
@@ -109,8 +109,8 @@ fn respelled(mention: &Mention, usual: &Mention) -> Result<Vec<Change>, &'static
     }
 }
 
-/// Returns a registry's name without what does not tell registries apart: case, scheme, repeated and trailing slashes, the usual
-/// port, the other names of Docker Hub.
+/// Returns the normalized name of a registry: without differences in case, scheme, repeated and trailing slashes and the default
+/// port, and with one name for Docker Hub.
 fn normal(name: &str) -> String {
     let name = name.trim().to_ascii_lowercase();
     let name = ["https://", "http://"].iter().find_map(|scheme| name.strip_prefix(scheme)).unwrap_or(&name);
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_registry_has_one_normal_name() {
+    fn spellings_of_a_registry_have_the_same_normal_name() {
         for name in [
             "GCR.io/p/images",
             "gcr.io/p/images/",
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_means_the_same_is_changed_to_the_usual_one_and_keeps_its_quotes() {
+    fn an_equivalent_name_is_changed_to_the_usual_spelling_and_keeps_its_quotes() {
         let files = [
             "registries:\n- name: gcr.io/s\n  src: true\n- name: eu.gcr.io/p\n",
             "registries:\n- name: gcr.io/s\n  src: true\n- name: 'EU.gcr.io/p/'\n- name: eu.gcr.io:443/p\n",

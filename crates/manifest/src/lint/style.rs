@@ -1,4 +1,4 @@
-//! The rules about how a single file is written: order, quotes, deprecated fields.
+//! The rules about the style of a single file: order, quotes, deprecated fields.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -23,7 +23,7 @@ pub(super) enum FileKind {
     Images,
 }
 
-/// Returns the flaws of a file, ordered by position. The text must be YAML that can be read; of any other text none are found.
+/// Returns the flaws of a file, ordered by position. Returns none for a text that is not valid YAML.
 pub(super) fn flaws(kind: FileKind, text: &str) -> Vec<Flaw> {
     let Some(layout) = layout(text) else { return Vec::new() };
     let Some(root) = &layout.root else { return Vec::new() };
@@ -62,7 +62,7 @@ impl File<'_> {
             let name = item.field("name").and_then(Node::text)?;
             name.parse::<RepositoryPath>().ok().map(|_| name.to_owned())
         };
-        // If a name is wrong, it is not known where the image belongs.
+        // If a name is invalid, the sorted position of the image is unknown.
         if let Some(names) = items.iter().map(name).collect::<Option<Vec<String>>>()
             && let Some(at) = first_unsorted(&names, Ord::cmp)
         {
@@ -92,14 +92,14 @@ impl File<'_> {
             self.quotes(key);
             self.tags(tags);
         }
-        // If a digest or a tag is wrong, it is not known where the entry belongs.
+        // If a digest or a tag is invalid, the sorted position of the entry is unknown.
         let Some(rows) = rows(dmap) else { return };
         if self.by_digest {
             return;
         }
         let failed = Order::ALL.iter().map(|order| placed(&rows, *order).err()).collect::<Option<Vec<_>>>();
         let Some(failed) = failed else { return };
-        // A row that is moved goes by its smallest tag.
+        // A row that moves is sorted by its smallest tag.
         let by = |order: Order| {
             let smallest = move |row: &Row<'_>| {
                 row.1.iter().copied().min_by(|a, b| order.compare(a, b)).unwrap_or_default().to_owned()
@@ -142,7 +142,7 @@ impl File<'_> {
         let Value::Scalar { text, is_plain: true } = &key.value else { return };
         let Ok(digest) = text.parse::<Digest>() else { return };
         let range = key.range.clone();
-        // An escape or a line break in the middle would be written otherwise.
+        // A scalar with an escape or a line break is not equal to its text in the file.
         let is_whole = self.text.text.get(range.clone()) == Some(text);
         let fix = if is_whole {
             let quote = |at: usize| Change { range: at..at, text: "\"".to_owned() };
@@ -203,7 +203,7 @@ fn row<'n>((key, tags): &'n (Node<'_>, Node<'_>)) -> Option<Row<'n>> {
     let digest = key.text().filter(|text| matches!(text.parse(), Ok(Digest::Sha256(_))))?;
     let tags = match &tags.value {
         Value::List { items, .. } => items.iter().map(tag).collect::<Option<Vec<&str>>>()?,
-        // A digest that has nothing written for its tags has none.
+        // A digest with an empty value has no tags.
         Value::Scalar { text, is_plain: true } if matches!(&**text, "" | "~" | "null" | "Null" | "NULL") => {
             Vec::new()
         }
@@ -220,15 +220,15 @@ fn shown(digest: &str, tag: &str) -> String {
     }
 }
 
-/// How a list that is not sorted is to be sorted.
+/// How to sort an unsorted list.
 struct Unsorted {
-    /// The indices of the values in that order.
+    /// The indices of the values in sorted order.
     order: Vec<usize>,
     /// The index of the first value that is out of place.
     at: usize,
 }
 
-/// Returns how to sort a list that is sorted in none of the orders: in the order that moves the fewest values. `None` if the list
+/// Returns how to sort a list that is sorted in none of the orders, by the order that moves the fewest values. `None` if the list
 /// is sorted in one of the orders.
 fn unsorted<T, F: Fn(&T, &T) -> Ordering>(values: &[T], compare: impl Fn(usize) -> F) -> Option<Unsorted> {
     let first = |by: usize| first_unsorted(values, compare(by));

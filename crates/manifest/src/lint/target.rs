@@ -1,11 +1,11 @@
-//! What is checked: trees of thin manifests and plain manifests, by the paths that a user names.
+//! The targets of a check: trees of thin manifests and plain manifests, by the paths that the user names.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::thin::{IMAGES, IMAGES_FILE, MANIFESTS, REGISTRIES_FILE};
 
-/// What is checked.
+/// The target of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A plain manifest.
@@ -14,7 +14,7 @@ pub enum Target {
     Thin {
         /// The directory.
         directory: PathBuf,
-        /// The projects whose findings are wanted; `None`: all. The whole directory is read in either case.
+        /// The projects whose findings are reported; `None`: all. The whole directory is read in either case.
         projects: Option<BTreeSet<String>>,
     },
 }
@@ -37,7 +37,7 @@ pub fn targets<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Vec<Target> {
     targets
 }
 
-/// The canonical path of a target, so that it is checked once however it is named.
+/// Returns the canonical path of a target, so that each target is checked once.
 fn place(target: &Target) -> PathBuf {
     let (Target::Plain(path) | Target::Thin { directory: path, .. }) = target;
     path.canonicalize().unwrap_or_else(|_| path.clone())
@@ -57,7 +57,7 @@ fn in_tree(path: &Path) -> Option<Target> {
         REGISTRIES_FILE => MANIFESTS,
         _ => return None,
     };
-    // The path of a file that is named from within the tree does not have the names of all directories above it.
+    // A path relative to a directory in the tree does not have the names of all directories above the file.
     let path = if path.components().count() < 4 { std::path::absolute(path).ok()? } else { path.to_owned() };
     let project = path.parent()?;
     let kind = project.parent()?;

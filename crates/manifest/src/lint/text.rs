@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_is_that_of_a_character_in_every_style_of_lines() {
+    fn positions_count_characters_with_every_kind_of_line_break() {
         for ends in ["\n", "\r\n", "\r"] {
             let text = format!("\u{feff}aé{ends}bü:{ends}{ends}c");
             let lines = Text::new(&text);

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_builder_that_is_open_at_some_ref_would_undo_what_another_says_about_its_signers() {
+    fn a_builder_open_to_any_signer_must_not_overlap_one_that_restricts_its_signers() {
         let pairs = [("x", "x@v1"), ("x@v1", "x")];
         for (bound, open) in pairs {
             let builders = vec![builder(bound, &[GOOGLE]), builder(open, &[])];
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_have_bounds_also_where_no_manifest_was_read() {
+    fn lists_are_bounded_without_a_manifest_too() {
         let many = |count: usize| (0..count).map(|n| builder(&format!("b{n}"), &[])).collect();
         assert!(draft(&[GOOGLE], many(ENTRIES_MAX)).into_policy().is_ok());
         let flaws = draft(&[GOOGLE], many(ENTRIES_MAX + 1)).into_policy().unwrap_err();

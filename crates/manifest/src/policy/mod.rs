@@ -1,5 +1,5 @@
 //! Provenance policies as manifests declare them (specification 02, *Phases / Provenance*): the attestations that an image
-//! needs before promotion, and the repositories that a policy holds for.
+//! needs before promotion, and the repositories that a policy applies to.
 //!
 //! This module does not evaluate policies.
 

@@ -1,4 +1,4 @@
-//! The policies of a run, and which one holds for a repository.
+//! The policies of a run, and which of them applies to a repository.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -10,7 +10,7 @@ use super::rules::{Mode, Policy};
 
 /// The policies of a run, by source.
 ///
-/// A policy holds for the repositories below its source. If sources nest, the nearest policy holds. A source without a policy
+/// A policy applies to the repositories below its source. If sources nest, the nearest policy applies. A source without a policy
 /// does not weaken a policy above it. Below a source whose policy has mode `require`, no other policy is allowed.
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
@@ -22,7 +22,7 @@ pub struct Policies {
 /// Two sources whose declared policies contradict each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyConflict {
-    /// The index of the declaration that holds.
+    /// The index of the declaration that takes effect.
     pub first: usize,
     /// The index of the declaration that contradicts it.
     pub second: usize,
@@ -33,7 +33,7 @@ pub struct PolicyConflict {
 /// How the sources of two declarations are related.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// They are the same source, and a source has one policy.
+    /// The sources are the same, and a source has one policy.
     Same,
     /// The second source is below the first, and would replace a required policy.
     Below,
@@ -163,13 +163,13 @@ mod tests {
         Policies::new(&declared)
     }
 
-    /// The builder of the policy that holds for a repository.
+    /// Returns the builder of the policy that applies to a repository.
     fn held(policies: &Policies, repository: &str) -> Option<String> {
         policies.of(&repository.parse().unwrap()).map(|policy| policy.builders()[0].id.to_string())
     }
 
     #[test]
-    fn a_policy_holds_for_its_source_and_below_and_nowhere_else() {
+    fn a_policy_applies_to_its_source_and_below_and_nowhere_else() {
         let policies = join(&[("gcr.io/a", policy(Mode::Require, "x"))]).unwrap();
         for below in ["gcr.io/a", "gcr.io/a/b", "gcr.io/a/b/c/d", "GCR.io/a/b"] {
             assert_eq!(held(&policies, below).as_deref(), Some("x"), "{below}");
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_not_passed_by_with_another_spelling_of_its_registry() {
+    fn a_policy_cannot_be_evaded_by_another_spelling_of_its_registry() {
         let policies =
             join(&[("docker.io/org", policy(Mode::Require, "x")), ("gcr.io/a", policy(Mode::Require, "y"))])
                 .unwrap();
@@ -194,13 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn a_source_without_a_policy_takes_nothing_away_from_what_holds_above_it() {
+    fn a_source_without_a_policy_does_not_weaken_a_policy_above_it() {
         let policies = join(&[("gcr.io/a", policy(Mode::Require, "x")), ("gcr.io/a/b", None)]).unwrap();
         assert_eq!(held(&policies, "gcr.io/a/b/app").as_deref(), Some("x"));
     }
 
     #[test]
-    fn where_sources_nest_the_nearest_policy_holds() {
+    fn if_sources_nest_the_nearest_policy_applies() {
         let declared = [
             ("gcr.io/a", policy(Mode::Warn, "x")),
             ("gcr.io/a/b", policy(Mode::Require, "y")),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn below_a_source_that_requires_there_is_no_other_policy_however_far() {
+    fn no_other_policy_is_allowed_at_any_depth_below_a_required_one() {
         for inner in [policy(Mode::Require, "y"), policy(Mode::Warn, "x")] {
             // The order does not matter, nor do sources in between.
             let conflicts = join(&[

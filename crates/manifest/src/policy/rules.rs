@@ -29,7 +29,7 @@ impl fmt::Display for Mode {
 pub enum BuildLevel {
     /// Provenance exists.
     One = 1,
-    /// A hosted builder makes and signs the provenance.
+    /// A hosted builder generates and signs the provenance.
     Two,
     /// Builds cannot influence one another or the provenance.
     Three,
@@ -232,14 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn a_builder_without_a_ref_is_meant_at_any_and_one_with_a_ref_at_that_alone() {
+    fn a_builder_without_a_ref_matches_any_ref_and_one_with_a_ref_only_that() {
         let policy = policy(
             &[GOOGLE],
             vec![builder("h/x", BuildLevel::One, &[]), builder("h/y@v1", BuildLevel::One, &[])],
         );
         let is = |claimed: &str| policy.builders().iter().any(|builder| builder.is(claimed));
-        for meant in ["h/x", "h/x@v1", "h/x@refs/heads/main", "h/x@", "h/y@v1"] {
-            assert!(is(meant), "{meant}");
+        for matching in ["h/x", "h/x@v1", "h/x@refs/heads/main", "h/x@", "h/y@v1"] {
+            assert!(is(matching), "{matching}");
         }
         for other in [
             "h/x/z",
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signer_whom_builders_name_may_claim_these_and_the_others_what_nobody_is_named_by() {
+    fn a_signer_named_by_builders_may_claim_only_these_and_other_signers_the_remaining_builders() {
         let named = builder("named", BuildLevel::Three, &[GOOGLE]);
         let policy = policy(&[GOOGLE, GITHUB], vec![named, builder("open", BuildLevel::One, &[])]);
         let google = ("https://accounts.google.com", "builder@p.iam.gserviceaccount.com");
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_meant_by_several_signers_is_held_to_the_one_that_is_named() {
+    fn an_identity_that_matches_several_signers_is_restricted_by_the_named_one() {
         let policy = policy(
             &[GOOGLE, ANYBODY],
             vec![builder("named", BuildLevel::One, &[GOOGLE]), builder("open", BuildLevel::Three, &[])],
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_builders_that_are_meant_the_one_with_the_ref_says_the_level() {
+    fn of_two_matching_builders_the_one_with_the_ref_determines_the_level() {
         let at_ref = builder("h/x@v1", BuildLevel::One, &[]);
         let policy = policy(&[GOOGLE], vec![builder("h/x", BuildLevel::Three, &[]), at_ref]);
         let google = ("https://accounts.google.com", "builder@p.iam.gserviceaccount.com");
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn policies_that_ask_for_the_same_are_equal() {
+    fn policies_with_the_same_rules_are_equal() {
         let [x, y] =
             [builder("x", BuildLevel::One, &[GITHUB, GOOGLE]), builder("y", BuildLevel::Two, &[GOOGLE])];
         let [x2, y2] =

@@ -69,7 +69,7 @@ impl Pattern {
             .map_err(|error| InvalidPattern::Regex { pattern: pattern.to_owned(), why: error.to_string() })
     }
 
-    /// Whether a text matches.
+    /// Returns whether a text matches.
     pub fn matches(&self, text: &str) -> bool {
         match self {
             Self::Exact(exact) => exact == text,
@@ -88,8 +88,8 @@ impl fmt::Display for Pattern {
 }
 
 /// Rewrites Perl character classes to their meaning in RE2. RE2 limits them to ASCII, but the `regex` crate matches all of
-/// Unicode: other digits would pass for a version, other letters for a name. Each replacement means the same inside and
-/// outside of brackets.
+/// Unicode, so that non-ASCII digits would match in a version and non-ASCII letters in a name. Each replacement has the same
+/// meaning inside and outside of brackets.
 fn in_ascii(pattern: &str) -> String {
     let mut text = String::with_capacity(pattern.len());
     let mut letters = pattern.chars();
@@ -189,15 +189,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_around_an_expression_does_not_complete_it() {
+    fn the_added_anchors_and_group_do_not_complete_a_broken_expression() {
         for broken in ["a)|(?:.*", "(", "a)(b", ""] {
             assert!(Pattern::regex(broken).is_err(), "{broken}");
         }
-        assert!(Pattern::regex(&"(a{1000}){1000}".repeat(3)).is_err(), "nor may it be without bounds");
+        assert!(
+            Pattern::regex(&"(a{1000}){1000}".repeat(3)).is_err(),
+            "the size of an expression is bounded"
+        );
     }
 
     #[test]
-    fn classes_of_an_expression_are_those_of_ascii_and_its_letters_may_be_any() {
+    fn character_classes_match_only_ascii_and_literals_may_be_any_letters() {
         let matches = |pattern: &str, text: &str| Pattern::regex(pattern).unwrap().matches(text);
         for (pattern, ascii, other) in [
             (r"v\d+", "v12", "v1\u{663}"),

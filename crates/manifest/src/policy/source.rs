@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_is_met_by_whatever_way_git_reaches_it_and_at_any_ref() {
+    fn a_repository_matches_with_any_git_transport_and_at_any_ref() {
         let wanted = source("github.com/org/repo");
         for uri in [
             "git+https://github.com/org/repo@refs/heads/main",
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_repository_is_another() {
+    fn similar_uris_do_not_match_a_repository() {
         let wanted = source("github.com/org/repo");
         let long = format!("https://github.com/org/repo@{}", "v".repeat(URI_MAX));
         for uri in [
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_with_a_scheme_is_met_with_that_scheme_alone() {
+    fn a_source_with_a_scheme_matches_only_that_scheme() {
         let wanted = source("https://github.com/org/repo");
         assert!(wanted.matches("git+HTTPS://github.com/org/repo@main"));
         for uri in ["github.com/org/repo", "ssh://git@github.com/org/repo", "http://github.com/org/repo"] {
@@ -190,7 +190,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_suffix_but_a_ref_leaves_a_repository_the_same(tail in "[a-z0-9./_-]{1,12}") {
+        fn only_a_ref_may_follow_the_name_of_a_repository(tail in "[a-z0-9./_-]{1,12}") {
             let same = matches!(tail.as_str(), "/" | ".git" | ".git/");
             prop_assert_eq!(source("github.com/org/repo").matches(&format!("https://github.com/org/repo{tail}")), same);
         }

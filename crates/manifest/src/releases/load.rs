@@ -29,7 +29,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_read_as_the_go_tool_does_and_a_bucket_may_be_a_url() {
+    fn entries_are_read_like_by_the_go_tool_and_a_bucket_may_be_a_url() {
         let text = "releaseConfigs:\n- org: acme\n  repo: tool\n  tags: [1.10, release/v1, 1.10]\n  includePrereleases: true\n  \
                     gcsBucket: bucket\n  releaseDir: /some/dir/\n- {org: acme, repo: k8s.io, gcsBucket: 's3://b/p', releaseDir: ''}\n";
         let entries = read(text, true).unwrap();
@@ -41,14 +41,18 @@ mod tests {
             entry.bucket.as_ref().unwrap().file(&name)
         };
         assert_eq!(place(&entries[0]), "gs://bucket/some/dir/v1/a.txt");
-        assert_eq!(place(&entries[1]), "s3://b/p/v1/a.txt", "no directory: the root of the bucket");
+        assert_eq!(
+            place(&entries[1]),
+            "s3://b/p/v1/a.txt",
+            "without a directory, files are at the root of the bucket"
+        );
         assert!(entries[0].include_prereleases && !entries[1].include_prereleases);
         assert_eq!(read("", true).unwrap(), []);
         assert_eq!(read("releaseConfigs:\n", true).unwrap(), []);
     }
 
     #[test]
-    fn all_faults_are_reported_with_their_places() {
+    fn all_faults_are_reported_with_their_positions() {
         let text = "releaseConfigs:\n- org: acme\n  repos: tool\n- {org: 'a/b', repo: r, gcsBucket: 'GS://b', tags: [a//b, '', v1, ../c], \
                     releaseDir: a/../b}\n- {org: a, repo: r, tags: x, includePrereleases: perhaps, gcsBucket: ''}\n\
                     - {org: a, repo: r, includePrereleases: \"true\", gcsBucket: b}\nother: 1\n";
@@ -74,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_is_needed_only_where_something_goes_there() {
+    fn a_bucket_is_required_only_if_it_is_needed() {
         let text = "releaseConfigs:\n- {org: acme, repo: tool}\n";
         assert_eq!(read(text, false).unwrap()[0].bucket, None);
         assert!(read(text, true).is_err());

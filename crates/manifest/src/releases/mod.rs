@@ -1,4 +1,4 @@
-//! Which releases of GitHub go to which object store (specification 04, *`kpromo gh`*).
+//! Lists of GitHub releases and the object stores that they are copied to (specification 04, *`kpromo gh`*).
 
 mod load;
 mod model;

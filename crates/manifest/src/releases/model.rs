@@ -1,4 +1,4 @@
-//! Releases and the places that they go to.
+//! Releases and their destinations.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,25 +6,25 @@ use std::sync::Arc;
 
 use crate::files::{FileName, InvalidFileName, InvalidStoreUrl, Scheme, StoreUrl};
 
-/// The maximum length of the name of an owner or of a repository, in bytes. GitHub's are shorter.
+/// The maximum length of the name of an owner or of a repository, in bytes. Names on GitHub are shorter.
 const NAME_MAX: usize = 255;
 
-/// Releases of a repository, and the place that they go to.
+/// Releases of a repository, and their destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleaseEntry {
     /// The owner of the repository.
     pub owner: GitHubName,
     /// The name of the repository.
     pub repository: GitHubName,
-    /// The tags of the releases, each once. Empty: all releases.
+    /// The tags of the releases, without duplicates. Empty: all releases.
     pub tags: Vec<ReleaseTag>,
-    /// Whether all releases include prereleases. A tag that is named may be one anyway.
+    /// Whether "all releases" includes prereleases. A tag in `tags` may always be a prerelease.
     pub include_prereleases: bool,
-    /// The place of the files. `None` only if none is needed.
+    /// The destination of the files. `None` only if it is not needed.
     pub bucket: Option<StoreUrl>,
-    /// The directory below `bucket`.
+    /// The directory in `bucket`.
     pub directory: ReleaseDirectory,
-    /// Where the entry is written, for messages: `file:line:column`, or the command line.
+    /// The origin of the entry, for messages: `file:line:column`, or the command line.
     pub origin: Arc<str>,
 }
 
@@ -60,11 +60,11 @@ impl FromStr for GitHubName {
     }
 }
 
-/// The tag of a release. It may have slashes, and is a directory of the store.
+/// The tag of a release. It may have slashes, and becomes a directory in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReleaseTag(Box<str>);
 
-/// A text that is not a tag whose name can be that of a directory.
+/// A text that is not a tag, or whose name cannot be that of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a tag of a release: a name without control characters and without segments that are empty, `.` or `..`"
@@ -93,7 +93,7 @@ impl FromStr for ReleaseTag {
     }
 }
 
-/// A directory below a bucket. It is empty for the bucket itself.
+/// A directory in a bucket. It is empty for the bucket itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ReleaseDirectory(Box<str>);
 
@@ -101,7 +101,7 @@ impl ReleaseDirectory {
     /// Returns the name of a file of a release in this directory: `DIRECTORY/TAG/FILE`.
     ///
     /// # Errors
-    /// If `file` cannot be the last part of a name.
+    /// If `file` is not a valid last segment of a name.
     pub fn file(&self, tag: &ReleaseTag, file: &str) -> Result<FileName, InvalidFileName> {
         if file.contains('/') {
             return Err(InvalidFileName::EmptySegment);
@@ -111,7 +111,7 @@ impl ReleaseDirectory {
     }
 }
 
-/// Reads a path. Slashes at its ends change nothing.
+/// Parses a path. Leading and trailing slashes are ignored.
 impl FromStr for ReleaseDirectory {
     type Err = InvalidFileName;
 
@@ -124,17 +124,17 @@ impl FromStr for ReleaseDirectory {
     }
 }
 
-/// The place of releases: the URL of a store, or the name of a bucket of Google Cloud Storage.
+/// The destination of releases: the URL of a store, or the name of a bucket of Google Cloud Storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleaseBucket(StoreUrl);
 
-/// A text that is not the place of releases.
+/// A text that is not the destination of releases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReleaseBucket {
-    /// It is not the URL of a store.
+    /// The text is not the URL of a store.
     #[error(transparent)]
     Url(#[from] InvalidStoreUrl),
-    /// It is the root of the file system.
+    /// The destination is the root of the file system.
     #[error("files are not written to the root of the file system")]
     Root,
 }
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_asset_is_one_part_of_a_name() {
+    fn the_name_of_an_asset_is_one_segment() {
         let (directory, tag) = (ReleaseDirectory::default(), "release/v1".parse().unwrap());
         assert_eq!(directory.file(&tag, "a b.txt").unwrap().as_str(), "release/v1/a b.txt");
         for wrong in ["", ".", "..", "a/b", "a\nb"] {

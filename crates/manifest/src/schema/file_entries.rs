@@ -99,7 +99,7 @@ impl Reader<'_> {
         Some((Filestore { url, service_account, manifest, position: node.position }, is_source))
     }
 
-    /// Reads `true` or `false`. A quoted text is neither, as in the Go tool.
+    /// Reads `true` or `false`. Quoted text is an error, as in the Go tool.
     pub(super) fn unquoted_boolean(&mut self, node: &Node) -> bool {
         let Position { line, column } = node.position;
         let first = self.source.line(line).chars().nth(column.saturating_sub(1) as usize);
@@ -110,7 +110,7 @@ impl Reader<'_> {
         self.boolean(node)
     }
 
-    /// Reads a file with entries. The names are short enough for all of `stores`.
+    /// Reads a file with entries. The names must be short enough for all of `stores`.
     pub(super) fn file_entries(&mut self, root: &Node, stores: &[&StoreUrl]) -> Vec<FileEntry> {
         let Some(mut fields) = self.fields(root, &[FILES, FILESTORES]) else { return Vec::new() };
         if let Some(stores) = fields.take(FILESTORES) {

@@ -27,7 +27,7 @@ pub(in super::super) struct Reading<T> {
     pub(in super::super) value: T,
     pub(in super::super) wrong: Diagnostics,
     pub(in super::super) warnings: Vec<Diagnostic>,
-    /// What can be read of images that are left out because they are ambiguous. It tells which tags they may have.
+    /// The readable parts of images that are left out because they are ambiguous. They show which tags the images may have.
     pub(in super::super) doubtful: Vec<Image>,
 }
 
@@ -125,7 +125,7 @@ impl<'a> Reader<'a> {
         self.wrong.push_with(|| Diagnostic::at(source, position, message).help(help));
     }
 
-    /// Says where something is listed that is listed again.
+    /// Returns a hint with the first position of a repeated entry.
     pub(super) fn first_place(&self, Position { line, column }: Position) -> String {
         format!("it is first listed at {}:{line}:{column}: keep one of the two", self.source.file())
     }

@@ -90,7 +90,7 @@ impl Reader<'_> {
         [PROVENANCE, "mode", "\\"].iter().any(|sign| text.contains(sign))
     }
 
-    /// Determines from the lines of a file that is not YAML which sources a policy may hold for. If one registry is marked as
+    /// Determines from the lines of a file that is not YAML which sources a policy may apply to. If one registry is marked as
     /// the source and every name is valid, these are the named registries. Otherwise it is any source.
     fn reach_of_text(&self) -> Reach {
         let lines = || self.source.text().lines().map(|line| line.trim_start_matches([' ', '\t', '-']));
@@ -188,7 +188,7 @@ fn name_of(entry: &Node) -> Option<RegistryRoot> {
     name.trim_end_matches('/').parse().ok()
 }
 
-/// Determines which sources a policy may hold for if no entry is known to be the source. If there are invalid entries and all
+/// Determines which sources a policy may apply to if no entry is known to be the source. If there are invalid entries and all
 /// of them have a name, these are the sources. Otherwise it is any source.
 fn reach_of(roles: &[(Role, Position)]) -> Reach {
     let unclear = roles.iter().filter_map(|(role, _)| match role {

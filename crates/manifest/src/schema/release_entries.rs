@@ -11,7 +11,7 @@ const RELEASES: &str = "releaseConfigs";
 const ENTRY: &[&str] = &["org", "repo", "tags", "includePrereleases", "gcsBucket", "releaseDir"];
 
 impl Reader<'_> {
-    /// Reads the entries. An empty file has none.
+    /// Reads the entries. An empty file has no entries.
     pub(super) fn releases(&mut self, root: &Node, needs_bucket: bool) -> Vec<ReleaseEntry> {
         let Some(mut fields) = self.fields(root, &[RELEASES]) else { return Vec::new() };
         let items = fields.take(RELEASES).and_then(|node| self.list(node, "entries"));
@@ -51,7 +51,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads a field that an entry must have.
+    /// Reads a required field of an entry.
     fn needed<T: std::str::FromStr<Err: std::fmt::Display>>(
         &mut self,
         fields: &mut Fields<'_>,
@@ -67,7 +67,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads tags, each once. None are an empty list.
+    /// Reads tags without duplicates. Returns `None` if a tag is invalid.
     fn release_tags(&mut self, node: &Node) -> Option<Vec<ReleaseTag>> {
         let (mut tags, mut is_valid) = (Vec::new(), true);
         for item in self.list(node, "tags")? {
@@ -81,7 +81,7 @@ impl Reader<'_> {
     }
 }
 
-/// Takes a field. Null is as if it were not there.
+/// Takes a field. Null counts as a missing field.
 fn given<'n>(fields: &mut Fields<'n>, name: &str) -> Option<&'n Node> {
     fields.take(name).filter(|node| !matches!(node.value, Value::Null))
 }

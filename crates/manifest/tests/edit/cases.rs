@@ -1,4 +1,4 @@
-//! Tables: a file, what is added, and the file afterwards. `<a>` stands for a digest.
+//! Tables of edits: a file, the addition, and the expected file. `<a>` stands for a digest.
 
 use manifest::edit::EditError;
 
@@ -7,7 +7,7 @@ use super::{add, digest, file, full, text};
 /// An addition: image, digest, tag.
 type Added = (&'static str, char, &'static str);
 
-/// A part of the images of CoreDNS as Kubernetes has them: two images, sorted as text.
+/// A part of the images of CoreDNS in Kubernetes: two images, sorted as text.
 const COREDNS: &str = "\
 - name: coredns
   dmap:
@@ -26,14 +26,14 @@ fn check(cases: &[(&str, Added, &str)]) {
             add(before, &[*addition]).unwrap_or_else(|error| panic!("{before}\n{addition:?}\n{error}"));
         assert_eq!(text(&edited.file), full(expected), "{before}\n{addition:?}");
         assert_eq!(edited.added.len(), 1);
-        // A second time nothing is to be done.
+        // The second time, there is nothing to do.
         let again = edited.file.add(&edited.added).unwrap();
         assert_eq!((text(&again.file), again.added.len()), (text(&edited.file), 0));
     }
 }
 
 #[test]
-fn a_tag_goes_to_its_place_in_the_notation_of_the_list() {
+fn a_tag_is_inserted_in_order_in_the_notation_of_the_list() {
     let row = |tags: &str| format!("# top\n- name: a # n\n  dmap: # d\n    \"<a>\": {tags} # c\n");
     for (before, tag, after) in [
         ("[]", "v1", "[\"v1\"]"),
@@ -44,7 +44,7 @@ fn a_tag_goes_to_its_place_in_the_notation_of_the_list() {
         ("['a', 'c']", "b", "['a', 'b', 'c']"),
         ("[ a, c ]", "1.10", "[ \"1.10\", a, c ]"),
         ("[\"a\",]", "b", "[\"a\", \"b\",]"),
-        // Versions stay in the order of versions.
+        // Versions stay sorted by version.
         ("[\"v1.9.0\", \"v1.10.0\"]", "v1.11.0", "[\"v1.9.0\", \"v1.10.0\", \"v1.11.0\"]"),
         ("[\"a\", # why\n      \"c\"]", "b", "[\"a\", \"b\", # why\n      \"c\"]"),
         ("[ # why\n    ]", "b", "[\"b\" # why\n    ]"),
@@ -62,13 +62,13 @@ fn a_tag_goes_to_its_place_in_the_notation_of_the_list() {
         (block, ("a", 'a', "e"), &block.replace("'d'\n", "'d'\n    - 'e'\n")),
         (block, ("a", 'a', "a"), &block.replace("    # first\n", "    - 'a'\n    # first\n")),
         (block, ("a", 'b', "y"), &format!("{block}      - \"y\"\n")),
-        // A new digest takes the notation of the entries beside it.
+        // A new digest gets the notation of the entries beside it.
         (block, ("a", 'c', "z"), &format!("{block}    \"<c>\":\n      - \"z\"\n")),
     ]);
 }
 
 #[test]
-fn a_digest_goes_to_the_place_of_its_tag() {
+fn a_digest_is_inserted_in_the_order_of_its_tag() {
     check(&[
         (
             COREDNS,
@@ -106,7 +106,7 @@ fn a_digest_goes_to_the_place_of_its_tag() {
 }
 
 #[test]
-fn an_image_goes_to_the_place_of_its_name() {
+fn an_image_is_inserted_in_the_order_of_its_name() {
     let image = |name: &str, fill: char| format!("- name: {name}\n  dmap:\n    \"<{fill}>\": [\"v1\"]\n");
     let (a, b, c) = (image("a", 'a'), image("b", 'b'), image("c", 'c'));
     check(&[
@@ -117,7 +117,7 @@ fn an_image_goes_to_the_place_of_its_name() {
         (&format!("{a}{c}"), ("b", 'b', "v1"), &format!("{a}{b}{c}")),
         (&format!("{a}{b}"), ("c", 'c', "v1"), &format!("{a}{b}{c}")),
         (&format!("{b}{c}"), ("a", 'a', "v1"), &format!("{a}{b}{c}")),
-        // The comment at the start is about the file, another one about what follows it.
+        // A comment at the start belongs to the file, another one to the entry below it.
         (&format!("# top\n{b}"), ("a", 'a', "v1"), &format!("# top\n{a}{b}")),
         (&format!("# top\n\n# b is\n{b}"), ("a", 'a', "v1"), &format!("# top\n\n{a}# b is\n{b}")),
         (&format!("{a}\n# c is\n{c}"), ("b", 'b', "v1"), &format!("{a}\n{b}\n# c is\n{c}")),
@@ -136,7 +136,7 @@ fn an_image_goes_to_the_place_of_its_name() {
             ("b", 'b', "v1"),
             "[{name: a, dmap: {<a>: [v1]}}, {name: b, dmap: {\"<b>\": [\"v1\"]}}]\n",
         ),
-        // A name that YAML could take for a number or for nothing is quoted.
+        // A name that YAML could parse as a number or as null is quoted.
         (&a, ("0x1", 'b', "v1"), &format!("{}{a}", b.replace("name: b", "name: \"0x1\""))),
         (&a, ("null", 'b', "v1"), &format!("{a}{}", b.replace("name: b", "name: \"null\""))),
     ]);
@@ -162,7 +162,7 @@ fn a_plain_manifest_keeps_its_registries() {
 }
 
 #[test]
-fn several_additions_make_one_edit() {
+fn several_additions_are_one_edit() {
     let edited = add(
         COREDNS,
         &[
@@ -174,14 +174,14 @@ fn several_additions_make_one_edit() {
         ],
     );
     let edited = edited.unwrap();
-    assert_eq!(edited.added.len(), 4, "what is there is not counted");
+    assert_eq!(edited.added.len(), 4, "existing tags are not counted");
     let expected = COREDNS.replace("    \"<1>\"", "    \"<2>\": [\"v1.11.1\"]\n    \"<1>\"")
         + "- name: new\n  dmap:\n    \"<e>\": [\"v1\",\"v1.0\"]\n    \"<f>\": [\"v2\"]\n";
     assert_eq!(text(&edited.file), full(&expected));
 }
 
 #[test]
-fn a_tag_that_another_digest_has_is_refused_with_both_digests_and_the_place() {
+fn a_tag_of_another_digest_is_refused_with_both_digests_and_the_position() {
     let Err(EditError::Moves(moves)) = add(COREDNS, &[("coredns", 'a', "v1.9.4"), ("coredns", 'a', "new")])
     else {
         panic!("moved")
@@ -198,7 +198,7 @@ fn a_tag_that_another_digest_has_is_refused_with_both_digests_and_the_place() {
 }
 
 #[test]
-fn a_file_that_cannot_be_edited_safely_is_left_alone() {
+fn a_file_that_cannot_be_edited_safely_is_not_changed() {
     for (before, expected) in [
         ("- name: a\n  dmap: &d\n    <a>: [v1]\n- name: b\n  dmap: *d\n", "aliases repeat"),
         ("- name: b\n  dmap: &d\n    <a>: [v1]\n- name: a\n  dmap: *d\n", "alias"),
@@ -231,7 +231,7 @@ fn a_file_with_faults_is_not_edited() {
 }
 
 #[test]
-fn a_file_without_images_gets_its_first_one() {
+fn a_file_without_images_gets_its_first_image() {
     let image = "- name: a\n  dmap:\n    \"<1>\": [\"v1\"]";
     for (before, after) in [
         ("null\n", format!("{image}\n")),
@@ -247,7 +247,7 @@ fn a_file_without_images_gets_its_first_one() {
 }
 
 #[test]
-fn a_notation_that_an_edit_would_break_is_reported_and_not_taken_for_a_bug() {
+fn a_notation_that_an_edit_would_break_is_reported_as_unsupported() {
     for (before, expected) in [
         ("---\n...\n", "`...`"),
         ("[\n# c\n]\n", "several lines"),
@@ -264,12 +264,12 @@ fn the_additions_of_a_file_to_another_are_determined() {
     let (before, more) = ("- name: a\n  dmap:\n    <1>: [v1]\n", "- name: a\n  dmap:\n    <1>: [v1, v2]\n");
     let added = file(more).added_since(&file(before)).unwrap();
     assert_eq!(added, [super::addition("a", &digest('1'), "v2")]);
-    assert!(file(before).added_since(&file(more)).is_none(), "a tag is gone");
-    assert!(file("[]").added_since(&file("- name: a\n  dmap: {<1>: []}\n")).is_none(), "a digest is gone");
+    assert!(file(before).added_since(&file(more)).is_none(), "a tag is missing");
+    assert!(file("[]").added_since(&file("- name: a\n  dmap: {<1>: []}\n")).is_none(), "a digest is missing");
 }
 
 #[test]
-fn a_dash_may_be_alone_on_its_line_and_new_entries_are_written_alike() {
+fn a_dash_may_be_alone_on_its_line_and_new_entries_have_the_same_notation() {
     let images = "# top\n-\n  name: b\n  dmap:\n    <b>:\n      -\n        v1\n      - # newer\n        v3\n";
     check(&[
         (
@@ -296,7 +296,7 @@ fn a_dash_may_be_alone_on_its_line_and_new_entries_are_written_alike() {
             "# top\n-\n  name: b\n  dmap:\n    <b>:\n      -\n        \"v0\"\n      -\n        v1\n      - # newer\n        \
              v3\n",
         ),
-        // As the next image, whose comments stay with it.
+        // The notation of the next image, whose comments stay with it.
         (
             "- name: a\n  dmap: {}\n-\n\n    # about c\n    name: c\n    dmap: {}\n",
             ("b", 'b', "v1"),

@@ -1,5 +1,5 @@
-//! Seeds of the fuzz target `image_edits`, and the same with small damages: an edit is right or says why it is not made. It never
-//! makes a file that its own check refuses.
+//! Seeds of the fuzz target `image_edits`, with and without small damage: an edit is correct or fails with a reason. It never
+//! produces a file that its own check refuses.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use manifest::edit::{Addition, EditError, FileKind, ImagesFile};
 
 use super::{addition, digest};
 
-/// What stands for a damage: a piece of YAML that changes the meaning of what follows.
+/// The inserted damage: pieces of YAML that change the meaning of the text after them.
 const PIECES: [&str; 14] = ["\n", " ", "  ", "-", "- ", "#", ":", ": ", "'", "\"", "[", "{", "? ", "\r"];
 
 fn additions(file: &ImagesFile) -> Vec<Addition> {
@@ -20,7 +20,7 @@ fn additions(file: &ImagesFile) -> Vec<Addition> {
     targets.iter().map(|(image, digest)| addition(image, digest, "v1.5.0")).collect()
 }
 
-/// Edits and formats a file, if it is one. Returns how many edits were made.
+/// Edits and formats a file, if it is valid. Returns the number of edits.
 fn edit(text: &str) -> usize {
     let mut edits = 0;
     for kind in [FileKind::Images, FileKind::Plain] {
@@ -45,17 +45,17 @@ fn edit(text: &str) -> usize {
 }
 
 #[test]
-fn a_file_with_a_damage_anywhere_is_edited_right_or_not_at_all() {
+fn a_damaged_file_is_edited_correctly_or_not_at_all() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus-seeds/image_edits");
     let mut seeds = 0;
     for entry in std::fs::read_dir(directory).unwrap() {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
         assert!(edit(&text) > 0, "{text}");
         seeds += 1;
-        // A few kilobytes show all notations of a file.
+        // The first lines contain all notations of a file.
         let text: String = text.lines().take(10).map(|line| format!("{line}\n")).collect();
         let places = text.char_indices().map(|(at, _)| at).filter(|at| {
-            // The middle of a digest is like any other place in it.
+            // Skip positions within a digest, which are all alike.
             !text[..*at].ends_with(|c: char| c.is_ascii_hexdigit())
                 || !text[*at..].starts_with(|c: char| c.is_ascii_hexdigit())
         });

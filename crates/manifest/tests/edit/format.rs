@@ -1,4 +1,4 @@
-//! `--format`: one style, without the loss of a comment.
+//! `--format`: one style, without losing comments.
 
 use super::{file, full, text};
 
@@ -40,7 +40,7 @@ fn a_file_is_written_in_the_style_of_the_go_tool_and_keeps_its_comments() {
 }
 
 #[test]
-fn a_comment_without_a_place_stops_it() {
+fn a_comment_without_a_place_prevents_formatting() {
     for before in [
         "- name: a\n  dmap:\n    <1>: [ # first\n      v1 ] # last\n",
         "- name: a\n  dmap:\n    <1>:\n    # withdrawn\n    - v1\n    <2>:\n    - v2\n",
@@ -81,7 +81,7 @@ fn a_plain_manifest_is_formatted_within_its_images() {
 }
 
 #[test]
-fn line_ends_and_an_open_last_line_stay() {
+fn line_ends_and_a_last_line_without_a_line_break_are_kept() {
     let before = "- name: b\r\n  dmap:\r\n    <1>: [x]\r\n- name: a\r\n  dmap:\r\n    <2>: [x]";
     let after =
         "- name: a\r\n  dmap:\r\n    \"<2>\": [\"x\"]\r\n- name: b\r\n  dmap:\r\n    \"<1>\": [\"x\"]";
@@ -89,13 +89,13 @@ fn line_ends_and_an_open_last_line_stay() {
 }
 
 #[test]
-fn a_dash_that_is_alone_on_its_line_is_put_beside_its_image_with_the_comments_between_them() {
+fn a_dash_on_a_separate_line_is_moved_to_its_image_and_comments_in_between_are_kept() {
     let before = "# top\n\n# about b\n-\n  # more about b\n  name: b\n  dmap:\n    <2>: [v2]\n-\n  name: a\n  dmap:\n    <1>: [v1]\n";
     let after = "# top\n\n- name: a\n  dmap:\n    \"<1>\": [\"v1\"]\n# about b\n# more about b\n- name: b\n  dmap:\n    \"<2>\": [\"v2\"]\n";
     let formatted = file(before).format().unwrap();
     assert_eq!(text(&formatted), full(after));
     assert_eq!(text(&formatted.format().unwrap()), full(after), "it is stable");
-    // The comment of the second image is not given to the first one.
+    // The comment of the second image is not assigned to the first one.
     let before = "- name: a\n  dmap:\n    <1>: [v1]\n-\n  # about b\n  name: b\n  dmap:\n    <2>: [v2]\n";
     let after =
         "- name: a\n  dmap:\n    \"<1>\": [\"v1\"]\n# about b\n- name: b\n  dmap:\n    \"<2>\": [\"v2\"]\n";

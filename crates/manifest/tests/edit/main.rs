@@ -1,6 +1,6 @@
-//! Edits of manifests: what is added, and that nothing else changes.
+//! Edits of manifests: the additions are made, and nothing else changes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod cases;
 mod damaged;

@@ -1,5 +1,4 @@
-//! Random files and additions: the result promotes what a naive model says, and every line that was not to change is there,
-//! byte for byte and in order.
+//! Random files and additions: the result promotes what a naive model predicts, and every other line is unchanged and in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{addition, digest};
 
-/// What a file promotes: image, digest, tags.
+/// The promotions of a file: image, digest, tags.
 type Model = BTreeMap<(String, String), BTreeSet<String>>;
 
 /// A file: each image with its digests, each with its tags.
@@ -59,7 +58,7 @@ fn notation() -> impl Strategy<Value = Notation> {
 const NAMES: [&str; 6] = ["a", "b/c", "b", "kube-proxy", "9p", "z"];
 const TAGS: [&str; 8] = ["v1", "v1.9", "v1.10", "v1.10-rc.1", "1.10", "latest", "x", "null"];
 
-/// Images in any order, each with digests in any order, each with tags in any order. A tag is on one digest of an image.
+/// Generates images, digests and tags in any order. A tag is on one digest of an image.
 fn images() -> impl Strategy<Value = Written> {
     let names = prop::sample::subsequence(NAMES.to_vec(), 0..=NAMES.len()).prop_shuffle();
     let image = |name: &'static str| {
@@ -154,7 +153,7 @@ fn model_of(file: &ImagesFile) -> Model {
     model
 }
 
-/// Returns the lines of a text with those that had a new tag inserted, so that the others can be compared.
+/// Splits a text into lines.
 fn lines<'a>(text: &'a str, line_break: &str) -> Vec<&'a str> {
     text.split(line_break).collect()
 }
@@ -163,7 +162,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_result_is_what_a_naive_model_says_and_other_lines_stay(
+    fn the_result_matches_a_naive_model_and_other_lines_are_unchanged(
         images in images(),
         notation in notation(),
         additions in prop::collection::vec((prop::sample::select(NAMES.to_vec()), "[0-6]", prop::sample::select(TAGS.to_vec())), 1..5),
@@ -193,7 +192,8 @@ proptest! {
                 prop_assert_eq!(model_of(&edited.file), expected);
                 let after = String::from_utf8(edited.file.bytes().to_vec()).unwrap();
                 prop_assert_eq!(edited.added.is_empty(), after == text);
-                // Every old line is there, in order: a line with a digest that got a tag by its beginning, any other as it was.
+                // Every old line exists, in order: a line with a digest that got a tag keeps its beginning, any other line is
+                // unchanged.
                 let new = lines(&after, notation.line_break);
                 let mut at = 0;
                 for old in lines(&text, notation.line_break) {
@@ -210,7 +210,7 @@ proptest! {
         }
     }
 
-    /// Whatever is added to a list that lint accepts, lint accepts the result.
+    /// If lint accepts a list, lint accepts it after any addition.
     #[test]
     fn a_clean_list_stays_clean(
         images in images(),
@@ -252,7 +252,7 @@ proptest! {
                 let again = formatted.format().unwrap();
                 prop_assert_eq!(again.bytes(), formatted.bytes());
             }
-            // Tags with a comment each have no place on one line.
+            // Tags that have comments cannot be written on one line.
             Err(error) => prop_assert!(notation.is_block && notation.has_comments, "{error}\n{text}"),
         }
     }

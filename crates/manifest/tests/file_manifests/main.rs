@@ -1,6 +1,6 @@
-//! Manifests of files: what the Go tool makes of each case (recorded from v4.5.1), and what ours does.
+//! Manifests of files: the results of the Go tool for each case (recorded from v4.5.1), and those of kpromo.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is how they report")]
+#![expect(clippy::unwrap_used, reason = "test helpers report failures with a panic")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::Path;
 use manifest::files::{FileManifests, load_file_manifests, load_file_tree};
 use manifest::{Diagnostic, Diagnostics};
 
-/// Where the Go tool and ours differ, why: specification 04, *Manifests of files*.
+/// The cases in which the Go tool and kpromo differ, with the reasons: specification 04, *Manifests of files*.
 const DIFFERENT: &[(&str, &str)] = &[
     ("pair/destination-is-source", "a copy onto itself"),
     ("pair/duplicate-key", "the last one would win"),
@@ -66,7 +66,7 @@ fn load(name: &str, directory: &Path) -> Result<FileManifests, Diagnostics> {
     load_file_manifests(&directory.join("filestores.yaml"), &[directory.join("files.yaml")])
 }
 
-/// Returns the result of a case, without the directory's own name.
+/// Returns the result of a case, without the name of the directory.
 fn outcome(name: &str, files: &BTreeMap<String, Option<String>>) -> (bool, String) {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), files);
@@ -81,15 +81,15 @@ fn outcome(name: &str, files: &BTreeMap<String, Option<String>>) -> (bool, Strin
     (accepted, text.replace(&format!("{}/", directory.path().display()), ""))
 }
 
-/// Every fault has its file, and its line and column where it is in one. The snapshot is the table of all cases.
+/// Every fault has its file, and its line and column if it concerns a position. The snapshot is the table of all cases.
 #[test]
-fn every_recorded_case_is_accepted_or_refused_at_its_place() {
+fn every_recorded_case_is_accepted_or_refused_with_its_position() {
     let mut table = String::new();
     for (name, case) in cases() {
         let (accepted, text) = outcome(&name, &case.files);
         let ours = if accepted { "accepted" } else { "rejected" };
         let why = DIFFERENT.iter().find(|(other, _)| *other == name).map(|(_, why)| *why);
-        assert_eq!(case.go != ours, why.is_some(), "{name}: there {}, here {ours}: {text}", case.go);
+        assert_eq!(case.go != ours, why.is_some(), "{name}: Go tool {}, kpromo {ours}: {text}", case.go);
         let note = why.map(|why| format!(" (there {}: {why})", case.go)).unwrap_or_default();
         table.push_str(&format!("{name}: {ours}{note}\n"));
         text.lines().for_each(|line| table.push_str(&format!("    {line}\n")));
@@ -141,7 +141,7 @@ fn all_errors_in_all_files_are_reported_at_once() {
 }
 
 #[test]
-fn a_directory_is_read_in_the_order_of_its_paths() {
+fn a_directory_is_read_in_byte_order_of_its_paths() {
     let directory = tempfile::tempdir().unwrap();
     let entry = |name: &str| format!("files:\n- name: {name}\n  sha256: {HASH}\n");
     let (a, b, c) = (entry("3"), entry("1"), entry("2"));
@@ -155,12 +155,12 @@ fn a_directory_is_read_in_the_order_of_its_paths() {
     write(directory.path(), &all);
     let read = load_file_manifests(&directory.path().join("s.yaml"), &[directory.path().join("f")]).unwrap();
     let names: Vec<&str> = read.projects[0].files.iter().map(|file| file.name.as_str()).collect();
-    assert_eq!(names, ["2", "1", "3"], "`a.yaml` before `a/x.yml`: bytes of whole paths");
+    assert_eq!(names, ["2", "1", "3"], "`a.yaml` before `a/x.yml`: whole paths are compared by bytes");
     assert_eq!(read.projects[0].destinations[0].service_account.as_deref(), Some("p@x"));
 }
 
 #[test]
-fn one_object_that_two_projects_want_is_one_thing_or_a_conflict() {
+fn an_object_of_two_projects_must_have_the_same_content() {
     let other = HASH.replace('9', "8");
     let tree = |first: &str, second: &str, base: &str| {
         let below = format!("filestores:\n- {{base: gs://other, src: true}}\n- {{base: {base}}}\n");
@@ -185,7 +185,7 @@ fn one_object_that_two_projects_want_is_one_thing_or_a_conflict() {
 }
 
 #[test]
-fn a_name_is_short_enough_for_every_store() {
+fn a_name_must_be_short_enough_for_every_store() {
     let name = "n".repeat(1_021);
     let entry = format!("files:\n- name: {name}\n  sha256: {HASH}\n");
     let (accepted, text) =
@@ -193,7 +193,7 @@ fn a_name_is_short_enough_for_every_store() {
     assert!(!accepted && text.starts_with("files.yaml:2:9: below gs://prod/sub"), "{text}");
 }
 
-/// A destination below a source: what one entry copies, another one may replace before.
+/// With a destination below a source, one entry may replace an object before another one copies it.
 #[test]
 fn an_object_is_not_copied_and_written_with_different_content() {
     let other = HASH.replace('9', "8");

@@ -35,7 +35,7 @@ fn x() -> String {
 }
 
 #[test]
-fn a_destination_that_is_added_gets_all_images() {
+fn an_added_destination_gets_all_images() {
     let images = || image("a", &[('a', "x, y"), ('b', "")]);
     let before = [("p", "gcr.io/s", &[US][..], images())];
     let after = [("p", "gcr.io/s", &[EU, US][..], images())];
@@ -43,11 +43,11 @@ fn a_destination_that_is_added_gets_all_images() {
         added(&before, &after),
         ["eu.example/prod/a:x@a", "eu.example/prod/a:y@a", "eu.example/prod/a@b"]
     );
-    assert!(added(&after, &before).is_empty(), "one that is removed gets nothing");
+    assert!(added(&after, &before).is_empty(), "a removed destination gets nothing");
 }
 
 #[test]
-fn a_destination_that_is_corrected_gets_all_images() {
+fn a_corrected_destination_gets_all_images() {
     let before = thin(&data("shapes/destination-corrected/before"));
     let after = thin(&data("shapes/destination-corrected/after"));
     let added: Vec<String> = edges(&keep_added(after, &before.manifests)).into_iter().collect();
@@ -73,14 +73,18 @@ fn an_image_that_moves_to_a_project_with_other_destinations_is_added_there() {
 }
 
 #[test]
-fn a_staging_registry_that_moves_promotes_nothing() {
+fn a_moved_staging_registry_promotes_nothing() {
     let before = [("p", "gcr.io/s", &[US][..], x())];
     let after = [("p", "gcr.io/t", &[US][..], x())];
     assert!(added(&before, &after).is_empty());
     let after = [("p", "gcr.io/t", &[US][..], image("a", &[('a', "x, y")]))];
     let limited = limited(&before, &after);
     assert_eq!(edges(&limited).into_iter().collect::<Vec<_>>(), ["us.example/prod/a:y@a"]);
-    assert_eq!(limited.manifests[0].source.to_string(), "gcr.io/t", "what is added comes from the new one");
+    assert_eq!(
+        limited.manifests[0].source.to_string(),
+        "gcr.io/t",
+        "added edges come from the new staging registry"
+    );
 }
 
 #[test]
@@ -99,14 +103,14 @@ fn a_project_that_is_split_or_merged_promotes_nothing() {
 }
 
 #[test]
-fn one_repository_by_two_ways_of_writing_it_is_one() {
+fn two_spellings_of_a_repository_are_the_same_repository() {
     let before = [("p", "gcr.io/s", &["us.example/prod"][..], image("deep/a", &[('a', "x")]))];
     let after = [("p", "gcr.io/s/deep", &["us.example/prod/deep"][..], x())];
     assert!(added(&before, &after).is_empty());
 }
 
 #[test]
-fn destinations_that_begin_alike_are_distinct() {
+fn destinations_with_a_common_prefix_are_distinct() {
     let before = [("p", "gcr.io/s", &["us.example/a"][..], image("b-c", &[('a', "x")]))];
     let after = [("p", "gcr.io/s", &["us.example/a-b"][..], image("c", &[('a', "x")]))];
     assert_eq!(added(&before, &after), ["us.example/a-b/c:x@a"]);
@@ -126,7 +130,7 @@ fn an_old_digest_gets_its_new_tag_in_all_destinations_and_its_old_tags_in_the_ne
 }
 
 #[test]
-fn destinations_to_which_the_same_is_added_stay_together() {
+fn destinations_with_the_same_added_edges_stay_together() {
     let before = [("p", "gcr.io/s", &[US, EU, "asia.example/prod"][..], x())];
     let after = [("p", "gcr.io/s", &[US, EU, "asia.example/prod"][..], image("a", &[('a', "x, y")]))];
     let limited = limited(&before, &after);

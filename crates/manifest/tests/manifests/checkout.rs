@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::diff::Repository;
 
 #[test]
-fn manifests_are_of_the_commit_that_is_checked_out_wherever_they_stand_in_the_repository() {
+fn the_checkout_is_that_of_the_repository_wherever_the_manifests_are_in_it() {
     let repository = Repository::new();
     let root = repository.directory.path().canonicalize().unwrap();
     let manifest = root.join("a b/manifest.yaml");
@@ -22,11 +22,7 @@ fn manifests_are_of_the_commit_that_is_checked_out_wherever_they_stand_in_the_re
     let expected = Checkout { root: root.clone(), uri: None, commit };
     assert_eq!(checkout(&manifest).as_ref(), Some(&expected));
     repository.git(&["remote", "add", "upstream", "https://github.com/other/repository"]);
-    assert_eq!(
-        checkout(&root).as_ref(),
-        Some(&expected),
-        "a remote repository of another name is not its origin"
-    );
+    assert_eq!(checkout(&root).as_ref(), Some(&expected), "a remote with another name is not the origin");
     repository.git(&["remote", "add", "origin", "https://me:hush@github.com/org/repository.git"]);
     let uri = Some("git+https://github.com/org/repository".to_owned());
     let expected = Checkout { uri, ..expected };
@@ -35,7 +31,7 @@ fn manifests_are_of_the_commit_that_is_checked_out_wherever_they_stand_in_the_re
     let elsewhere = TempDir::new().unwrap();
     let link = elsewhere.path().join("link.yaml");
     symlink(&manifest, &link).unwrap();
-    assert_eq!(checkout(&link), Some(expected), "a link is what it leads to");
+    assert_eq!(checkout(&link), Some(expected), "links are resolved");
 }
 
 #[test]
@@ -54,7 +50,7 @@ fn paths_outside_of_a_repository_have_no_checkout() {
 }
 
 #[test]
-fn nothing_that_the_repository_names_is_run() {
+fn no_command_of_the_repository_configuration_is_run() {
     let repository = Repository::new();
     repository.commit();
     let root = repository.directory.path();

@@ -172,7 +172,7 @@ fn a_plain_manifest_is_compared_by_its_own_name() {
 }
 
 #[test]
-fn a_manifest_that_was_not_there_is_all_new() {
+fn a_manifest_that_the_base_does_not_have_is_entirely_new() {
     let repository = Repository::new();
     repository.commit();
     repository.thin("one", &image("a", &[('a', "x")]));
@@ -190,12 +190,12 @@ fn since_a_time_means_since_the_parent_of_the_oldest_commit_after_it() {
     assert_eq!(repository.added(&since("2020-02-15")), ["a@c"]);
     assert_eq!(repository.added(&since("2020-01-15")), ["a@b", "a@c"]);
     assert_eq!(repository.added(&since("2019-01-01")), ["a@b", "a@c"], "the first commit is its own base");
-    assert!(repository.added(&since("2020-03-15")).is_empty(), "nothing has happened since");
+    assert!(repository.added(&since("2020-03-15")).is_empty(), "there are no commits since then");
     assert!(repository.added(&since("7 days")).is_empty());
 }
 
 #[test]
-fn a_time_that_is_none_is_refused_and_not_taken_for_the_present() {
+fn an_invalid_time_is_refused_and_not_taken_for_the_present() {
     let repository = Repository::new();
     repository.thin("one", &image("a", &[('a', "x")]));
     repository.commit();
@@ -206,7 +206,7 @@ fn a_time_that_is_none_is_refused_and_not_taken_for_the_present() {
 }
 
 #[test]
-fn a_commit_that_is_not_there_is_named() {
+fn a_missing_commit_is_named_in_the_error() {
     let repository = Repository::new();
     repository.thin("one", &image("a", &[('a', "x")]));
     repository.commit();
@@ -222,7 +222,7 @@ fn a_commit_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_shallow_clone_says_what_it_lacks() {
+fn the_error_for_a_shallow_clone_says_how_to_deepen_it() {
     let origin = Repository::new();
     for (date, digit) in [("2020-01-01", 'a'), ("2020-02-01", 'b')] {
         origin.thin("one", &image("a", &[(digit, "")]));
@@ -250,7 +250,7 @@ fn a_directory_outside_of_a_repository_is_an_error() {
 }
 
 #[test]
-fn nothing_that_a_repository_names_is_run() {
+fn no_command_of_a_repository_configuration_is_run() {
     let repository = Repository::new();
     repository.thin("one", &image("a", &[('a', "x")]));
     repository.commit();

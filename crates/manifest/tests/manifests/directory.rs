@@ -29,7 +29,7 @@ fn warnings(directory: &Path) -> String {
 }
 
 #[test]
-fn projects_come_in_the_order_of_their_names_and_are_named_after_their_directories() {
+fn projects_are_ordered_by_name_and_named_after_their_directories() {
     let directory = directory();
     for project in ["b", "a", "c"] {
         write_thin(directory.path(), project, REGISTRIES, &image(project, &[('a', "x")]));
@@ -54,7 +54,7 @@ fn unrelated_files_are_ignored() {
 }
 
 #[test]
-fn the_old_field_images_path_means_nothing_in_thin_manifests() {
+fn the_deprecated_field_images_path_has_no_effect_in_thin_manifests() {
     let directory = directory();
     let registries = format!("{REGISTRIES}imagesPath: elsewhere/images.yaml\n");
     write_thin(directory.path(), "good", &registries, &image("a", &[('a', "x")]));
@@ -62,7 +62,7 @@ fn the_old_field_images_path_means_nothing_in_thin_manifests() {
 }
 
 #[test]
-fn a_project_without_images_may_say_so() {
+fn a_project_may_have_an_empty_list_of_images() {
     let directory = directory();
     for (project, nothing) in [("empty", ""), ("comment", "# none yet\n"), ("list", "[]\n")] {
         write_thin(directory.path(), project, REGISTRIES, nothing);
@@ -78,14 +78,14 @@ fn a_project_directory_without_registries_is_a_warning() {
 }
 
 #[test]
-fn images_that_no_registries_belong_to_are_a_warning() {
+fn images_without_registries_are_a_warning() {
     let directory = directory();
     write(&directory.path().join("images/godo/images.yaml"), "[]");
     insta::assert_snapshot!(warnings(directory.path()), @"images/godo: no directory in manifests has this name, and the images are left out");
 }
 
 #[test]
-fn a_project_without_a_file_of_images_is_an_error() {
+fn a_project_without_an_images_file_is_an_error() {
     let directory = directory();
     write(&directory.path().join("manifests/bad/promoter-manifest.yaml"), "registries: []\n");
     insta::assert_snapshot!(rejected(directory.path()), @"
@@ -157,7 +157,7 @@ fn links_out_of_the_directory_are_errors() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_an_error() {
+fn anything_but_a_regular_file_is_an_error() {
     let directory = directory();
     fs::create_dir_all(directory.path().join("manifests/odd/promoter-manifest.yaml")).unwrap();
     fs::create_dir(directory.path().join("images/odd")).unwrap();
@@ -185,9 +185,9 @@ fn errors_in_all_files_are_reported_together() {
     ");
 }
 
-/// The name of a project is printed, in the plan and by other programs.
+/// The name of a project is printed in the plan and by other programs.
 #[test]
-fn a_name_that_would_control_a_terminal_is_an_error_and_is_escaped() {
+fn a_name_with_control_characters_is_an_error_and_is_escaped() {
     let directory = directory();
     for name in ["esc\u{1b}[2J", "line\nbreak", "turned\u{202e}"] {
         write_thin(directory.path(), name, REGISTRIES, &image("b", &[('b', "x")]));

@@ -47,7 +47,7 @@ fn between(before: &str, after: &str) -> Added {
 }
 
 #[test]
-fn the_shapes_of_two_commits_add_what_they_should() {
+fn each_combination_of_two_commits_adds_the_expected_edges() {
     for (shape, expected) in [
         (
             "bare-digest-block-tags",
@@ -99,7 +99,12 @@ fn a_bad_line_that_is_new_or_changed_is_an_error() {
         );
     }
     let added = between(&bad_lines(), &(bad_lines() + &bad_lines().replace("name: a", "name: b")));
-    assert_eq!(added.rejected.lines().count(), 2, "in another image it is another fault: {}", added.rejected);
+    assert_eq!(
+        added.rejected.lines().count(),
+        2,
+        "the same fault in another image is a new fault: {}",
+        added.rejected
+    );
 }
 
 #[test]
@@ -110,7 +115,7 @@ fn a_good_tag_beside_a_bad_one_is_added_and_the_bad_one_stays_a_warning() {
 }
 
 #[test]
-fn an_entry_that_is_mended_is_added() {
+fn a_corrected_entry_is_added() {
     let mended = bad_lines()
         .replace("sha256:b:", &format!("{}:", digest('b')))
         .replace("-z", "w")
@@ -129,7 +134,7 @@ fn edges_of_an_unparsable_base_are_reported_and_not_promoted() {
 }
 
 #[test]
-fn edges_of_a_file_that_was_no_yaml_are_known_where_another_project_had_them() {
+fn edges_of_a_file_that_was_not_yaml_are_known_if_another_project_had_them() {
     let repository = Repository::new();
     write_thin(repository.directory.path(), "p", REGISTRIES, "[");
     write_thin(repository.directory.path(), "q", REGISTRIES, &image("a", &[('a', "x")]));
@@ -140,7 +145,7 @@ fn edges_of_a_file_that_was_no_yaml_are_known_where_another_project_had_them() {
 }
 
 #[test]
-fn a_file_that_is_no_yaml_before_and_after_is_a_warning_only_where_nothing_in_its_project_changed() {
+fn a_file_that_is_not_yaml_before_and_after_is_a_warning_only_if_its_project_did_not_change() {
     let added = between("[", "[");
     assert_eq!((added.warnings.lines().count(), added.rejected.as_str()), (1, ""));
     let added = between("[", "[ # changed");
@@ -148,7 +153,7 @@ fn a_file_that_is_no_yaml_before_and_after_is_a_warning_only_where_nothing_in_it
 }
 
 #[test]
-fn a_project_with_invalid_registries_in_the_base_promotes_only_edges_that_are_surely_new() {
+fn a_project_with_invalid_registries_in_the_base_promotes_only_edges_that_are_certainly_new() {
     let repository = Repository::new();
     let old = image("a", &[('a', "x")]);
     write_thin(repository.directory.path(), "p", &format!("{REGISTRIES}oops: 1\n"), &old);
@@ -160,7 +165,7 @@ fn a_project_with_invalid_registries_in_the_base_promotes_only_edges_that_are_su
 }
 
 #[test]
-fn a_project_that_the_base_has_not_is_all_new() {
+fn a_project_that_the_base_does_not_have_is_entirely_new() {
     let repository = Repository::new();
     let directory = repository.directory.path();
     write(&directory.join("images/half/images.yaml"), "[");
@@ -179,7 +184,7 @@ fn a_project_that_the_base_has_not_is_all_new() {
 }
 
 #[test]
-fn a_plain_base_is_read_as_far_as_it_can_be() {
+fn a_plain_base_is_read_as_far_as_possible() {
     let repository = Repository::new();
     let file = repository.directory.path().join("plain.yaml");
     let text = |images: &str| format!("{REGISTRIES}images:\n{images}");
@@ -189,7 +194,7 @@ fn a_plain_base_is_read_as_far_as_it_can_be() {
     let manifests = manifest::load_plain(&file).unwrap();
     let limited = limit_to_added(manifests, &file, &Base::Revision("HEAD".to_owned())).unwrap();
     assert_eq!(promotions(&limited), ["b@b:y"]);
-    assert_eq!(limited.rejected.count(), 1, "what the refused manifest had is not dropped silently");
+    assert_eq!(limited.rejected.count(), 1, "edges of the refused manifest are not dropped silently");
 }
 
 #[test]
@@ -220,7 +225,7 @@ fn links_between_projects_are_followed_in_the_base_too() {
 }
 
 #[test]
-fn a_link_of_the_base_that_leads_out_or_in_circles_is_not_taken_for_an_absent_file() {
+fn a_link_of_the_base_that_leads_outside_or_loops_does_not_count_as_an_absent_file() {
     for target in ["../../../outside.yaml", "/etc/images.yaml", "images.yaml"] {
         let repository = Repository::new();
         let directory = repository.directory.path();
@@ -251,7 +256,7 @@ fn without_changes_all_errors_are_old() {
 }
 
 #[test]
-fn a_policy_that_was_wrong_before_and_is_wrong_now_is_a_warning_where_the_project_did_not_change() {
+fn a_policy_that_is_invalid_before_and_after_is_a_warning_if_the_project_did_not_change() {
     let repository = Repository::new();
     let directory = repository.directory.path();
     let wrong = format!("{REGISTRIES}provenance:\n  mode: reqiure\n");
@@ -264,5 +269,9 @@ fn a_policy_that_was_wrong_before_and_is_wrong_now_is_a_warning_where_the_projec
     write_thin(directory, "below", &below, &image("b", &[('b', "x, y")]));
     let added = Added::since_last_commit(&repository);
     assert!(added.promotions.is_empty());
-    assert!(added.rejected.contains("this project is left out"), "what it adds is lost: {}", added.rejected);
+    assert!(
+        added.rejected.contains("this project is left out"),
+        "the added edges are left out: {}",
+        added.rejected
+    );
 }

@@ -48,7 +48,7 @@ fn the_table_names_every_golden_manifest() {
 }
 
 #[test]
-fn golden_manifests_give_the_edges_of_the_table() {
+fn golden_manifests_have_the_edges_of_the_table() {
     let rows: Vec<Row> = table().into_iter().filter(|row| row.ours.starts_with("accept")).collect();
     assert_eq!(rows.len(), 10);
     for row in rows {
@@ -80,7 +80,7 @@ fn golden_manifests_that_overlap_are_read_and_then_refused() {
 }
 
 #[test]
-fn golden_manifests_are_refused_for_the_reason_that_is_wrong_with_them() {
+fn golden_manifests_are_refused_for_the_expected_reason() {
     let mut refused = String::new();
     for row in table().into_iter().filter(|row| row.ours.starts_with("reject")) {
         let wrong = verdict(&row.file).expect_err(&row.file);

@@ -1,5 +1,5 @@
-//! A generated history of 200 commits: what a run over a diff promotes, and what lint finds, is what a naive comparison of the
-//! generator's own model says. The model is never read from files.
+//! A generated history of 200 commits: the promotions of a run over a diff and the findings of lint match a naive comparison of
+//! the generator's own model. The model is never read from files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -41,14 +41,14 @@ struct Project {
     source: usize,
     destinations: BTreeSet<String>,
     images: BTreeMap<String, Digests>,
-    /// How the files are written. It changes no edge.
+    /// The style of the written files. It changes no edge.
     style: usize,
 }
 
 /// Projects by name.
 type Model = BTreeMap<String, Project>;
 
-/// A repository, a tag or nothing, a digest.
+/// A repository, a tag or an empty text, and a digest.
 type Edge = (String, String, String);
 
 fn expand(model: &Model) -> BTreeSet<Edge> {
@@ -117,7 +117,7 @@ fn new_project(numbers: &mut Numbers, number: usize) -> Project {
     Project { source: number, destinations: destinations.collect(), ..Project::default() }
 }
 
-/// Changes one project. Its name and the other projects stay.
+/// Changes one project. Its name and the other projects are unchanged.
 fn change(numbers: &mut Numbers, project: &mut Project) {
     let image = format!("image-{}", numbers.below(6));
     let some_image = numbers.one(project.images.keys().cloned());
@@ -186,7 +186,7 @@ fn change_all(numbers: &mut Numbers, model: &mut Model, number: usize) {
 /// A commit with the model of its tree.
 type Commit = (String, Model);
 
-/// Makes the history. About every third commit belongs to a merge of two branches that change different projects.
+/// Creates the history. About every third commit belongs to a merge of two branches that change different projects.
 fn history(repository: &Repository) -> Vec<Commit> {
     let mut numbers = Numbers(7);
     let mut model: Model =
@@ -214,7 +214,7 @@ fn history(repository: &Repository) -> Vec<Commit> {
         save(&branch, &mut commits);
         repository.git(&["checkout", "--quiet", "main"]);
         save(&model, &mut commits);
-        // The branches change different files, so git merges them without the help of the model.
+        // The branches change different files, so git can merge them.
         let merge = ["-c", "merge.renames=false", "merge", "--quiet", "--no-ff", "--no-edit"];
         repository.git(&[&merge[..], &[&format!("branch-{number}")]].concat());
         model.insert(one.clone(), branch[one].clone());
@@ -231,7 +231,7 @@ struct Found {
     overlaps: usize,
 }
 
-/// Counts what lint must find, by a naive comparison.
+/// Counts the expected findings of lint by a naive comparison.
 fn expected(now: &BTreeSet<Edge>, before: &BTreeSet<Edge>) -> Found {
     let by_reference = |edges: &BTreeSet<Edge>| {
         let mut references: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
@@ -258,7 +258,7 @@ fn expected(now: &BTreeSet<Edge>, before: &BTreeSet<Edge>) -> Found {
     found
 }
 
-/// Counts the references of findings. A finding names the first one, and the number of the others.
+/// Counts the references of findings. A finding names the first reference, and the number of the others.
 fn found(directory: &Path, base: &Base) -> Found {
     let linted =
         lint(&Target::Thin { directory: directory.to_owned(), projects: None }, Some(base), &[]).unwrap();
@@ -281,7 +281,7 @@ fn found(directory: &Path, base: &Base) -> Found {
 }
 
 #[test]
-fn over_a_history_of_200_commits_every_diff_is_that_of_the_model() {
+fn over_a_history_of_200_commits_every_diff_matches_the_model() {
     let repository = Repository::new();
     let directory = repository.directory.path();
     let commits = history(&repository);
@@ -316,7 +316,7 @@ fn over_a_history_of_200_commits_every_diff_is_that_of_the_model() {
             total.overlaps += expected.overlaps;
         }
     }
-    // The history has enough of everything.
+    // The history has enough changes of each kind.
     let is_rich =
         pairs > 120 && added > 1_000 && total.moved > 50 && total.removed > 100 && total.overlaps > 50;
     assert!(is_rich, "{pairs} pairs, {added} added, {total:?}");

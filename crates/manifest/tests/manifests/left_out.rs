@@ -23,7 +23,7 @@ fn other_registries() -> String {
     REGISTRIES.replace("gcr.io/s", "gcr.io/other").replace("gcr.io/p", "gcr.io/q")
 }
 
-/// Reads these images as those of the first of two projects. Returns its valid entries, and the faults. The other project
+/// Reads these images as the images of the first of two projects. Returns its valid entries, and the faults. The other project
 /// must be read completely.
 fn read(images: &str) -> (Vec<String>, String) {
     let directory = directory(images);
@@ -41,14 +41,14 @@ fn read(images: &str) -> (Vec<String>, String) {
     assert_eq!(
         is_wrong,
         !manifests.rejected.is_empty() || !manifests.warnings.is_empty(),
-        "plain ones are strict"
+        "plain manifests are strict"
     );
     let prefix = "images/bad/images.yaml:";
     (add, rejected(directory.path()).replace(prefix, ""))
 }
 
 #[test]
-fn a_typo_leaves_out_its_entry_and_nothing_of_other_projects() {
+fn a_typo_leaves_out_its_entry_and_does_not_affect_other_projects() {
     let directory = data("shapes/typo-in-one-project");
     let found: Vec<String> = edges(&thin(&directory)).into_iter().collect();
     assert_eq!(
@@ -81,7 +81,7 @@ fn images_without_digests_are_warnings_in_thin_manifests() {
 }
 
 #[test]
-fn a_wrong_digest_is_left_out_with_its_tags() {
+fn an_invalid_digest_is_left_out_with_its_tags() {
     let images = image("a", &[('a', "x"), ('b', "y, -z"), ('c', "w")]).replace(&digest('b'), "sha256:b");
     let (add, faults) = read(&images);
     assert_eq!(add, ["a@a:x", "a@c:w"]);
@@ -89,14 +89,14 @@ fn a_wrong_digest_is_left_out_with_its_tags() {
 }
 
 #[test]
-fn a_wrong_tag_is_left_out_alone() {
+fn an_invalid_tag_is_left_out_without_its_digest() {
     let (add, faults) = read(&image("a", &[('a', "x, -y, z")]));
     assert_eq!(add, ["a@a:x", "a@a:z"]);
     assert!(faults.starts_with("3:82: `-y` is not a tag") && faults.lines().count() == 1, "{faults}");
 }
 
 #[test]
-fn a_digest_of_which_all_tags_are_wrong_is_not_promoted_without_a_tag() {
+fn a_digest_whose_tags_are_all_invalid_is_not_promoted_without_a_tag() {
     for tags in ["-y", "-y, é", "~", "\"\""] {
         let (add, _) = read(&image("a", &[('a', tags), ('b', "")]));
         assert_eq!(add, ["a@b"], "{tags}");
@@ -106,7 +106,7 @@ fn a_digest_of_which_all_tags_are_wrong_is_not_promoted_without_a_tag() {
 }
 
 #[test]
-fn an_image_that_may_mean_something_else_is_left_out() {
+fn an_ambiguous_image_is_left_out() {
     let good = image("a", &[('a', "x")]);
     for (bad, fault) in [
         (good.replace("name: a", "name: A"), "`A` is not a repository name"),
@@ -142,7 +142,7 @@ fn entries_of_a_repeated_digest_are_left_out_unless_they_agree() {
 }
 
 #[test]
-fn a_file_of_images_that_cannot_be_read_leaves_out_its_project() {
+fn an_images_file_that_cannot_be_read_leaves_out_its_project() {
     for bad in ["- name: [\n", "just a text", "{a: b}", "- name: a\n--- \n- name: b\n", "- \0", "- !secret x"]
     {
         let directory = directory(bad);
@@ -157,7 +157,7 @@ fn a_file_of_images_that_cannot_be_read_leaves_out_its_project() {
 }
 
 #[test]
-fn anything_wrong_with_registries_leaves_out_their_project() {
+fn any_fault_of_registries_leaves_out_their_project() {
     for bad in [
         "registries: [\n",
         "registries: []\n",
@@ -199,7 +199,7 @@ fn faults_of_the_tree_as_a_whole_still_stop_everything() {
 
 proptest! {
     #[test]
-    fn a_damaged_file_costs_its_project_what_it_damages_and_other_projects_nothing(
+    fn a_damaged_file_leaves_out_only_damaged_parts_of_its_own_project(
         at in 0..1_000_usize,
         length in 0..20_usize,
         with in prop::collection::vec(prop::sample::select(b"\n\t \"':,-?&*!|>%@`[]{}#x\0\xff".to_vec()), 0..6),

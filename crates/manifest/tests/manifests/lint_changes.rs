@@ -1,4 +1,4 @@
-//! The rules about edges: overlaps, tags that moved and edges that are gone since a commit.
+//! The rules about edges: overlaps, and tags that moved and edges that were removed since a commit.
 
 use std::fs;
 
@@ -29,12 +29,12 @@ impl World {
         lint(&Target::Thin { directory, projects: None }, Some(&Base::Revision(base.to_owned())), &[])
     }
 
-    /// Returns what is found since `HEAD`, with digests shortened.
+    /// Returns the findings since `HEAD`, with digests shortened.
     fn messages(&self) -> String {
         let commit = self.repository.git(&["rev-parse", "HEAD"]);
         let found = self.lint("HEAD").unwrap();
         assert_eq!(found.base.as_deref(), Some(&*commit));
-        // Digests are written without quotes here.
+        // The test manifests have unquoted digests.
         let findings: Vec<_> =
             found.findings.into_iter().filter(|finding| finding.rule.name() != "unquoted-digest").collect();
         let mut messages =
@@ -47,7 +47,7 @@ impl World {
 }
 
 #[test]
-fn a_tag_that_would_move_is_an_error_and_names_both_digests_and_both_places() {
+fn a_tag_that_would_move_is_an_error_with_both_digests_and_both_positions() {
     let world = World::new();
     world.thin("one", TWO_REGIONS, &image("app", &[('a', "v1, v2"), ('b', "v3")]));
     world.repository.commit();
@@ -55,7 +55,7 @@ fn a_tag_that_would_move_is_an_error_and_names_both_digests_and_both_places() {
     insta::assert_snapshot!(world.messages(), @r"
     error tag-moved images/one/images.yaml:5:79: gcr.io/p/app:v2 (and 2 more destinations) would move to @c, from @a at BASE:images/one/images.yaml:3:83; production tags never move
     ");
-    // A change of the project's name is no excuse.
+    // The tag also counts as moved if the project is renamed.
     for kind in ["manifests", "images"] {
         let directory = world.repository.directory.path().join(kind);
         fs::rename(directory.join("one"), directory.join("two")).unwrap();
@@ -64,7 +64,7 @@ fn a_tag_that_would_move_is_an_error_and_names_both_digests_and_both_places() {
 }
 
 #[test]
-fn an_edge_that_is_gone_is_a_warning_whatever_else_happened_to_its_digest() {
+fn a_removed_edge_is_a_warning_whatever_else_happened_to_its_digest() {
     let world = World::new();
     world.thin(
         "one",
@@ -73,7 +73,8 @@ fn an_edge_that_is_gone_is_a_warning_whatever_else_happened_to_its_digest() {
     );
     world.thin("two", REGISTRIES, &image("db", &[('a', "v1")]));
     world.repository.commit();
-    // `v2` is gone. `@b` got its first tag, which is no removal. `@c` is gone. The image `web` moved to the other project.
+    // `v2` is removed. `@b` got its first tag, which is not a removal. `@c` is removed. The image `web` moved to the other
+    // project.
     world.thin("one", REGISTRIES, &image("app", &[('a', "v1"), ('b', "v3")]));
     world.thin("two", REGISTRIES, &image("web", &[('d', "v1")]));
     insta::assert_snapshot!(world.messages(), @r"
@@ -81,7 +82,7 @@ fn an_edge_that_is_gone_is_a_warning_whatever_else_happened_to_its_digest() {
     warning edge-removed images/one/images.yaml: gcr.io/p/app@@c is no longer listed; it was at BASE:images/one/images.yaml:5:5
     warning edge-removed images/two/images.yaml: gcr.io/p/db:v1 (@a) is no longer listed; it was at BASE:images/two/images.yaml:3:79
     ");
-    // A destination is gone.
+    // A destination is removed.
     world.repository.commit();
     world.thin("two", &REGISTRIES.replace("/p", "/q"), &image("web", &[('d', "v1")]));
     insta::assert_snapshot!(world.messages(), @"warning edge-removed images/two/images.yaml: gcr.io/p/web:v1 (@d) is no longer listed; it was at BASE:images/two/images.yaml:3:79");
@@ -101,7 +102,7 @@ fn an_overlap_is_an_error_and_one_that_the_base_has_too_is_a_warning() {
         "warning overlap images/two/images.yaml:3:79: gcr.io/p/app:v1 would be @b here and @a at \
          images/one/images.yaml:3:79\n"
     );
-    // The same digest twice is no contradiction.
+    // The same digest twice is not an overlap.
     world.thin("two", REGISTRIES, &image("app", &[('a', "v1")]));
     assert_eq!(world.messages(), "");
 }
@@ -221,7 +222,7 @@ fn a_plain_manifest_is_compared_too_and_a_missing_one_is_new() {
 }
 
 #[test]
-fn a_base_that_cannot_be_read_is_an_error_and_no_absence() {
+fn a_base_that_cannot_be_read_is_an_error_and_does_not_count_as_empty() {
     let world = World::new();
     world.thin("one", REGISTRIES, &image("app", &[('a', "v1")]));
     assert!(matches!(world.lint("HEAD"), Err(DiffError::UnknownRevision { .. })));

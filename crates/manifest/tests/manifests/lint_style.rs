@@ -1,4 +1,4 @@
-//! The rules about how manifests are written, and their fixes.
+//! The rules about the style of manifests, and their fixes.
 
 use std::fs;
 use std::path::Path;
@@ -88,8 +88,8 @@ fn tags_may_be_sorted_as_text_or_by_version() {
 }
 
 #[test]
-fn a_fix_changes_the_lines_that_it_must_and_nothing_else() {
-    // Each case: the rules, the text before and after.
+fn a_fix_changes_only_the_necessary_lines() {
+    // Each case: a description, the rules, the text before and after.
     let cases = [
         (
             "images move with the comments above them and below them",
@@ -179,7 +179,7 @@ fn entries_that_cannot_be_moved_safely_are_reported_and_not_moved() {
 }
 
 #[test]
-fn an_entry_that_is_invalid_has_no_place_and_its_list_is_not_sorted() {
+fn a_list_with_an_invalid_entry_is_not_sorted() {
     let (rules, text) =
         fixed("- name: b\n  dmap:\n    x: [z]\n    sha256:1: [y, x, -z]\n- name: A\n  dmap: {}\n");
     assert!(rules.iter().all(|rule| ["invalid", "suspicious"].contains(rule)), "{rules:?}");
@@ -271,7 +271,7 @@ fn a_file_of_a_tree_selects_its_project() {
     };
     let overlap = "error overlap images/two/images.yaml";
     assert_eq!(rules(&["three"]), ["warning unsorted-tags images/three/images.yaml"]);
-    // The overlap stands in the other project's file, and is about this one too.
+    // The overlap is reported in the other project's file, and also concerns this project.
     assert_eq!(rules(&["one"]), ["warning unsorted-tags images/one/images.yaml", overlap, overlap]);
     assert_eq!(rules(&["one", "three"]).len(), 4);
     let whole = targets([directory.path(), &directory.path().join("images/one/images.yaml")]);
@@ -329,7 +329,7 @@ const PIECES: [&str; 25] = [
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn a_fix_keeps_what_is_promoted_and_every_comment_and_leaves_nothing_to_fix(
+    fn a_fix_keeps_promotions_and_comments_and_leaves_nothing_to_fix(
         pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 1..24),
         windows in any::<bool>(),
         ends in any::<bool>(),
@@ -341,7 +341,7 @@ proptest! {
         write_thin(directory.path(), "app", REGISTRIES, &text);
         let found = check(directory.path());
         for file in found.fixed() {
-            // Nothing that lint calls fixable is refused by the check that follows the fix.
+            // The check after a fix never refuses a fix that lint offers.
             let file = file.map_err(TestCaseError::fail)?;
             let after = String::from_utf8(file.after.clone()).unwrap();
             let sorted = |text: &str| {
@@ -351,7 +351,7 @@ proptest! {
                 lines
             };
             if !found.findings.iter().any(|finding| finding.rule == Rule::UnsortedTags) {
-                prop_assert_eq!(sorted(&text), sorted(&after), "lines move as a whole");
+                prop_assert_eq!(sorted(&text), sorted(&after), "whole lines are moved");
             }
             fs::write(&file.path, &file.after).unwrap();
             let again = check(directory.path());

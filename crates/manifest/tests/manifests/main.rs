@@ -1,6 +1,6 @@
-//! Manifests as files: the accepted ones, the refused ones with their diagnostics, and changes between commits.
+//! Manifests as files: accepted manifests, refused manifests with their diagnostics, and changes between commits.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic fails the test")]
 
 mod added;
 mod checkout;

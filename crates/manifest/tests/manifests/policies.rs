@@ -1,4 +1,4 @@
-//! Policies fail closed: an image is left out if it is unclear which provenance policy holds for it.
+//! Policies fail closed: an image is left out if it is unclear which provenance policy applies to it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -38,7 +38,7 @@ fn mode_of(manifests: &Manifests, repository: &str) -> Option<Mode> {
 }
 
 #[test]
-fn a_wrong_policy_leaves_out_all_projects_that_it_may_hold_for() {
+fn an_invalid_policy_leaves_out_all_projects_that_it_may_apply_to() {
     for wrong in [
         POLICY.replace("require", "reqiure"),
         POLICY.replace("level: 3", "level: 7"),
@@ -75,7 +75,7 @@ fn a_wrong_policy_leaves_out_all_projects_that_it_may_hold_for() {
 }
 
 #[test]
-fn a_wrong_policy_leaves_out_the_images_of_a_wider_source_that_lie_below_it() {
+fn an_invalid_policy_leaves_out_the_images_of_a_wider_source_that_are_below_it() {
     let directory = directory(&[("a", "gcr.io/s/deep", &POLICY.replace("require", "reqiure"))]);
     let images =
         image("deep/b", &[('b', "x")]) + &image("deeper", &[('c', "x")]) + &image("deep", &[('d', "x")]);
@@ -103,7 +103,7 @@ fn the_policy_of_a_project_with_other_errors_applies() {
 }
 
 #[test]
-fn a_policy_in_a_file_that_is_no_yaml_is_not_lost() {
+fn a_policy_in_a_file_that_is_not_yaml_is_not_lost() {
     let broken = format!("{POLICY}broken: [\n");
     let directory =
         directory(&[("a", "gcr.io/s", &broken), ("b", "gcr.io/s/below", ""), ("c", "gcr.io/other", "")]);
@@ -112,11 +112,11 @@ fn a_policy_in_a_file_that_is_no_yaml_is_not_lost() {
     write(&directory.path().join("manifests/a/promoter-manifest.yaml"), format!("{REGISTRIES}{escaped}"));
     assert_eq!(promoted(&directory), ["c"]);
     write(&directory.path().join("manifests/a/promoter-manifest.yaml"), format!("{REGISTRIES}broken: [\n"));
-    assert_eq!(promoted(&directory), ["b", "c"], "this one declares none");
+    assert_eq!(promoted(&directory), ["b", "c"], "this file declares no policy");
 }
 
 #[test]
-fn a_policy_whose_source_is_not_known_may_hold_for_everything() {
+fn a_policy_with_an_unknown_source_may_apply_to_everything() {
     let directory = directory(&[("a", "gcr.io/s", ""), ("b", "gcr.io/other", "")]);
     let registries = directory.path().join("manifests/a/promoter-manifest.yaml");
     fs::remove_file(&registries).unwrap();
@@ -124,12 +124,12 @@ fn a_policy_whose_source_is_not_known_may_hold_for_everything() {
     assert!(promoted(&directory).is_empty());
     let faults = rejected(directory.path());
     assert!(faults.contains("may declare a provenance policy for any source"), "{faults}");
-    assert_eq!(faults.lines().count(), 2, "it is told once: {faults}");
+    assert_eq!(faults.lines().count(), 2, "it is reported once: {faults}");
 }
 
-/// A readable policy holds for some source. If the file does not name the source, it may be any source.
+/// A readable policy applies to some source. If the file does not name the source, it may be any source.
 #[test]
-fn a_policy_without_a_source_that_can_be_read_may_hold_for_everything() {
+fn a_policy_without_a_readable_source_may_apply_to_everything() {
     let source = "- name: gcr.io/s\n  src: true\n";
     assert!(REGISTRIES.contains(source), "{REGISTRIES}");
     for registries in [
@@ -174,7 +174,7 @@ fn a_policy_is_not_lost_when_its_file_is_moved_too_deep() {
 }
 
 #[test]
-fn policies_that_contradict_each_other_leave_out_all_projects_concerned() {
+fn contradicting_policies_leave_out_all_affected_projects() {
     let warn = POLICY.replace("require", "warn");
     let directory = directory(&[
         ("a", "gcr.io/s", POLICY),

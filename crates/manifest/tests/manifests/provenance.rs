@@ -1,4 +1,4 @@
-//! The `provenance` block: its valid content, and the repositories that it holds for.
+//! The `provenance` block: its valid content, and the repositories that it applies to.
 
 use manifest::policy::{BuildLevel, Mode, Policy};
 use manifest::{Manifests, keep_added, load_thin};
@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::support::{REGISTRIES, complaints, image, load, rejected, thin, write_thin};
 
-/// A valid policy, on the line after those of [`REGISTRIES`].
+/// A valid policy, which follows the lines of [`REGISTRIES`].
 const POLICY: &str = r"provenance:
   mode: require
   signers:
@@ -44,7 +44,7 @@ fn warnings(block: &str) -> String {
 }
 
 #[test]
-fn all_that_a_policy_says_is_kept() {
+fn all_fields_of_a_policy_are_read() {
     let loaded = load(format!("{REGISTRIES}{POLICY}")).unwrap_or_else(|wrong| panic!("{wrong}"));
     let policy = policy_of(&loaded, "gcr.io/s/app").unwrap();
     assert_eq!((policy.mode(), policy.level()), (Mode::Require, Some(BuildLevel::Two)));
@@ -59,7 +59,7 @@ fn all_that_a_policy_says_is_kept() {
 }
 
 #[test]
-fn the_example_of_the_reference_is_a_manifest() {
+fn the_example_of_the_reference_is_a_valid_manifest() {
     let reference = include_str!("../../../../docs/reference/manifests.md");
     let example = reference.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
     let loaded = load(example).unwrap_or_else(|wrong| panic!("{wrong}"));
@@ -77,7 +77,7 @@ fn thin_manifests_have_policies_too() {
 }
 
 #[test]
-fn a_policy_also_holds_where_nothing_is_promoted_in_this_run() {
+fn a_policy_also_applies_if_nothing_is_promoted_in_this_run() {
     let directory = TempDir::new().unwrap();
     write_thin(directory.path(), "p", &format!("{REGISTRIES}{POLICY}"), &image("a", &[('a', "x")]));
     let loaded = load_thin(directory.path()).unwrap();
@@ -87,7 +87,7 @@ fn a_policy_also_holds_where_nothing_is_promoted_in_this_run() {
 }
 
 #[test]
-fn without_a_block_and_with_one_that_is_off_there_is_no_policy() {
+fn without_a_block_or_with_mode_off_there_is_no_policy() {
     for block in ["", "provenance:\n  mode: off\n", &POLICY.replace("mode: require", "mode: off")] {
         let loaded = load(format!("{REGISTRIES}{block}")).unwrap_or_else(|wrong| panic!("{wrong}"));
         assert!(loaded.policies.is_empty() && loaded.warnings.is_empty(), "{block}");
@@ -111,7 +111,7 @@ fn a_signer_whose_claim_alone_determines_levels_is_a_warning() {
 }
 
 #[test]
-fn a_policy_that_is_off_must_make_sense_as_well() {
+fn a_policy_that_is_off_must_be_valid_too() {
     let off = POLICY.replace("mode: require", "mode: off").replace("level: 2}", "level: 7}");
     assert!(complaints(format!("{REGISTRIES}{off}"))[0].contains("not a SLSA build level"));
 }
@@ -131,7 +131,7 @@ fn unknown_fields_of_a_policy_are_errors_with_their_position() {
 }
 
 #[test]
-fn signers_that_could_not_be_met_as_they_are_meant_are_refused() {
+fn invalid_signers_are_refused() {
     insta::assert_snapshot!(wrong_with("- sigstore::https://accounts.google.com::builder@project.iam.gserviceaccount.com\n  - sig", "- builder@project.iam.gserviceaccount.com\n  - sig"), @"8:5: `builder@project.iam.gserviceaccount.com` names no signer: write `sigstore::ISSUER::IDENTITY` or `sigstore(identityMatch=regex)::ISSUER::IDENTITY`");
     insta::assert_snapshot!(wrong_with("org/repo/.+", "org/(repo"), @r"9:5: `https://github\.com/org/(repo` is not a regular expression: unclosed group");
     insta::assert_snapshot!(wrong_with("  builders:\n", "  - ''\n  - [x]\n  - sigstore::https://i::\n  builders:\n"), @"
@@ -144,7 +144,7 @@ fn signers_that_could_not_be_met_as_they_are_meant_are_refused() {
 }
 
 #[test]
-fn levels_that_cannot_be_are_refused() {
+fn impossible_levels_are_refused() {
     for bad in ["0", "4", "two", "2.0", "-1", "[2]", "''", "~"] {
         assert!(wrong_with("  level: 2\n", &format!("  level: {bad}\n")).starts_with("18:10: "), "{bad}");
         let of_builder = wrong_with("    level: 3\n", &format!("    level: {bad}\n"));
@@ -173,7 +173,7 @@ fn required_fields_of_an_enabled_policy_must_be_present() {
 }
 
 #[test]
-fn builders_say_what_they_are_and_name_only_signers_of_the_policy() {
+fn builders_have_an_id_and_a_level_and_name_only_signers_of_the_policy() {
     insta::assert_snapshot!(wrong_with("    level: 3\n", ""), @"11:5: the builder has no `level`");
     insta::assert_snapshot!(wrong_with("  - id: https://cloudbuild.googleapis.com/GoogleHostedWorker\n    level: 3\n", "  - level: 3\n"), @"11:5: the builder has no `id`");
     insta::assert_snapshot!(wrong_with("level: 2}", "level: 2, signers: ['sigstore::https://i::a@b.c']}"), @"15:106: a@b.c (https://i) is not among the policy's `signers`");
@@ -190,7 +190,7 @@ fn repeated_entries_are_refused() {
 }
 
 #[test]
-fn sources_and_types_that_are_none_are_refused() {
+fn invalid_sources_and_predicate_types_are_refused() {
     insta::assert_snapshot!(wrong_with("[github.com/org/repo, ", "[github.com/org/repo@main, github.com, "), @"
     16:13: `github.com/org/repo@main` is not a source: expected host and path of a repository, such as `github.com/org/repo`, without ref or pattern
     16:39: `github.com` is not a source: expected host and path of a repository, such as `github.com/org/repo`, without ref or pattern
@@ -202,7 +202,7 @@ fn sources_and_types_that_are_none_are_refused() {
 }
 
 #[test]
-fn a_policy_without_end_is_refused_before_it_is_read() {
+fn an_oversized_policy_is_refused_before_its_entries_are_read() {
     let many = "  - 'sigstore(identityMatch=regex)::a::(b{1000}){1000}'\n".repeat(101);
     let text = format!("{REGISTRIES}provenance:\n  mode: require\n  signers:\n{many}");
     assert_eq!(complaints(text), ["8:5: `signers` has more than 100 entries"]);

@@ -1,4 +1,4 @@
-//! Random trees and random edits: the added edges are those of a naive comparison of all edges.
+//! Random trees and random edits: the added edges match a naive comparison of all edges.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::diff::Repository;
 use crate::support::{digest, thin, write_thin};
 
 const SOURCES: [&str; 3] = ["gcr.io/s", "gcr.io/s/deep", "gcr.io/t"];
-/// Two of them form the same repository with different images.
+/// The first two form the same repository with different images.
 const DESTINATIONS: [&str; 4] = ["us.example/p", "us.example/p/a", "eu.example/p", "eu.example/p-a"];
 const IMAGES: [&str; 4] = ["a", "b", "a/b", "a/a/b"];
 /// The last one is invalid.

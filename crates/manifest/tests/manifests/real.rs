@@ -1,4 +1,4 @@
-//! The manifests of Kubernetes, and a tree of the size that Kubernetes has.
+//! Manifests of Kubernetes, and a generated tree of the same size.
 
 use std::collections::HashSet;
 use std::fs;
@@ -28,7 +28,7 @@ fn a_project_may_have_two_destinations_in_every_region() {
 }
 
 #[test]
-fn destinations_that_begin_alike_are_distinct() {
+fn destinations_with_a_common_prefix_are_distinct() {
     let manifests = load("sp-operator-promoter-manifest.yaml", "[]");
     let destinations: Vec<String> =
         manifests.manifests[0].destinations.iter().map(|destination| destination.root.to_string()).collect();
@@ -39,7 +39,7 @@ fn destinations_that_begin_alike_are_distinct() {
 }
 
 #[test]
-fn images_keep_their_order_their_tags_and_their_places() {
+fn images_keep_their_order_their_tags_and_their_positions() {
     let images = fs::read_to_string(data("k8s/coredns-images.yaml")).unwrap();
     let manifests = load("coredns-promoter-manifest.yaml", &images);
     let manifest = &manifests.manifests[0];
@@ -72,7 +72,7 @@ fn write_kubernetes(directory: &Path) {
 }
 
 #[test]
-fn all_of_kubernetes_is_read_at_once() {
+fn a_tree_of_the_size_of_kubernetes_is_read() {
     let directory = TempDir::new().unwrap();
     write_kubernetes(directory.path());
     let manifests = load_thin(directory.path()).unwrap();
@@ -83,7 +83,7 @@ fn all_of_kubernetes_is_read_at_once() {
 }
 
 #[test]
-fn all_of_kubernetes_is_compared_without_expanding_what_is_the_same() {
+fn a_tree_of_the_size_of_kubernetes_is_compared_without_expanding_equal_edges() {
     let directory = TempDir::new().unwrap();
     write_kubernetes(directory.path());
     let before = load_thin(directory.path()).unwrap();

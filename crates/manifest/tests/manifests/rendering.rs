@@ -50,7 +50,7 @@ fn several_errors_are_separated_and_help_follows_each() {
 }
 
 #[test]
-fn a_very_long_line_is_shown_around_the_place() {
+fn a_very_long_line_is_cut_around_the_position() {
     let tags = "v1, ".repeat(2_000) + "-x" + &", v1".repeat(2_000);
     let text = format!("{REGISTRIES}images:\n- name: a\n  dmap:\n    {}: [{tags}]\n", digest('a'));
     insta::assert_snapshot!(shown(&text, false), @"
@@ -71,7 +71,7 @@ fn colors_are_used_when_requested() {
 }
 
 #[test]
-fn a_file_as_a_whole_is_shown_by_its_name() {
+fn a_fault_of_a_whole_file_is_shown_with_its_name() {
     let wrong = manifest::load_plain(std::path::Path::new("no-such/manifest.yaml")).unwrap_err();
     insta::assert_snapshot!(wrong.render(false), @"
     error: cannot read no-such/manifest.yaml: No such file or directory

@@ -12,7 +12,7 @@ fn load(images: &str) -> Manifests {
     thin(directory.path())
 }
 
-/// Returns the edges, those that are promoted with a plus sign.
+/// Returns the edges. Promoted edges have a plus sign.
 fn shown(edges: &Edges) -> Vec<String> {
     let sign = |promoted| if promoted { '+' } else { ' ' };
     edges
@@ -30,9 +30,9 @@ fn an_edge_that_is_promoted_and_repaired_is_promoted() {
     assert_eq!(edges.repeated(), 0);
 }
 
-/// Of two digests under one tag, production has one at the most. It is not known which is meant.
+/// If two edges that are only repaired have different digests for one tag, both are left out: it is unknown which one applies.
 #[test]
-fn conflicts_among_edges_that_are_only_repaired_stop_nothing() {
+fn conflicts_among_edges_that_are_only_repaired_are_not_errors() {
     let added = load(&image("a", &[('a', "x")]));
     let others = load(&image("a", &[('b', "x, y")]));
     let more = load(&image("a", &[('c', "y, z")]));

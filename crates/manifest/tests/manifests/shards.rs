@@ -42,17 +42,17 @@ fn each_edge_is_in_the_shard_of_its_host_and_known_elsewhere() {
                 format!("{}@{}", edges.repository(*repository), edges.digest_name(*digest))
             })
             .collect();
-        // Two digests of one image and one of the other, at each of the other hosts.
+        // Two digests of one image and one digest of the other, at each of the other hosts.
         assert_eq!((images.len(), edges.elsewhere().len()), (3 * (3 - hosts.len()), images.len()));
         assert!(images.iter().all(|image| !hosts.iter().any(|host| image.starts_with(host))));
     }
     assert_eq!(union, references(&whole));
 }
 
-/// The policies of all staging repositories of an image hold in every shard, also where only another shard may copy it from the
-/// others.
+/// The policies of all staging repositories of an image apply in every shard, even if only another shard may copy it from some of
+/// them.
 #[test]
-fn the_sources_of_an_image_are_those_of_all_shards() {
+fn the_sources_of_an_image_include_those_of_other_shards() {
     let images = image("a", &[('a', "x")]);
     let manifests = load(&[
         ("gcr.io/s", &["a.example/p", "b.example/p"], &images),
@@ -69,5 +69,5 @@ fn the_sources_of_an_image_are_those_of_all_shards() {
         .serve_from(|edges, edge| edges.sources(edge).find(|source| *source == other).unwrap_or(edge.source));
     let served: Vec<_> = edges.shared().into_keys().map(|(source, _)| source).collect();
     assert_eq!(served, [other]);
-    assert_ne!(edges.all()[0].source, other, "the edge here has one source");
+    assert_ne!(edges.all()[0].source, other, "the edge of this shard has one source");
 }

@@ -23,7 +23,7 @@ pub(crate) fn image(name: &str, dmap: &[(char, &str)]) -> String {
     format!("- name: {name}\n  dmap:\n{digests}")
 }
 
-/// Writes a file, and creates the directories that it is in.
+/// Writes a file, and creates its parent directories.
 pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();

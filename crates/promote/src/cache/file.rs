@@ -28,7 +28,7 @@ enum Found {
     Nothing,
     /// A cache of this or another version, possibly damaged.
     Ours,
-    /// Anything else.
+    /// Any other file.
     Foreign,
 }
 
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_not_ours_is_refused_and_left_as_it_is() {
+    fn a_file_that_is_not_a_cache_is_refused_and_left_unchanged() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache");
         let other = Builder::new().create(&path).unwrap();
@@ -214,14 +214,14 @@ mod tests {
             fs::write(&path, &foreign).unwrap();
             let error = open(&path).unwrap_err();
             assert!(matches!(error, CacheError::Foreign(_)), "{error}");
-            assert!(fs::read(&path).unwrap() == foreign, "not a byte of it is changed");
-            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nor is anything put beside it");
+            assert!(fs::read(&path).unwrap() == foreign, "the file is unchanged");
+            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no other file is created");
         }
         assert!(matches!(open(directory.path()).unwrap_err(), CacheError::Foreign(_)), "a directory");
     }
 
     #[test]
-    fn a_damaged_file_of_ours_is_moved_aside_and_kept() {
+    fn a_damaged_cache_is_renamed_and_kept() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache");
         let kept = |name: &str| fs::read(directory.path().join(name)).unwrap();
@@ -233,12 +233,12 @@ mod tests {
             assert_eq!(inspect(&path).unwrap(), Found::Ours);
             let (_, refused) = remembered(&path);
             assert!(refused.unwrap().contains("reads every repository"));
-            assert!(kept(name) == bytes, "what was kept before is kept");
+            assert!(kept(name) == bytes, "files that were renamed earlier are kept");
         }
     }
 
     #[test]
-    fn a_cache_of_another_version_is_moved_aside() {
+    fn a_cache_of_another_version_is_renamed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache");
         let other = Builder::new().create(&path).unwrap();
@@ -251,17 +251,17 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_becomes_a_cache_and_nothing_is_left_beside_it() {
+    fn an_empty_file_becomes_a_cache_and_no_temporary_file_is_left() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache");
         fs::write(&path, "").unwrap();
         assert!(open(&path).unwrap().1.is_none());
-        assert!(open(&path).unwrap().1.is_none(), "and is one from then on");
+        assert!(open(&path).unwrap().1.is_none(), "it is a cache now");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]
-    fn a_text_is_found_across_the_border_of_two_pieces() {
+    fn a_text_is_found_across_the_boundary_of_two_buffers() {
         for before in [0, 1, PIECE - 9, PIECE - 8, PIECE - 1, PIECE, 3 * PIECE - 4] {
             let mut bytes = vec![b'k'; before];
             assert!(!contains(bytes.as_slice(), MARKER).unwrap());

@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_learnt_is_remembered_and_what_is_forgotten_is_not() {
+    fn learnt_facts_are_remembered_and_forgotten_ones_are_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache");
         filled(&path);
@@ -289,11 +289,11 @@ mod tests {
         cache.learn(&["a.io".parse().unwrap()], std::iter::empty()).unwrap();
         drop(cache);
         let expected = vec![Facts::default(), Facts::default(), facts(2), facts(3)];
-        assert_eq!(remembered(&path).0, expected, "a host whose name begins alike is another");
+        assert_eq!(remembered(&path).0, expected, "a host with the same prefix in its name is another host");
     }
 
     #[test]
-    fn what_is_finished_is_so_on_its_terms_alone() {
+    fn completed_images_are_remembered_by_repository_and_cache_key() {
         let directory = tempfile::tempdir().unwrap();
         let (cache, _) = Cache::open(&directory.path().join("cache"), Recheck::All).unwrap();
         let [one, two, ..] = &repositories()[..] else { panic!("there are four") };
@@ -314,12 +314,12 @@ mod tests {
         assert!(!facts.show(Some(&tag), &Digest::of(&[1, 8])));
         assert!(!facts.show(Some(&"v2.7".parse().unwrap()), &Digest::of(&[1, 7])));
         assert!(facts.show(None, &Digest::of(&[1, 7, 0])), "seen without a tag");
-        assert!(facts.show(None, &Digest::of(&[1, 7])), "what a tag names is there");
+        assert!(facts.show(None, &Digest::of(&[1, 7])), "a tagged manifest exists");
         assert!(!facts.show(None, &Digest::of(&[2])));
     }
 
     #[test]
-    fn a_file_has_one_user_at_a_time() {
+    fn only_one_process_can_open_a_cache() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cache");
         let first = Cache::open(&path, Recheck::All).unwrap();
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_cannot_be_written_is_an_error() {
+    fn a_path_that_cannot_be_written_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("no/such/directory/cache");
         let error = Cache::open(&path, Recheck::All).unwrap_err().to_string();
@@ -341,7 +341,7 @@ mod tests {
 
         /// A damaged file never causes a panic, and a cache returns either exactly what was learnt or nothing.
         #[test]
-        fn a_damaged_file_is_never_believed(
+        fn a_damaged_file_yields_correct_facts_or_none(
             flips in proptest::collection::vec((any::<prop::sample::Index>(), 1..=255_u8), 0..4),
             cut in proptest::option::of(any::<prop::sample::Index>()),
         ) {
@@ -378,7 +378,7 @@ mod tests {
         }
 
         #[test]
-        fn rubbish_in_a_record_is_no_fact(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn an_invalid_record_is_not_decoded_to_facts(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             if let Some(facts) = Facts::decode(&bytes) {
                 let again = Facts::decode(&facts.encode());
                 prop_assert_eq!(again, Some(facts));

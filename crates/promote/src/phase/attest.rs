@@ -147,7 +147,8 @@ struct AttestWork<'a> {
     signing: &'a Signing,
     signers: &'a Signers<'a>,
     destinations: Destinations<'a>,
-    /// The images, which get their own summary, and the parts whose summary has been started. Each gets only one.
+    /// The images, which get their own summary, and the parts whose summary has been started. Each manifest gets only one
+    /// summary.
     summarized: Mutex<HashSet<(Id<Repository>, Digest)>>,
     /// The manifests whose summary was written in this run.
     written: Mutex<HashSet<(Id<Repository>, Digest)>>,
@@ -295,8 +296,8 @@ impl AttestWork<'_> {
         Ok(())
     }
 
-    /// Creates the verification summary of a manifest, with the worst judgement about it, the attestations that it was made by, and
-    /// the policy.
+    /// Creates the verification summary of a manifest, with the worst judgement about it, the attestations that it was made by,
+    /// and the policy.
     fn summary(
         &self,
         owed: &OwedImage,

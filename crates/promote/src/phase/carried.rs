@@ -13,9 +13,9 @@ use crate::phase::hosts::by_host;
 use crate::phase::owed::OwedImage;
 use crate::phase::validate::Cleared;
 
-/// Removes from the owed images those that might only have lacked attestations and do not. An image that lacks something else
-/// stays. Its attestations count as owed if its policies have accepted any; the Attest phase then compares them with what is
-/// attached.
+/// Removes from the owed images those that could only have lacked attestations and do not. An image that lacks something else
+/// stays. Its attestations count as owed if its policies have accepted any; the Attest phase then compares them with the
+/// attached ones.
 ///
 /// Requests for an image with a policy that lacks nothing else: one for each `.att` tag that layers are carried to and that a
 /// listing does not rule out.

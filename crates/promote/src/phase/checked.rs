@@ -1,4 +1,4 @@
-//! What a plan has found about images that are checked: the input of the verdicts of `kpromo sigcheck`.
+//! The findings of a plan about the images of `kpromo sigcheck`. They are the input for its verdicts.
 
 use std::collections::HashMap;
 
@@ -11,21 +11,21 @@ use crate::phase::plan::Plan;
 use crate::phase::validate::Cleared;
 use crate::subject::Subject;
 
-/// What was found about an image.
+/// The findings about an image.
 #[derive(Clone, Debug)]
 pub(crate) enum Checked<'a> {
-    /// It lacks nothing.
+    /// The image lacks nothing.
     Complete,
-    /// It lacks a signature or a promotion record.
+    /// The image lacks a signature or a promotion record.
     Lacking {
-        /// Its manifests, its own first. Empty for an image without a tag that has its record.
+        /// The manifests of the image, its own first. Empty for an image without a tag that has its record.
         parts: Vec<LackingPart<'a>>,
-        /// Whether it lacks a promotion record.
+        /// Whether the image lacks a promotion record.
         record: bool,
-        /// Why it is not repaired, or not completely.
+        /// Why the image is not repaired, or not completely.
         why_not: Option<String>,
     },
-    /// It could not be looked at.
+    /// The image could not be read.
     Unread(&'a Problem),
 }
 
@@ -34,18 +34,18 @@ pub(crate) enum Checked<'a> {
 pub(crate) struct LackingPart<'a> {
     pub(crate) digest: Digest,
     pub(crate) platform: Option<&'a str>,
-    /// Whether it lacks our signature under its `.sig` tag.
+    /// Whether the manifest lacks our signature under its `.sig` tag.
     pub(crate) layer: bool,
-    /// Whether it lacks our signature as a bundle.
+    /// Whether the manifest lacks our signature as a bundle.
     pub(crate) bundle: bool,
-    /// Its referrers, as far as these were looked up.
+    /// The referrers of the manifest, as far as they were looked up.
     pub(crate) referrers: &'a [Referrer],
-    /// What the listing shows of its tags.
+    /// What the listing shows about the tags of its attachments.
     pub(crate) listed_tags: ListedTags,
 }
 
 impl Cleared {
-    /// Returns what was found about each image, by canonical repository and digest.
+    /// Returns the findings about each image, by canonical repository and digest.
     pub(crate) fn checked(&self) -> HashMap<(&Repository, Digest), Checked<'_>> {
         let plan = self.plan();
         let name = |subject: &Subject| {

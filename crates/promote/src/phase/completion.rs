@@ -1,4 +1,4 @@
-//! The images in production that a run completes, beside those that it promotes.
+//! The images in production that a run completes in addition to those that it promotes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,33 +6,34 @@ use std::sync::Arc;
 use manifest::Manifest;
 use oci::{Digest, Repository};
 
-/// The images in production whose missing signatures and attestations a run adds. What a run promotes is always among them.
+/// The images in production whose missing signatures and attestations a run adds. They always include the images that the run
+/// promotes.
 #[derive(Debug, Default)]
 pub enum Completion {
-    /// Those that the manifests of the run name.
+    /// The images that the manifests of the run name.
     #[default]
     Named,
-    /// None but those that the run copies or tags (`--repair=false` in a run over all manifests).
+    /// Only the images that the run copies or tags (`--repair=false` in a run over all manifests).
     Promoted,
-    /// Those that the manifests of the run name, and those that these manifests name, of which nothing is promoted (`--repair` in
-    /// a run over a diff).
+    /// The images that the manifests of the run name, and those that the given manifests name, which are only repaired
+    /// (`--repair` in a run over a diff).
     Also(Vec<Manifest>),
-    /// Those of `kpromo sigcheck`. Nothing is promoted.
+    /// The images of `kpromo sigcheck`. Nothing is promoted.
     Checked(CheckedImages),
 }
 
 /// The images of `kpromo sigcheck`.
 #[derive(Clone, Debug, Default)]
 pub struct CheckedImages {
-    /// The manifests that name the images. Where nothing names an image, the source is its own repository.
+    /// The manifests that name the images. If no manifest names an image, its source is its own repository.
     pub(crate) manifests: Vec<Manifest>,
-    /// The images that have a tag in production, and are to be signed.
+    /// The images that have a tag in production and therefore need a signature.
     pub(crate) tagged: HashSet<(Repository, Digest)>,
-    /// Whether images are signed that no manifest names.
+    /// Whether to sign images that no manifest names.
     pub(crate) signs_unnamed: bool,
 }
 
-/// The images that a run looks at: see [`Completion`].
+/// The images whose attachments a run checks: see [`Completion`].
 #[derive(Clone, Debug)]
 pub(super) enum Scope {
     Named,
@@ -41,7 +42,7 @@ pub(super) enum Scope {
 }
 
 impl Scope {
-    /// Returns the images of `kpromo sigcheck`, in such a run.
+    /// Returns the images of `kpromo sigcheck` if the run is one.
     pub(super) fn checked(&self) -> Option<&CheckedImages> {
         match self {
             Self::Checked(images) => Some(images),

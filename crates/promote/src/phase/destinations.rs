@@ -1,4 +1,4 @@
-//! The repositories in which a run has seen images in place, for promotion records.
+//! The repositories that have an image according to this run, for promotion records.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use trust::Production;
 use crate::phase::promote::Promoted;
 use crate::subject::Subject;
 
-/// The repositories in which images are in place: copied by this run, or found there.
+/// The repositories that have each image: this run has copied it there or found it there.
 pub(super) struct Destinations<'a> {
     promoted: &'a Promoted,
     production: &'a Production,
@@ -33,7 +33,7 @@ impl<'a> Destinations<'a> {
         Self { promoted, production, by_digest }
     }
 
-    /// Returns the repositories that have an image and share its production reference, in the order of their names.
+    /// Returns the repositories that have an image and share its production reference, ordered by name.
     pub(super) fn of(&self, subject: &Subject, reference: &str) -> Vec<String> {
         let edges = self.promoted.plan.edges();
         let repositories = self.by_digest.get(&subject.digest).into_iter().flatten();

@@ -18,7 +18,7 @@ use crate::event::{Event, Examination, Run, ScannedImage};
 use crate::phase::hosts::by_host;
 use crate::phase::plan::Plan;
 
-/// The maximum length of a foreign text in a warning, in characters.
+/// The maximum length of text from a registry in a warning, in characters.
 const SHOWN_MAX: usize = 300;
 
 /// Examines images in staging.
@@ -151,7 +151,7 @@ impl<'a> Examiner<'a> {
         })));
     }
 
-    /// Reports what the vulnerability gate says of an image.
+    /// Reports the result of the vulnerability gate for an image.
     fn emit_scans(&self, image: &DigestReference, scans: &Scans) {
         let result = match scans {
             Scans::NotAsked => return,

@@ -1,5 +1,5 @@
-//! Looks at what is attached to images in their canonical repositories. This is the last part of Plan; Sign and Attest write
-//! what it finds missing.
+//! Reads what is attached to images in their canonical repositories. This is the last part of Plan; Sign and Attest write what it
+//! finds missing.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -23,13 +23,13 @@ use crate::phase::owed::{Bundle, Owed, OwedImage, Part};
 use crate::phase::plan::Plan;
 use crate::subject::{Subject, edges_of, subjects, subjects_of};
 
-/// The maximum number of manifests of one image to look at concurrently.
+/// The maximum number of manifests of one image to check concurrently.
 const PARTS_AT_ONCE: usize = 8;
 /// Why an image that no manifest names is not repaired.
 const UNNAMED: &str = "no manifest names it";
 
-/// Adds to the plan what its images lack in their canonical repositories. This is determined by looking at what is attached to
-/// them or, if the plan does not look, from listings alone.
+/// Adds to the plan what its images lack in their canonical repositories. This is determined by reading what is attached to them
+/// or, if the plan does not check attachments, from listings alone.
 ///
 /// # Errors
 /// If an image is in production, or will be, and signing is not possible: such a run must not start, and a dry run reports it. If
@@ -47,7 +47,7 @@ pub(crate) async fn find_missing(
         return Ok(plan);
     }
     if plan.scope.checked().is_some() {
-        // What counts is said by the settings, so that no identity is needed to check.
+        // The settings determine which signatures count, so no identity is needed to check.
         let verifier = match trust_config.verification.trust.verifier().await {
             Ok(verifier) => verifier,
             Err(error) => return Err(Error::TrustUnavailable(Box::new(error), Box::new(plan))),
@@ -112,8 +112,8 @@ impl Search<'_> {
         owed
     }
 
-    /// Determines what images lack by looking at what is attached to them. Skips the images that are complete according to the
-    /// inventory cache, which knows them by `cache_key`.
+    /// Determines what images lack by reading what is attached to them. Skips the images that are complete according to the
+    /// inventory cache, which stores them by `cache_key`.
     ///
     /// Requests for an image that was promoted earlier: one for the image and each index in it, one for the `.sig` tag of each
     /// manifest, and one for the referrers of each manifest. Tags and referrers that are absent according to listings are not
@@ -159,7 +159,7 @@ impl Search<'_> {
         owed
     }
 
-    /// Records that an image could not be looked at.
+    /// Records that an image could not be checked.
     fn cannot_look(&self, owed: &mut Owed, subject: Subject, problem: Problem) {
         let edges = self.plan.edges();
         let name = edges.repository(subject.canonical).at(*edges.digest_name(subject.digest));
@@ -167,8 +167,8 @@ impl Search<'_> {
         owed.unread.push((subject, problem));
     }
 
-    /// Returns the images that are only repaired and whose canonical repository cannot be read. Those of which something is
-    /// promoted count as failures of the plan.
+    /// Returns the images that are only repaired and whose canonical repository cannot be read. Images that are promoted count as
+    /// failures of the plan instead.
     fn unreadable(&self) -> Vec<(Subject, Problem)> {
         let decided = self.plan.all_decisions();
         let repaired = decided.filter(|(edge, _)| !self.plan.edges().promotes(edge));
@@ -235,7 +235,7 @@ impl Search<'_> {
         (!checked.signs_unnamed && self.is_unnamed(subject)).then_some(UNNAMED)
     }
 
-    /// Returns whether no manifest names an image that is checked, so that its source is not known.
+    /// Returns whether no manifest names an image of `kpromo sigcheck`, so that its source is unknown.
     fn is_unnamed(&self, subject: &Subject) -> bool {
         let is_own_source = |edge: &manifest::Edge| edge.source == edge.destination;
         self.plan.scope.checked().is_some() && edges_of(self.plan.edges(), subject).all(is_own_source)
@@ -288,13 +288,13 @@ impl Search<'_> {
         Ok(self.is_owed(&image).then_some(image))
     }
 
-    /// Returns whether anything has to be done for an image. `kpromo sigcheck` does not look for attestations that are missing.
+    /// Returns whether anything has to be done for an image. `kpromo sigcheck` does not search for missing attestations.
     fn is_owed(&self, image: &OwedImage) -> bool {
         let carries = image.carried && self.plan.scope.checked().is_none();
         image.lacks_own() || image.unrecordable || carries
     }
 
-    /// Determines what one manifest of an image lacks. `known` has the referrers if the manifest is that of the image itself.
+    /// Determines what one manifest of an image lacks. `known` has the referrers if it is the manifest of the image itself.
     async fn look_at_part(
         &self,
         subject: &Subject,
@@ -353,7 +353,7 @@ impl Search<'_> {
         }
     }
 
-    /// Returns whether an image has no bundle of this predicate type, signed by `by`, about its name.
+    /// Returns whether an image lacks a bundle with this predicate type that `by` has signed for its name.
     async fn lacks(
         &self,
         place: &ProductionImage<'_>,
@@ -364,7 +364,7 @@ impl Search<'_> {
         Ok(!has_bundle(self.reader, place, referrers, predicate_type, by).await?)
     }
 
-    /// Returns what is known of the `.sig` tag of a manifest if the tag lacks our signature and should have it.
+    /// Returns what is known about the `.sig` tag of a manifest if the tag lacks our signature and should have it.
     async fn lacks_layer(
         &self,
         subject: &Subject,

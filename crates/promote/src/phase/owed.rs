@@ -20,11 +20,11 @@ pub(super) struct Owed {
     pub(super) images: Vec<OwedImage>,
     /// The images that lack nothing.
     pub(super) complete: Vec<Subject>,
-    /// The number of images that a dry run has not looked at. Listings do not show whether they lack anything.
+    /// The number of images that a dry run has not checked. Listings do not show whether they lack anything.
     pub(super) not_looked_at: usize,
-    /// The images that could not be looked at, with the reasons.
+    /// The images that could not be checked, with the reasons.
     pub(super) unread: Vec<(Subject, Problem)>,
-    /// The images that earlier runs have seen to be complete. `None` if the run has not looked.
+    /// The images that earlier runs have seen to be complete. `None` if the run has not checked attachments.
     pub(super) finished: Option<CompletedCache>,
 }
 
@@ -34,8 +34,8 @@ pub(super) struct OwedImage {
     pub(super) subject: Subject,
     /// The staging images that its edges copy from. Nothing is written for the image unless all of these have passed.
     pub(super) sources: Vec<ImageId>,
-    /// The manifests of the image, its own first. Empty in a dry run that has not looked, and for an image without a tag that has
-    /// its record where no summaries are written.
+    /// The manifests of the image, its own first. Empty in a dry run that has not checked attachments, and for an image without a
+    /// tag that has its record if no summaries are written.
     pub(super) parts: Vec<Part>,
     /// Whether a manifest of the image lacks a signature. An image without a tag is not signed.
     pub(super) signature: bool,
@@ -58,7 +58,7 @@ pub(super) struct OwedImage {
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) descriptor: Descriptor,
-    /// What is known of the `.sig` tag, if the tag lacks our signature and should have it.
+    /// What is known about the `.sig` tag, if the tag lacks our signature and should have it.
     pub(super) layer: Option<Known>,
     /// Whether the manifest lacks our signature as a bundle.
     pub(super) bundle: Bundle,
@@ -73,7 +73,7 @@ pub(super) struct Part {
 /// The state of our bundle on a manifest. A greater value lacks more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Bundle {
-    /// The bundle is there, or the manifest is not to be signed.
+    /// The bundle exists, or the manifest need not be signed.
     There,
     /// The bundle is missing, and is due only if another bundle is attached to the manifest.
     LackingBesideOthers,

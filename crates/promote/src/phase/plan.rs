@@ -31,8 +31,7 @@ pub struct Plan {
     /// The destinations of this round. `None` means all destinations.
     pub(super) round: Option<BTreeSet<Id<Repository>>>,
     pub(super) owed: Owed,
-    /// Whether the run looks at what is attached to images in their canonical repositories, rather than relying on listings
-    /// alone.
+    /// Whether the run reads what is attached to images in their canonical repositories, rather than relying on listings alone.
     pub(super) checks_attached: bool,
     pub(super) scope: Scope,
     pub(super) policies: Policies,
@@ -55,7 +54,7 @@ impl Plan {
         &self.edges
     }
 
-    /// Returns the edges to promote of this plan, with their verdicts.
+    /// Returns the edges that this plan promotes, with their verdicts.
     pub fn decisions(&self) -> impl Iterator<Item = (&Edge, &Verdict)> {
         self.all_decisions().filter(|(edge, _)| self.edges.promotes(edge))
     }
@@ -94,8 +93,8 @@ impl Plan {
             && self.image(edge).is_some()
     }
 
-    /// Returns the edges of an image at its canonical repository that production has or may get. Left out are tags that can no
-    /// longer be written because staging has lost the image, and tags that an image that is only repaired does not have.
+    /// Returns the edges of an image at its canonical repository that production has or may get. This excludes tags that can no
+    /// longer be written because staging has lost the image, and missing tags of an image that is only repaired.
     pub(super) fn possible(&self, subject: &Subject) -> impl Iterator<Item = (&Edge, &Verdict)> {
         let digest = subject.digest;
         self.decisions_at(subject.canonical).filter(move |(edge, verdict)| {
@@ -104,8 +103,7 @@ impl Plan {
         })
     }
 
-    /// Returns whether the run has looked at what is attached to images in their canonical repositories. If so, signers are
-    /// available.
+    /// Returns whether the run has read what is attached to images in their canonical repositories. If so, signers are available.
     pub(crate) fn has_looked(&self) -> bool {
         self.owed.finished.is_some()
     }
@@ -205,7 +203,7 @@ impl Plan {
         Some(format!("{reason} ({})", self.edges.origin(edge)))
     }
 
-    /// Returns the images that are to be copied or tagged.
+    /// Returns the images to copy or tag.
     pub(super) fn to_promote(&self) -> BTreeSet<ImageId> {
         let decided = self.decisions().filter(|(edge, verdict)| {
             matches!(verdict, Verdict::Copy | Verdict::Tag) && self.image(edge).is_some()
@@ -213,7 +211,7 @@ impl Plan {
         decided.map(|(edge, _)| (edge.source, edge.digest)).collect()
     }
 
-    /// Returns the images to which anything is owed: those to be copied, tagged, signed, recorded or summarised.
+    /// Returns the images that lack anything: those to copy, tag, sign, record or summarise.
     pub(super) fn to_examine(&self) -> BTreeSet<ImageId> {
         let mut images = self.to_promote();
         let repaired = self.owed.images.iter().filter(|image| image.barred.is_none());
@@ -221,8 +219,8 @@ impl Plan {
         images
     }
 
-    /// Returns the manifests of an image to which something can be attached in the canonical repository, that of the image
-    /// first.
+    /// Returns the manifests of an image to which something can be attached in the canonical repository. The manifest of the
+    /// image itself comes first.
     ///
     /// No requests if the image is to be copied. Otherwise one request for the image, one for each index in it, and one for each
     /// entry that claims to be BuildKit's attestation manifest.
@@ -305,12 +303,12 @@ impl Plan {
         digests.filter(|digest| self.inventory.has(edge, digest, &self.edges)).collect()
     }
 
-    /// Returns what is known of the tag of an attachment to a manifest.
+    /// Returns what is known about the tag of an attachment to a manifest.
     pub(super) fn attached(&self, canonical: Id<Repository>, digest: &Digest, kind: AttachmentKind) -> Known {
         known(&self.inventory.attached(canonical, digest, Some(kind)))
     }
 
-    /// Returns what is known of the fallback tag for the referrers of a manifest.
+    /// Returns what is known about the fallback tag for the referrers of a manifest.
     pub(super) fn fallback(&self, canonical: Id<Repository>, digest: &Digest) -> Known {
         known(&self.inventory.attached(canonical, digest, None))
     }
@@ -377,7 +375,7 @@ impl Plan {
         let mut new_advice = NewAdvice::default();
         for failure in self.failures().filter(|failure| reported.insert(Arc::as_ptr(failure.error))) {
             let problem = new_advice.of(failure.error);
-            // What is wrong with a registry concerns all its repositories. The end of the run counts them.
+            // A problem of a registry concerns all its repositories, so warn once. The end of the run reports the count.
             if causes.insert(problem.group().to_owned()) {
                 let reference = self.edges.reference(failure.edge);
                 run.emit(&Event::Warned(format!("{reference} and others cannot be promoted: {problem}")));

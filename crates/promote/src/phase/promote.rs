@@ -186,7 +186,7 @@ struct Promoting<'a> {
     run: &'a Run,
     plan: &'a Plan,
     copier: Copier,
-    shipments: Vec<CopyJob<'a>>,
+    jobs: Vec<CopyJob<'a>>,
     state: Mutex<State>,
     /// Notified when a target has ended.
     changed: Notify,
@@ -205,12 +205,12 @@ struct State {
 
 impl<'a> Promoting<'a> {
     fn new(run: &'a Run, plan: &'a Plan, gate: &'a Gate, copier: Copier) -> Self {
-        let shipments = shipments(plan, gate);
+        let jobs = jobs(plan, gate);
         let mut numbers = HashMap::new();
-        let images: Vec<Vec<usize>> = shipments
+        let images: Vec<Vec<usize>> = jobs
             .iter()
-            .map(|shipment| {
-                let hosts = shipment.targets().map(|edges| &plan.edges().destination(edges[0]).host);
+            .map(|job| {
+                let hosts = job.targets().map(|edges| &plan.edges().destination(edges[0]).host);
                 hosts
                     .map(|host| {
                         let next = numbers.len();
@@ -228,19 +228,19 @@ impl<'a> Promoting<'a> {
             first_failures: BTreeMap::new(),
             failed: 0,
         });
-        Self { run, plan, copier, shipments, state, changed: Notify::new() }
+        Self { run, plan, copier, jobs, state, changed: Notify::new() }
     }
 
     /// Promotes all images. Returns the number of targets that failed and the number of images that were not started.
     async fn carry_out(&self, brought: &mut HashSet<(Id<Repository>, Id<Digest>)>) -> (usize, usize) {
-        self.run.emit(&Event::Work { units: "images", more: self.shipments.len() });
+        self.run.emit(&Event::Work { units: "images", more: self.jobs.len() });
         self.announce();
         let mut under_way = FuturesUnordered::new();
         loop {
             while !self.run.is_stopping()
                 && let Some(begin) = self.begin()
             {
-                under_way.push(self.ship(begin));
+                under_way.push(self.run_job(begin));
             }
             if under_way.is_empty() {
                 break;
@@ -252,7 +252,7 @@ impl<'a> Promoting<'a> {
             }
         }
         drop(under_way);
-        // A target that was to be tried again, and is not because the run is stopping, has failed.
+        // Targets whose second attempt was not started because the run is stopping have failed.
         let failures = std::mem::take(&mut self.state().first_failures);
         for ((image, target), error) in failures {
             self.failed(image, target, error);
@@ -265,10 +265,10 @@ impl<'a> Promoting<'a> {
     /// Reports what each host is about to receive.
     fn announce(&self) {
         let mut hosts: BTreeMap<&Host, (usize, u64)> = BTreeMap::new();
-        for shipment in &self.shipments {
-            for edges in shipment.targets() {
-                let target = self.target(shipment, edges);
-                let wanted = oci::wanted_bytes(shipment.graph, &target);
+        for job in &self.jobs {
+            for edges in job.targets() {
+                let target = self.target(job, edges);
+                let wanted = oci::wanted_bytes(job.graph, &target);
                 let (images, bytes) = hosts.entry(&self.plan.edges().destination(edges[0]).host).or_default();
                 *images += 1;
                 *bytes = bytes.saturating_add(wanted);
@@ -284,13 +284,13 @@ impl<'a> Promoting<'a> {
     }
 
     /// Promotes an image to some of its targets.
-    async fn ship(&self, Begin { image, targets: numbers, attempt }: Begin) {
-        let shipment = &self.shipments[image];
-        let targets: Vec<Target> = shipment
+    async fn run_job(&self, Begin { image, targets: numbers, attempt }: Begin) {
+        let job = &self.jobs[image];
+        let targets: Vec<Target> = job
             .targets()
             .enumerate()
             .filter(|(number, _)| numbers.contains(number))
-            .map(|(_, edges)| self.target(shipment, edges))
+            .map(|(_, edges)| self.target(job, edges))
             .collect();
         let alone = attempt != Attempt::Fresh || self.state().schedule.is_one_of_many(image);
         let lane = if alone { Lane::Behind } else { Lane::Common };
@@ -306,7 +306,7 @@ impl<'a> Promoting<'a> {
         for target in &numbers {
             self.run.emit(&Event::Begun(self.promotion(image, *target)));
         }
-        let CopyJob { graph, source, .. } = shipment;
+        let CopyJob { graph, source, .. } = job;
         self.copier.copy(graph, source, &targets, lane, &observer, &finished).await;
     }
 
@@ -358,13 +358,9 @@ impl<'a> Promoting<'a> {
         }
     }
 
-    fn target(&self, shipment: &CopyJob<'_>, edges: &[&Edge]) -> Target {
+    fn target(&self, job: &CopyJob<'_>, edges: &[&Edge]) -> Target {
         let repository = self.plan.edges().destination(edges[0]).clone();
-        Target {
-            repository,
-            tags: self.plan.tags(edges),
-            present: self.plan.present(edges[0], shipment.graph),
-        }
+        Target { repository, tags: self.plan.tags(edges), present: self.plan.present(edges[0], job.graph) }
     }
 
     fn promotion(&self, image: usize, target: usize) -> Promotion {
@@ -372,8 +368,8 @@ impl<'a> Promoting<'a> {
     }
 
     fn edges(&self, image: usize, target: usize) -> &[&'a Edge] {
-        #[expect(clippy::expect_used, reason = "targets are numbered by what this gives")]
-        self.shipments[image].targets().nth(target).expect("a target of the image")
+        #[expect(clippy::expect_used, reason = "target numbers are indexes into `targets()`")]
+        self.jobs[image].targets().nth(target).expect("a target of the image")
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -389,14 +385,14 @@ impl<'a> CopyJob<'a> {
 }
 
 /// Returns the edges to carry out, grouped by image, the largest image first, so that the longest copy does not start last.
-fn shipments<'a>(plan: &'a Plan, gate: &'a Gate) -> Vec<CopyJob<'a>> {
+fn jobs<'a>(plan: &'a Plan, gate: &'a Gate) -> Vec<CopyJob<'a>> {
     let mut images: BTreeMap<ImageId, Vec<&Edge>> = BTreeMap::new();
     for (edge, verdict) in plan.decisions() {
         if matches!(verdict, Verdict::Copy | Verdict::Tag) {
             images.entry((edge.source, edge.digest)).or_default().push(edge);
         }
     }
-    let mut shipments: Vec<CopyJob<'_>> = images
+    let mut jobs: Vec<CopyJob<'_>> = images
         .into_iter()
         .filter_map(|(image, edges)| {
             let passed = gate.passed(&image).ok()?;
@@ -405,6 +401,6 @@ fn shipments<'a>(plan: &'a Plan, gate: &'a Gate) -> Vec<CopyJob<'a>> {
             Some(CopyJob { _passed: passed, graph, source: plan.edges().source(edges[0]), edges })
         })
         .collect();
-    shipments.sort_by_cached_key(|shipment| std::cmp::Reverse(shipment.graph.size()));
-    shipments
+    jobs.sort_by_cached_key(|job| std::cmp::Reverse(job.graph.size()));
+    jobs
 }

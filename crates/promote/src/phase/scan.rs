@@ -26,7 +26,7 @@ pub struct Scanned(pub(super) Proven);
 /// Checks the results of scanners, which Provenance has requested.
 ///
 /// # Errors
-/// If an image to promote does not pass, or if a scanner cannot tell what it knows of one. A violation takes precedence.
+/// If an image to promote does not pass, or if a scanner cannot return its result for one. A violation takes precedence.
 pub async fn scan(run: &Run, proven: Proven, trust_config: &TrustConfig) -> Result<Scanned, Error> {
     if trust_config.verification.scans.is_none() {
         return Ok(Scanned(proven));
@@ -58,7 +58,7 @@ pub async fn scan(run: &Run, proven: Proven, trust_config: &TrustConfig) -> Resu
 pub struct Survey {
     /// The images that were scanned, in order.
     pub images: Vec<Arc<ScannedImage>>,
-    /// The images that could not be looked at, with the reason.
+    /// The images that could not be scanned, with the reason.
     pub failed: Vec<(DigestReference, String)>,
 }
 
@@ -76,8 +76,8 @@ enum Outcome {
     NoTrust(TrustError),
 }
 
-/// Scans all images that the manifests of a job name, and does nothing else. No registry in production is asked. An image passes if
-/// the gate of a promotion lets it pass from every staging repository that may serve it.
+/// Scans all images that the manifests of a job name, and does nothing else. Sends no request to production. An image passes if
+/// it would pass the gate of a promotion from every staging repository that may serve it.
 ///
 /// # Errors
 /// If two promotions contradict each other, if trust cannot be established, or if the run is stopped.
@@ -101,7 +101,7 @@ pub async fn survey(
         run.emit(&Event::Work { units: "images", more: images.len() });
         let surveyor = Surveyor { run, reader, edges: &edges, gate, trust_config };
         let first = |(_, sources): (Id<Digest>, &Sources)| {
-            #[expect(clippy::expect_used, reason = "each digest was entered with its sources")]
+            #[expect(clippy::expect_used, reason = "each digest is inserted with a source")]
             sources.keys().next().copied().expect("an edge has a source")
         };
         let look = async |(digest, sources): (Id<Digest>, &Sources)| {
@@ -129,8 +129,8 @@ pub async fn survey(
     .await
 }
 
-/// The staging repositories that may serve an image. Each has the others that may serve the same edges: what is attached to the image
-/// there counts too.
+/// The staging repositories that may serve an image. The value is the set of other repositories that may serve the same edges:
+/// attachments there count too.
 type Sources = BTreeMap<Id<Repository>, BTreeSet<Id<Repository>>>;
 
 struct Surveyor<'a> {
@@ -142,8 +142,8 @@ struct Surveyor<'a> {
 }
 
 impl Surveyor<'_> {
-    /// Scans an image in all repositories that may serve it, since scanners know images by repository. Returns `None` if there are
-    /// none.
+    /// Scans an image in all repositories that may serve it, because scanners identify images by repository. Returns `None` if
+    /// there are none.
     async fn look_at(&self, digest: Id<Digest>, sources: &Sources) -> Option<Outcome> {
         let mut found: Option<(DigestReference, Vulnerabilities)> = None;
         let mut failed: Option<(DigestReference, String)> = None;
@@ -165,7 +165,7 @@ impl Surveyor<'_> {
             failed.get_or_insert((image, why));
         }
         match (found, failed) {
-            // What is known there may count too.
+            // The repository that failed may have violations, too, so the result is incomplete.
             (Some((_, vulnerabilities)), Some((image, why))) if !has_violations(&vulnerabilities) => {
                 Some(self.failure(image, why))
             }
@@ -204,12 +204,12 @@ impl Surveyor<'_> {
     }
 }
 
-/// Returns a repository of which no listing was read.
+/// Returns a source whose listing was not read.
 fn unlisted(repository: &Repository) -> Source<'_> {
     Source { repository, listed: Box::new(|_| ListedTags::default()) }
 }
 
-/// Returns what is known of an image in two repositories. It has the name by which findings count, or else the first one.
+/// Merges the results for an image in two repositories. The name is the one under which there are violations, or else the first.
 fn together(
     first: (DigestReference, Vulnerabilities),
     second: (DigestReference, Vulnerabilities),

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 /// A host with fewer unfinished images than this starts another one.
 const WANTS_MORE: usize = 24;
-/// A host with this many unfinished images takes part in no further ones. The difference to `WANTS_MORE` is how far a host may
-/// fall behind the fastest one.
+/// A host with this many unfinished images takes no further ones. The difference to `WANTS_MORE` is how far a host may fall
+/// behind the fastest one.
 const HAS_ENOUGH: usize = 36;
 
 /// The targets that are in progress or still to be started. An image is identified by its position in the schedule, a target by
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn images_go_out_in_their_order_to_all_hosts_together() {
+    fn images_start_in_order_on_all_hosts_together() {
         let mut schedule = schedule(100, 3);
         let begun = all_that_begin(&mut schedule);
         assert_eq!(begun.iter().map(|b| b.image).collect::<Vec<_>>(), (0..WANTS_MORE).collect::<Vec<_>>());
@@ -170,7 +170,7 @@ mod tests {
     /// Two hosts finish everything and the third finishes nothing. The third is left out of all images except the first
     /// `HAS_ENOUGH`.
     #[test]
-    fn a_host_that_finishes_nothing_keeps_nobody_from_finishing_everything() {
+    fn a_host_that_finishes_nothing_does_not_delay_the_others() {
         let mut schedule = schedule(1000, 3);
         let mut begun = Vec::new();
         loop {
@@ -183,7 +183,7 @@ mod tests {
             }
             begun.extend(now);
         }
-        assert_eq!(begun.len(), 1000, "each once, since the third wants no more");
+        assert_eq!(begun.len(), 1000, "each image starts once, since the third host takes no more");
         assert!(begun.iter().all(|begin| begin.targets.contains(&0) && begin.targets.contains(&1)));
         assert_eq!(begun.iter().filter(|begin| begin.targets.contains(&2)).count(), HAS_ENOUGH);
         assert_eq!(schedule.not_begun(), 1000 - HAS_ENOUGH);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_have_missed_the_same_share_it() {
+    fn hosts_that_have_missed_the_same_image_receive_it_together() {
         let mut schedule = schedule(HAS_ENOUGH + 1, 3);
         loop {
             let now = all_that_begin(&mut schedule);
@@ -212,7 +212,7 @@ mod tests {
 
     /// The larger images of one host do not delay those of another.
     #[test]
-    fn a_host_with_enough_to_do_is_in_nobody_s_way() {
+    fn a_host_with_enough_images_does_not_delay_other_hosts() {
         let mut schedule = Schedule::new((0..200).map(|image| vec![usize::from(image >= 100)]).collect());
         let begun = all_that_begin(&mut schedule);
         assert_eq!(begun.iter().filter(|begin| begin.image >= 100).count(), WANTS_MORE);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_failed_is_tried_again_after_everything_else() {
+    fn failed_targets_are_retried_after_all_others() {
         let mut schedule = schedule(WANTS_MORE + 1, 1);
         all_that_begin(&mut schedule);
         schedule.try_again(3, 0);
@@ -236,7 +236,7 @@ mod tests {
         /// For any order of results: every target is started exactly once, and once more for each failure. No host exceeds its
         /// limit. As long as anything is left, something is in progress or starts.
         #[test]
-        fn every_target_is_begun_exactly_once(
+        fn every_target_is_started_exactly_once(
             images in proptest::collection::vec(proptest::collection::vec(0_usize..5, 1..8), 1..120),
             ends in proptest::collection::vec((any::<prop::sample::Index>(), prop::bool::weighted(0.1)), 0..2000),
         ) {

@@ -29,14 +29,14 @@ pub struct Job {
     pub strict: bool,
     /// Whether the run continues after an image has failed.
     pub keep_going: bool,
-    /// How long a destination may answer nothing before the others are promoted without it. It is asked again after them. With
-    /// `None`, the run waits for every destination.
+    /// How long a destination may not answer before the others are promoted without it. It is read again after them. With `None`,
+    /// the run waits for every destination.
     pub late_after: Option<Duration>,
     /// Whether the run writes. If so, destinations are read with tokens that also allow pushing, because some token services
     /// grant nothing else for a repository that does not exist yet.
     pub writes: bool,
-    /// Whether a run that does not write looks at what is attached to promoted images, to report which lack a signature or a
-    /// record. A run that writes always does.
+    /// Whether a run that does not write reads what is attached to promoted images, to report which lack a signature or a record.
+    /// A run that writes always does.
     pub checks_attached: bool,
     /// The inventory cache, if there is one.
     pub cache: Option<Cache>,
@@ -135,7 +135,7 @@ pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
                 "left out, because they are not images: {tags} of signatures, attestations or SBOMs"
             )));
         }
-        // Only now, because overlaps concern all hosts.
+        // This comes after the check for overlaps, which concern all hosts.
         if let Some(shard) = &job.shard {
             edges.keep_hosts(|host| shard.hosts().contains(host));
         }

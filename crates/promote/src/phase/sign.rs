@@ -34,7 +34,7 @@ const CARRIED_MAX: usize = 20;
 #[derive(Debug)]
 pub struct Signed {
     pub(super) promoted: Promoted,
-    /// The images that lack no signature any more.
+    /// The images that no longer lack a signature.
     pub(super) images: Vec<SignedImage>,
     /// The images that were not signed or have not passed.
     pub(super) incomplete: Vec<Subject>,
@@ -44,7 +44,7 @@ pub struct Signed {
     pub(super) not_begun: usize,
 }
 
-/// An image that has passed and lacks no signature any more. Only Sign creates this type, and Attest records no other images.
+/// An image that has passed and no longer lacks a signature. Only Sign creates this type, and Attest records no other images.
 ///
 /// ```compile_fail,E0451
 /// fn record_what_is_not_signed() -> promote::phase::SignedImage {
@@ -189,7 +189,7 @@ impl SignWork<'_> {
                 outcome.failed += 1;
             }
         }
-        // The errors were reported when looking at these images failed.
+        // The errors were reported when the check of these images failed.
         outcome.failed += self.plan.owed.unread.len();
         outcome.incomplete.extend(self.plan.owed.unread.iter().map(|(subject, _)| *subject));
         outcome.not_begun = units.len() - signed.len();
@@ -314,13 +314,13 @@ impl SignWork<'_> {
         let mut layers: Vec<NewLayer> = staging.iter().filter_map(layer).collect();
         let is_tagged = self.tagged().contains(&(canonical, digest));
         let known = match (part.layer, self.signers.layers) {
-            // A first attempt has written the tag: another signature would be logged for nothing.
+            // The first attempt has written the tag. Another signature would only add a needless entry to the log.
             _ if is_tagged => Known::Unknown,
             (Some(known), Some(signer)) => {
                 layers.push(signature.layer(signer).await?);
                 known
             }
-            // The tag already has our signature, and so those of staging.
+            // The tag already has our signature, and therefore those of staging.
             (None, Some(_)) => {
                 layers.clear();
                 Known::Unknown

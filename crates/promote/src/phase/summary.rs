@@ -1,4 +1,4 @@
-//! The numbers of a plan.
+//! The counts of a plan.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

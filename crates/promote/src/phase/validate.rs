@@ -51,12 +51,12 @@ impl Gate {
         Some(self.assessment(&image)?.judgement_of(digest))
     }
 
-    /// The staging image whose verdict about a manifest holds: see [`Gate::judgement`].
+    /// Returns the staging image whose verdict about a manifest applies: see [`Gate::judgement`].
     pub(super) fn judged_as(&self, canonical: Id<Repository>, digest: &Digest) -> Option<ImageId> {
         self.worst.get(&(canonical, *digest)).copied()
     }
 
-    /// What was found of a staging image, whether it has passed or not.
+    /// Returns the assessment of a staging image, whether it has passed or not.
     pub(super) fn assessment(&self, image: &ImageId) -> Option<&Assessment> {
         let refused = || self.refused.get(image).and_then(|(_, assessment)| assessment.as_ref());
         self.passed.get(image).map(Passed::assessment).or_else(refused)
@@ -65,8 +65,8 @@ impl Gate {
     /// Determines the worst judgement about each manifest.
     fn compare(&mut self, plan: &Plan) {
         let mut worst: HashMap<(Id<Repository>, Digest), ImageId> = HashMap::new();
-        // An image that lacks nothing of ours has passed in an earlier run. What staging has lost since does not count against
-        // its parts.
+        // An image that has all our attachments has passed in an earlier run. Evidence that staging has lost since then does not
+        // count against its parts.
         for image in plan.owed.images.iter().filter(|image| image.lacks_own()) {
             let own = *plan.edges().digest_name(image.subject.digest);
             let parts = image.parts.iter().map(|part| part.descriptor.digest);
@@ -103,13 +103,13 @@ impl Gate {
         }
     }
 
-    /// Marks the images for which nothing is written: those that have not passed, and those with a part that is an image of its
-    /// own and has not passed.
+    /// Marks the images for which nothing is written: those that have not passed, and those with a part that is also an image of
+    /// its own and has not passed.
     fn refuse(&self, plan: &mut Plan) {
         let mut refused: HashMap<(Id<Repository>, Digest), String> = HashMap::new();
         let edges = Arc::clone(&plan.edges);
-        // An image that may only lack attestations has passed in an earlier run. It is not refused for what staging has lost
-        // since.
+        // An image that may only lack attestations has passed in an earlier run. It is not refused because staging has lost
+        // evidence since then.
         let may_be_refused = |image: &&mut OwedImage| image.lacks_own() && image.barred.is_none();
         for image in plan.owed.images.iter_mut().filter(may_be_refused) {
             let why = image.sources.iter().find_map(|source| self.passed(source).err());
@@ -150,7 +150,7 @@ impl Cleared {
         &self.plan
     }
 
-    /// Returns the number of promoted images that do not pass or could not be looked at.
+    /// Returns the number of promoted images that do not pass or could not be checked.
     pub(crate) fn refused(&self) -> usize {
         let owed = &self.plan.owed;
         owed.images.iter().filter(|image| image.refused.is_some()).count() + owed.unread.len()
@@ -161,12 +161,12 @@ impl Cleared {
     }
 }
 
-/// Checks the signatures of images, which Provenance has read and verified. An image without signatures passes, and so does one
-/// that only others have signed.
+/// Checks the signatures of images, which Provenance has read and verified. An image without signatures passes, and so does an
+/// image that only other signers have signed.
 ///
 /// # Errors
-/// If an image to promote has a signature that claims to be by the required signer and does not verify, and none by that signer
-/// that does.
+/// If an image to promote has a signature that claims to be by the required signer and does not verify, and no signature by that
+/// signer that does.
 pub async fn validate(run: &Run, scanned: Scanned) -> Result<Cleared, Error> {
     run.phase(Phase::Validate, async {
         let Proven { mut plan, to_promote, assessed, passed, unread } = scanned.0;

@@ -8,7 +8,7 @@ use trust::policy::{Finding, Judgement};
 use crate::event::Examination;
 
 /// The maximum number of attestations to report for one image.
-const TOLD_MAX: usize = 200;
+const REPORTED_MAX: usize = 200;
 
 /// The counts of staging images that were examined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -85,7 +85,7 @@ impl ExaminedTotals {
     }
 }
 
-/// The numbers of one entry of a report.
+/// The counts of one entry of a report.
 impl From<&ExaminedImage> for ExaminedTotals {
     fn from(image: &ExaminedImage) -> Self {
         let is_signed = !image.signed_by.is_empty();
@@ -123,8 +123,8 @@ impl From<&Examination> for ExaminedImage {
 
 fn collect(judgement: &Judgement, attestations: &mut Vec<ExaminedAttestation>) {
     let reported = judgement.findings.iter().map(|finding| reported(judgement, finding));
-    let room = TOLD_MAX.saturating_sub(attestations.len());
-    attestations.extend(reported.take(room));
+    let left = REPORTED_MAX.saturating_sub(attestations.len());
+    attestations.extend(reported.take(left));
     judgement.platforms.iter().for_each(|(_, platform)| collect(platform, attestations));
 }
 

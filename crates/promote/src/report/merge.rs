@@ -1,4 +1,4 @@
-//! One report of several: of the shards of a run, or of a run and its repetition.
+//! Merges several reports into one: of the shards of a promotion, or of a shard and its repetition.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
@@ -14,11 +14,11 @@ use super::{
 /// The maximum number of buckets of a merged timeline.
 const BUCKETS_MAX: i128 = 120;
 
-/// The exit codes from the best to the worst. A run that a person has to look at is worse than one that can be repeated, which is
+/// The exit codes from the best to the worst. A run that needs manual action is worse than one that can be repeated, which is
 /// worse than one that the next run completes.
 pub(super) const EXIT_CODES: [u8; 10] = [0, 31, 30, 32, 130, 20, 10, 11, 12, 1];
 
-/// The outcomes of equal exit codes, from the least to the most telling.
+/// The outcomes with exit code 0, from the least to the most significant.
 const SUCCESSES: [&str; 4] = ["nothing-to-do", "scanned", "dry-run", "done"];
 
 /// The outcome and the exit code of a merged report that is not known to be that of a whole promotion.
@@ -31,13 +31,12 @@ macro_rules! each_count {
     };
 }
 
-/// Merges reports of one promotion, each with a name for the list of runs. Their order makes no difference.
+/// Merges reports of one promotion, each with a name for the list of runs. The result does not depend on their order.
 ///
-/// Numbers are added and lists are joined. What several reports say alike is there once. Outcome and exit code are those of the
-/// worst run. The merged run lasts from the first start to the last end, and each phase as long as in the run in which it took the
-/// longest. If a shard was run again, its last run says how it ended, what was planned and what failed; what was done in all of its
-/// runs is added. If shards are missing or
-/// had different manifests, the report says so first, and is not a success.
+/// Numbers are added and lists are concatenated without duplicates. Outcome and exit code are those of the worst run. The merged
+/// run lasts from the first start to the last end, and each phase as long as in the run in which it took the longest. If a shard
+/// was run again, its outcome, plan and failures are those of its last run, and the work of all its runs is added. If shards are
+/// missing or had different manifests, the first warning says so, and the outcome is not a success.
 ///
 /// # Errors
 /// If there is no report, or if the reports are not those of one promotion.
@@ -65,7 +64,7 @@ pub fn merge(reports: Vec<(String, Report)>) -> Result<Report, Unmergeable> {
     let version = joined(versions.iter(), ", ").unwrap_or_default();
     let differ =
         version.contains(", ").then(|| format!("the runs are of different versions of kpromo: {version}"));
-    // Of a shard that was run again, only the last run says what is wrong. A merged report counts as a whole.
+    // If a shard was run again, only the state of its last run counts. A merged report counts as a whole.
     let counts = |runs: &[ShardRun]| match runs {
         [run] => !run.was_run_again(&shards),
         _ => true,
@@ -117,18 +116,18 @@ pub fn merge(reports: Vec<(String, Report)>) -> Result<Report, Unmergeable> {
     Ok(merged)
 }
 
-/// Returns the place of an exit code among all, from the best to the worst.
+/// Returns the rank of an exit code, from the best to the worst.
 fn place(code: u8) -> usize {
     EXIT_CODES.iter().position(|known| *known == code).unwrap_or(EXIT_CODES.len())
 }
 
-/// Returns how bad the end of a run is.
+/// Returns the severity of the outcome of a run. A greater value is worse.
 fn severity(run: &ShardRun) -> (usize, usize) {
     let outcome = SUCCESSES.iter().position(|known| *known == run.outcome).unwrap_or(SUCCESSES.len());
     (place(run.exit_code), outcome)
 }
 
-/// Returns the first start, and the seconds from there to the last end.
+/// Returns the first start, and the seconds from the first start to the last end.
 fn span<'a>(reports: impl Iterator<Item = &'a Report> + Clone) -> Option<(Timestamp, f64)> {
     let started = reports.clone().map(|report| report.started).min()?;
     let ends =
@@ -136,14 +135,14 @@ fn span<'a>(reports: impl Iterator<Item = &'a Report> + Clone) -> Option<(Timest
     Some((started, ends.fold(0.0, f64::max)))
 }
 
-/// Joins different texts.
+/// Joins texts without duplicates. `None` if there are none.
 fn joined<'a>(texts: impl Iterator<Item = &'a String>, between: &str) -> Option<String> {
     let mut seen = HashSet::new();
     let new: Vec<&str> = texts.filter(|text| seen.insert(*text)).map(String::as_str).collect();
     (!new.is_empty()).then(|| new.join(between))
 }
 
-/// Adds what a report says of the state at its end: the plan, what was examined, and what failed.
+/// Adds the state at the end of a run: the plan, the examined images, and the failures.
 fn add_state(merged: &mut Report, report: &mut Report) {
     merged.skipped_phases.append(&mut report.skipped_phases);
     if let Some(plan) = report.plan.take() {
@@ -162,13 +161,13 @@ fn add_state(merged: &mut Report, report: &mut Report) {
     merged.warnings.append(&mut report.warnings);
 }
 
-/// Adds what was done in a run.
+/// Adds the work that a run has done.
 fn add_work(merged: &mut Report, report: Report) {
     for (phase, seconds) in report.phase_seconds {
         let longest = merged.phase_seconds.entry(phase).or_default();
         *longest = longest.max(seconds);
     }
-    // The numbers of listed images are those of the lists, as soon as these have each image once.
+    // The counts of listed images are taken from the lists later, after duplicates are removed.
     let (sum, counts) = (&mut merged.totals, report.totals);
     each_count!(saturating_add: sum, counts, [tagged, signed, recorded, blobs_sent, blobs_there, bytes_sent]);
     merged.promoted.extend(report.promoted);
@@ -188,7 +187,7 @@ fn add_plan(merged: &mut PlanCounts, plan: PlanCounts) {
     merged.not_looked_at = merged.not_looked_at.saturating_add(plan.not_looked_at);
 }
 
-/// Leaves out what is listed more than once, and counts what is listed.
+/// Removes duplicates from the lists, and derives the counts from them.
 fn once(merged: &mut Report) {
     for list in [&mut merged.lost, &mut merged.rejected, &mut merged.warnings] {
         distinct(list);
@@ -197,7 +196,7 @@ fn once(merged: &mut Report) {
     distinct(&mut merged.unsigned);
     distinct(&mut merged.unrecorded);
     distinct(&mut merged.scanned);
-    // Images to which nothing is attached are counted and not listed, so only the repeated ones are subtracted.
+    // Images to which nothing is attached are counted but not listed, so subtract the duplicates instead of counting the list.
     let counts = &mut merged.examined_totals;
     for repeated in distinct(&mut merged.examined) {
         let one = ExaminedTotals::from(&repeated);
@@ -230,7 +229,7 @@ fn distinct<T: Clone + Eq + Hash>(list: &mut Vec<T>) -> Vec<T> {
     repeated
 }
 
-/// Joins the entries of an image in a repository: its tags are joined, and what was sent is added.
+/// Merges the entries of an image in a repository: merges the tags, and adds the numbers of blobs and bytes.
 fn promoted(all: Vec<PromotedImage>) -> Vec<PromotedImage> {
     let mut places: HashMap<(String, String), usize> = HashMap::new();
     let mut joined: Vec<PromotedImage> = Vec::new();
@@ -253,7 +252,7 @@ fn promoted(all: Vec<PromotedImage>) -> Vec<PromotedImage> {
     joined
 }
 
-/// Joins the entries of an image in a repository that failed for the same reason.
+/// Merges the entries of an image in a repository that failed for the same reason.
 fn failed(all: Vec<FailedImage>) -> Vec<FailedImage> {
     let mut places: HashMap<(String, String, String), usize> = HashMap::new();
     let mut joined: Vec<FailedImage> = Vec::new();
@@ -282,7 +281,7 @@ fn add_tags(tags: &mut Vec<String>, others: Vec<String>) {
     }
 }
 
-/// Joins timelines that begin at different times and have buckets of different widths.
+/// Merges timelines that begin at different times and have buckets of different widths.
 fn timeline<'a>(timelines: impl Iterator<Item = &'a ReportTimeline> + Clone) -> Option<ReportTimeline> {
     let started = timelines.clone().map(|timeline| timeline.started).min()?;
     let delay = |timeline: &ReportTimeline| timeline.started.duration_since(started).as_millis();
@@ -292,7 +291,7 @@ fn timeline<'a>(timelines: impl Iterator<Item = &'a ReportTimeline> + Clone) -> 
         delay(timeline) + width(timeline) * i128::try_from(buckets).unwrap_or(i128::MAX >> 64)
     };
     let span = timelines.clone().map(end).max().unwrap_or(0);
-    // A bucket is not narrower than any of those that are joined, which would leave gaps.
+    // Use the widest bucket of all timelines: a narrower one would leave gaps.
     let mut common = timelines.clone().map(width).max().unwrap_or(1);
     while span > common * BUCKETS_MAX {
         common *= 2;
@@ -321,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn timelines_are_joined_by_the_clock() {
+    fn timelines_are_merged_by_time() {
         let early = timeline_of("2026-01-01T00:00:00Z", 100, &[1, 2, 3, 4]);
         let late = timeline_of("2026-01-01T00:00:01Z", 200, &[10, 0, 30]);
         let joined = timeline([&early, &late].into_iter()).unwrap();
@@ -331,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_joined_timeline_has_no_more_buckets_than_another_and_loses_no_request() {
+    fn a_merged_timeline_has_at_most_120_buckets_and_loses_no_request() {
         let early = timeline_of("2026-01-01T00:00:00Z", 100, &[1; 120]);
         let late = timeline_of("2026-01-01T06:00:00Z", 100, &[1; 120]);
         let joined = timeline([&late, &early].into_iter()).unwrap();
@@ -341,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_exit_code_is_the_one_that_a_person_has_to_look_at() {
+    fn exit_codes_that_need_manual_action_are_the_worst() {
         assert!(EXIT_CODES.contains(&0) && EXIT_CODES[0] == 0 && EXIT_CODES.last() == Some(&1));
         let place = |code| EXIT_CODES.iter().position(|known| *known == code);
         for (better, worse) in [(0, 31), (31, 30), (30, 20), (20, 11), (130, 12)] {

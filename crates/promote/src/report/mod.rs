@@ -242,12 +242,12 @@ impl ReportBuilder {
         promoted + tagged + failed + signed + unsigned + recorded + unrecorded == 0
     }
 
-    /// Returns the numbers of examined images in staging.
+    /// Returns the counts of examined images in staging.
     pub fn examined(&self) -> ExaminedTotals {
         self.entries().examined_totals
     }
 
-    /// Returns the numbers of scanned images.
+    /// Returns the counts of scanned images.
     pub fn scan_totals(&self) -> ScanTotals {
         self.entries().scan_totals
     }
@@ -259,7 +259,7 @@ impl ReportBuilder {
         scanned
     }
 
-    /// Returns whether Promote has started, so that production may have been written to.
+    /// Returns whether Promote has started. If it has, production may have been written to.
     pub fn has_writing_begun(&self) -> bool {
         self.entries().writing
     }
@@ -269,7 +269,7 @@ impl ReportBuilder {
         self.entries().shard = Some((shard.shard(), *shard.promotion()));
     }
 
-    /// Remembers the numbers of the plan, for a run that is abandoned later.
+    /// Records the counts of the plan, in case the run is abandoned later.
     pub fn set_plan(&self, plan: &Plan) {
         self.entries().plan = Some(plan.into());
     }
@@ -284,7 +284,7 @@ impl ReportBuilder {
         }
     }
 
-    /// Returns how many of all signatures or records are done, with their name, if the run is making them.
+    /// Returns the numbers of written and of all signatures or records, with their name, while the run writes them.
     pub fn attaching(&self) -> Option<(usize, usize, &'static str)> {
         self.entries().course.attaching()
     }

@@ -1,4 +1,4 @@
-//! What a report takes from the plan: projects, and what could not be decided or read.
+//! The parts of a report that come from the plan: projects, and edges that could not be decided or read.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use trust::Problem;
 use crate::event::Promotion;
 use crate::phase::{Failure, Plan};
 
-/// Returns the projects whose manifests ask for these promotions, by destination and digest.
+/// Returns the projects whose manifests request these promotions, by destination and digest.
 pub(super) fn projects<'a>(
     plan: &'a Plan,
     promotions: impl Iterator<Item = &'a Promotion>,
@@ -27,8 +27,8 @@ pub(super) fn projects<'a>(
     projects
 }
 
-/// Returns what a plan could not decide or read: one entry per image and repository, with all tags that the image does not
-/// receive there.
+/// Returns the promotions that a plan could not decide or read: one entry per image and repository, with all tags that the image
+/// does not receive there.
 pub(super) fn failures_of_plan(plan: &Plan) -> Vec<(Promotion, Problem)> {
     let edges = plan.edges();
     let mut places = HashMap::new();

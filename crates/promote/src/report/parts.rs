@@ -112,7 +112,7 @@ pub struct HostTimeline {
 }
 
 impl HostTimeline {
-    /// Creates a timeline from the numbers of each bucket: requests, refused, faults, unanswered.
+    /// Creates a timeline from the counts of each bucket: requests, refused, faults, unanswered.
     pub fn of(buckets: impl IntoIterator<Item = [u64; 4]>) -> Self {
         let mut timeline = Self::default();
         for (index, numbers) in buckets.into_iter().enumerate() {
@@ -128,7 +128,7 @@ impl HostTimeline {
         [&mut self.requests, &mut self.refused, &mut self.faults, &mut self.unanswered]
     }
 
-    /// Adds the buckets of another timeline. `place` returns the index here of an index there.
+    /// Adds the buckets of another timeline. `place` maps an index of the other timeline to an index of this one.
     pub(super) fn add(&mut self, other: &Self, place: impl Fn(usize) -> usize) {
         let others = [&other.requests, &other.refused, &other.faults, &other.unanswered];
         for (list, other) in self.lists().into_iter().zip(others) {
@@ -148,7 +148,7 @@ impl HostTimeline {
     }
 }
 
-/// Adds a number to a bucket. A list ends with its last number above zero.
+/// Adds a number to a bucket. Lists have no trailing zeros.
 fn add_at(list: &mut Vec<u64>, index: usize, number: u64) {
     if number == 0 {
         return;

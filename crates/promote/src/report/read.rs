@@ -1,4 +1,4 @@
-//! Reports as they are read back: from files, which are input from outside.
+//! Reads reports from files, which are untrusted input.
 
 use oci::Digest;
 use serde::Deserialize;
@@ -13,13 +13,13 @@ use crate::shard::Shard;
 /// A text that is not a report of this version of the schema.
 #[derive(Debug, Error)]
 pub enum InvalidReport {
-    /// It is not JSON, or it lacks a field, or has one that this version of kpromo does not know.
+    /// The text is not JSON, lacks a field, or has a field that this version of kpromo does not know.
     #[error("it is not a report of kpromo: {0}")]
     NoReport(#[source] serde_json::Error),
-    /// It has another version of the schema.
+    /// The report has another version of the schema.
     #[error("its schema has version {0}, and this version of kpromo reads version {SCHEMA}")]
     OtherSchema(u64),
-    /// A number in it cannot be right.
+    /// A field has an impossible value.
     #[error("its field {0} is not valid")]
     NotPossible(&'static str),
 }
@@ -48,7 +48,7 @@ impl Report {
     /// Reads a report. A field that is not in the schema is an error, because a merged report would lose it.
     ///
     /// # Errors
-    /// If it is not a report, or one of another version of the schema.
+    /// If it is not a report, or a report with another version of the schema.
     pub fn read(json: &[u8]) -> Result<Self, InvalidReport> {
         // The version is read first, because other versions may have other fields.
         let Version { schema } = serde_json::from_slice(json).map_err(InvalidReport::NoReport)?;

@@ -11,25 +11,25 @@ use crate::shard::Shard;
 /// The maximum number of shards that are named.
 const NAMED_MAX: usize = 100;
 
-/// Why reports cannot be merged. Reports are named as their names were given.
+/// Why reports cannot be merged. The errors use the names that the caller gave to the reports.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Unmergeable {
-    /// There is none.
+    /// There is no report.
     #[error("no report is named")]
     Nothing,
-    /// Two are of the same run, whose numbers would be added twice.
+    /// Two reports are of the same run, whose counts would be added twice.
     #[error("{one} and {other} are of the same run{}, which started at {started}: name it once", of_shard(.shard.as_ref()))]
     SameRun {
         /// The first report.
         one: String,
         /// The second report.
         other: String,
-        /// The shard that the run was, if it was one.
+        /// The shard of the run, if it was one.
         shard: Option<String>,
         /// When the run started.
         started: Timestamp,
     },
-    /// Some are of confirmed runs, and some of dry runs.
+    /// Some reports are of confirmed runs, and some of dry runs.
     #[error(
         "{confirmed} is of a confirmed run, and {dry} of a run without --confirm, which promoted nothing"
     )]
@@ -39,17 +39,17 @@ pub enum Unmergeable {
         /// The report of a dry run.
         dry: String,
     },
-    /// They are not of shards of one promotion.
+    /// The reports are not of shards of one promotion.
     #[error("{one} is of {}, and {other} is of {}: they are not shards of one promotion", run_of(.shards.0.as_ref()), run_of(.shards.1.as_ref()))]
     OtherShards {
         /// The first report.
         one: String,
         /// The second report.
         other: String,
-        /// Their shards.
+        /// The shards of the reports.
         shards: (Option<String>, Option<String>),
     },
-    /// A shard was run again, and its first run is a part of a merged report, which does not tell what it says of each run.
+    /// A shard was run again, and its first run is part of a merged report, from which the data of one run cannot be separated.
     #[error(
         "{merged} is a merged report with shard {shard}, and {other} is of another run of this shard: merge the reports of the single runs"
     )]
@@ -71,7 +71,7 @@ fn run_of(shard: Option<&String>) -> String {
     shard.map_or_else(|| "a run without shards".to_owned(), |shard| format!("shard {shard}"))
 }
 
-/// Returns the runs of a report: itself, or if it is merged, those that it consists of.
+/// Returns the runs of a report: the report itself or, if it is merged, the runs that it consists of.
 pub(super) fn runs(name: &str, report: &Report) -> Vec<ShardRun> {
     if !report.shards.is_empty() {
         return report.shards.clone();
@@ -94,22 +94,22 @@ impl ShardRun {
         self.shard.as_ref()?.parse().ok()
     }
 
-    /// Returns what the runs of a report are sorted by, so that the order of the inputs makes no difference.
+    /// Returns the sort key of a run, which makes the result independent of the order of the input.
     pub(super) fn place(&self) -> (u32, Timestamp) {
         (self.number().map_or(u32::MAX, Shard::index), self.started)
     }
 
-    /// Returns whether the same shard was run again later. What that run says of its images counts then.
+    /// Returns whether the same shard was run again later. The state of images is then taken from the later run.
     pub fn was_run_again(&self, all: &[Self]) -> bool {
         let Some(shard) = self.number() else { return false };
         all.iter().any(|other| other.number() == Some(shard) && other.started > self.started)
     }
 }
 
-/// Checks that reports can be merged. Each has the name of its file, and its runs.
+/// Checks that reports can be merged. Each report is given by its name and its runs.
 ///
 /// # Errors
-/// If their numbers or their ends would not be those of one promotion.
+/// If the merged counts or outcome would not be those of one promotion.
 pub(super) fn check(reports: &[(&str, Vec<ShardRun>)]) -> Result<(), Unmergeable> {
     let all = || reports.iter().flat_map(|(name, runs)| runs.iter().map(move |run| (*name, run)));
     let Some((first_name, first)) = all().next() else { return Err(Unmergeable::Nothing) };

@@ -124,7 +124,7 @@ pub struct ReportedFinding {
     pub source: String,
 }
 
-/// The numbers of one entry of a report.
+/// The counts of one entry of a report.
 impl From<&ReportedScan> for ScanTotals {
     fn from(scan: &ReportedScan) -> Self {
         let findings = || scan.parts.iter().flat_map(|part| &part.findings);

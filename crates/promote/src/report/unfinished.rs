@@ -1,4 +1,4 @@
-//! What a run that was stopped has not done.
+//! Counts what a run has not done when it is stopped.
 
 use std::collections::HashSet;
 
@@ -12,13 +12,13 @@ pub(super) struct Course {
     due: usize,
     ended: usize,
     under_way: HashSet<(Repository, Digest)>,
-    /// How often Promote has started.
+    /// The number of times that Promote has started.
     rounds: usize,
-    /// The work of the current phase: what it counts, how much there is, and how much of it is done.
+    /// The work of the current phase: its unit, its amount, and how much of it is done.
     work: Option<(&'static str, usize, usize)>,
 }
 
-/// What was to be done and is not.
+/// The promotions that are due and not done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Left {
     /// Promotions that began and have not ended.
@@ -52,19 +52,19 @@ impl Course {
         }
     }
 
-    /// Returns what is not done so far.
+    /// Returns the promotions that are not done yet.
     pub(super) fn left(&self) -> Left {
         let unfinished = self.under_way.len();
         Left { unfinished, not_begun: self.due.saturating_sub(self.ended + unfinished) }
     }
 
-    /// Returns whether images are promoted to the hosts that answered late.
+    /// Returns whether the second round, for late hosts, is running.
     pub(super) fn is_second_round(&self) -> bool {
         self.rounds > 1
     }
 
-    /// Returns how many of all signatures or records of the current phase are done, with their name. `None` if no such phase is
-    /// going on.
+    /// Returns the numbers of written and of all signatures or records of the current phase, with their name. `None` in any other
+    /// phase.
     pub(super) fn attaching(&self) -> Option<(usize, usize, &'static str)> {
         self.work.map(|(units, all, done)| (done, all, units))
     }

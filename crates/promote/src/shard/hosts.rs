@@ -1,8 +1,8 @@
 //! The assignment of destination hosts to shards.
 //!
-//! It depends on the manifests alone, and not on registries, flags or the order of files, so that all shards agree on it
-//! without exchanging anything. It depends on all manifests even in a run over a diff: shards that start at different times may
-//! compare with different commits, and a host must have one owner nevertheless.
+//! It depends only on the manifests, and not on registries, flags or the order of files, so that all shards agree on it without
+//! communication. It depends on all manifests even in a run over a diff: shards that start at different times may compare with
+//! different commits, and each host must still belong to exactly one shard.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -14,8 +14,8 @@ use trust::Production;
 use crate::shard::number::Shard;
 use crate::shard::promotion::identity;
 
-/// The work of copying an image to a host, in requests: an index of four platforms with two layers each, as most images of
-/// Kubernetes are.
+/// The work of copying an image to a host, in requests. Assumes an index of four platforms with two layers each, like most
+/// images of Kubernetes.
 const IMAGE: u64 = 30;
 /// The work of writing a tag.
 const TAG: u64 = 2;
@@ -33,14 +33,14 @@ pub struct ShardHosts {
 
 impl ShardHosts {
     /// Returns the hosts of a shard. The hosts to which `manifests` promote are divided among the shards: from the host with the
-    /// most work to that with the least, each goes to the shard that has the least work so far. A host with images to sign has
-    /// more work: that of the canonical region signs for all regions. Equal hosts go by name, equal shards by index.
+    /// most work to the host with the least, each goes to the shard with the least work so far. Signing adds work to a host; the
+    /// host of the canonical region signs for all regions. Ties between hosts are broken by name, ties between shards by index.
     pub fn new(shard: Shard, manifests: &[Manifest], production: &Production) -> Self {
         let work = work(manifests, production);
         let all = work.len();
         let mut parts = divide(work, usize::try_from(shard.count().get()).unwrap_or(usize::MAX));
         let index = usize::try_from(shard.index()).unwrap_or(usize::MAX);
-        // There are no parts for the shards beyond the number of hosts.
+        // Shards beyond the number of hosts get no host.
         let hosts = if index < parts.len() { parts.swap_remove(index) } else { BTreeSet::new() };
         Self { shard, hosts, all, promotion: identity(manifests, production) }
     }
@@ -67,8 +67,8 @@ impl ShardHosts {
     }
 }
 
-/// Returns the work at each host to which images are promoted. It is an estimate, in requests, of promoting and signing
-/// everything anew. An image that two manifests list counts twice.
+/// Returns the work at each host to which images are promoted: the estimated number of requests for promoting and signing
+/// everything from scratch. An image that two manifests list counts twice.
 fn work(manifests: &[Manifest], production: &Production) -> BTreeMap<Host, u64> {
     let mut work: BTreeMap<Host, u64> = BTreeMap::new();
     for manifest in manifests {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_hosts_are_dealt_out_by_name_and_the_canonical_one_comes_first() {
+    fn equal_hosts_are_assigned_by_name_after_the_canonical_host() {
         let hosts = ["a.io", "b.io", "c.io", "m.io", "z.io"];
         let manifests = [manifest("app", &roots(&hosts, "prod"), 10)];
         // The canonical host has the work of about two others.
@@ -173,21 +173,24 @@ mod tests {
         assert_eq!(
             all(&mirrors, 2),
             [vec!["a.io", "c.io", "z.io"], vec!["b.io", "m.io"]],
-            "outside of the production path each host signs its own images"
+            "outside of the production path, each host signs its own images"
         );
     }
 
     #[test]
-    fn there_are_shards_without_hosts_where_there_are_more_shards_than_hosts() {
+    fn shards_beyond_the_number_of_hosts_have_no_hosts() {
         let manifests = [manifest("app", &roots(&["a.io", "b.io"], "prod"), 1)];
         assert_eq!(all(&manifests, 4), [vec!["a.io"], vec!["b.io"], vec![], vec![]]);
         assert_eq!(all(&[], 2), [Vec::<String>::new(), Vec::new()]);
         let last = Shard::new(u32::MAX - 1, u32::MAX).unwrap();
-        assert!(ShardHosts::new(last, &manifests, &production()).hosts().is_empty(), "in bounded memory");
+        assert!(
+            ShardHosts::new(last, &manifests, &production()).hosts().is_empty(),
+            "memory does not grow with the number of shards"
+        );
     }
 
     #[test]
-    fn a_destination_without_images_is_no_work() {
+    fn a_destination_without_images_has_no_work() {
         let empty = manifest("none", &roots(&["n.io"], "prod"), 0);
         let manifests = [manifest("app", &roots(&["a.io"], "prod"), 1), empty];
         assert_eq!(all(&manifests, 2), [vec!["a.io"], vec![]]);
@@ -208,7 +211,7 @@ mod tests {
     }
 
     proptest! {
-        /// Every host with images has one owner.
+        /// Every host with images belongs to exactly one shard.
         #[test]
         fn shards_are_a_partition(manifests in worlds(), count in 1..12_u32) {
             let mut divided: Vec<String> = all(&manifests, count).concat();
@@ -218,8 +221,8 @@ mod tests {
             prop_assert_eq!(divided, expected);
         }
 
-        /// No shard could be relieved: without its smallest host, the fullest has no more work than any other. So no shard has more
-        /// than its equal part and the work of one host.
+        /// Without its smallest host, the shard with the most work has no more work than any other. So no shard has more than the
+        /// average work plus the work of one host.
         #[test]
         fn work_is_balanced(manifests in worlds(), count in 1..12_u32) {
             let each = work(&manifests, &production());
@@ -235,7 +238,7 @@ mod tests {
             prop_assert!(of(fullest) <= total / parts.len() as u64 + smallest);
         }
 
-        /// The order of manifests and of destinations, and names of projects, make no difference.
+        /// The assignment does not depend on the order of manifests and destinations, or on the names of projects.
         #[test]
         fn the_assignment_is_stable(manifests in worlds(), count in 1..12_u32, turn in 0..6_usize) {
             let mut other = manifests.clone();

@@ -6,15 +6,15 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-/// One of the parts that a promotion is divided into. Indices begin with 0, as those of a Kubernetes Indexed Job do: the parts of
-/// four are `0/4`, `1/4`, `2/4` and `3/4`.
+/// One of the parts that a promotion is divided into. Indices begin with 0, like those of a Kubernetes Indexed Job: four shards
+/// are `0/4`, `1/4`, `2/4` and `3/4`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     index: u32,
     count: NonZeroU32,
 }
 
-/// Two numbers, or a text, that name no shard.
+/// Two numbers, or a text, that do not name a shard.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidShard {
     /// The text is not two numbers with a slash between them.
@@ -38,10 +38,10 @@ impl Shard {
         if index < count { Ok(Self { index, count: all }) } else { Err(InvalidShard::Index(index, count)) }
     }
 
-    /// Returns the shard that these texts number, as the environment has them.
+    /// Parses a shard from an index and a count, as in environment variables.
     ///
     /// # Errors
-    /// If the texts are not decimal numbers, or name no shard.
+    /// If the texts are not decimal numbers, or do not name a shard.
     pub fn of_texts(index: &str, count: &str) -> Result<Self, InvalidShard> {
         Self::new(number(index)?, number(count)?)
     }
@@ -57,7 +57,7 @@ impl Shard {
     }
 }
 
-/// Reads a decimal number without a sign.
+/// Parses a decimal number without a sign.
 fn number(text: &str) -> Result<u32, InvalidShard> {
     let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_decimal).ok_or(InvalidShard::Form)
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shard_is_written_as_it_is_read() {
+    fn a_shard_is_displayed_and_serialized_as_it_is_parsed() {
         for text in ["0/1", "0/4", "3/4", "4294967294/4294967295"] {
             assert_eq!(text.parse::<Shard>().map(|shard| shard.to_string()), Ok(text.to_owned()));
         }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_shard_is_refused() {
+    fn invalid_shards_are_refused() {
         for text in ["", "/", "1", "0/", "/4", "-1/4", "+1/4", "0/+4", "a/b", "0/4/4", " 0/4", "0/4294967296"]
         {
             assert_eq!(text.parse::<Shard>(), Err(InvalidShard::Form), "{text}");

@@ -15,7 +15,7 @@ use super::name::canonical;
 use crate::event::{Event, Run};
 use crate::snapshot::{SnapshotError, read_manifests};
 
-/// The number of images or repositories that are looked for concurrently. The door limits the requests in flight.
+/// The number of images or repositories that are looked up concurrently. The door limits the requests in flight.
 const AT_ONCE: usize = 16;
 
 /// Which images to check.
@@ -25,9 +25,9 @@ pub enum Wanted {
     Named(Vec<ImageName>),
     /// The images below the production path of the canonical registry.
     Listed {
-        /// Only those that were uploaded in this span. `None` for all.
+        /// Only images that were uploaded in this span. `None` for all.
         span: Option<Span>,
-        /// The maximum number of images, the latest ones. `None` for all.
+        /// The maximum number of images; the latest ones are taken. `None` for all.
         limit: Option<usize>,
     },
 }
@@ -54,7 +54,7 @@ pub struct FoundImages {
     pub images: Vec<FoundImage>,
     /// The images and repositories that could not be read, by name.
     pub unread: Vec<(String, Problem)>,
-    /// Whether upload times are unknown, so that the span could not be applied: the images are all that there are.
+    /// Whether upload times are unknown. If so, the span was not applied, and `images` has all images.
     pub without_times: bool,
 }
 
@@ -63,7 +63,7 @@ pub struct FoundImages {
 pub enum FindError {
     /// The canonical registry cannot be listed.
     Unlisted(SnapshotError),
-    /// A name is that of a signature, an attestation or an SBOM, and not that of an image.
+    /// A name belongs to a signature, an attestation or an SBOM instead of an image.
     Metadata(ImageName),
 }
 
@@ -80,17 +80,17 @@ impl fmt::Display for FindError {
 
 impl std::error::Error for FindError {}
 
-/// Finds images. With `named`, untagged images are only those that manifests name, by canonical repository and digest. Otherwise
-/// they are the manifests that are neither part of an index nor attached to anything; where a registry lists tags alone, they are
-/// not found.
+/// Finds images. With `named`, the untagged images are those that manifests name, by canonical repository and digest. Otherwise
+/// they are the untagged manifests that are neither part of an index nor attached to anything; registries that list only tags do
+/// not show them.
 ///
-/// Requests for images that are listed: those of a walk through the registry and, without `named`, one for each untagged manifest
-/// in the span that no index of the same time lists, and one for each index that may list one. For a named image: one, or the list
-/// of its repository if it is named by digest.
+/// Requests for listed images: those of a walk through the registry and, without `named`, one for each untagged manifest in the
+/// span that no index of the same time lists, and one for each index that may list one. Requests for a named image: one and, if
+/// it is named by digest, the list of its repository.
 ///
 /// # Errors
-/// If the registry cannot be listed, or if a name is not that of an image. An image or a repository that cannot be read is
-/// reported, and the others are found.
+/// If the registry cannot be listed, or if a name does not belong to an image. Images and repositories that cannot be read are
+/// returned in `unread` and do not affect the others.
 pub async fn find(
     run: &Run,
     reader: &Reader,
@@ -115,7 +115,7 @@ pub async fn find(
             found.without_times = !has_times;
             let span = span.filter(|_| has_times);
             let is_in_span = move |time: Option<Timestamp>| {
-                // A single manifest without a readable time is checked: it may have been uploaded at any time.
+                // A manifest without a readable time is checked, because it may have been uploaded at any time.
                 span.is_none_or(|span| time.is_none_or(|time| span.has(time)))
             };
             let each = walked.manifests.iter().map(async |(repository, manifests)| {
@@ -143,7 +143,7 @@ pub async fn find(
     }
 }
 
-/// Adds the images that manifests name and that have no tag, where the registry lists tags alone.
+/// Adds the untagged images that manifests name, for registries that list only tags.
 async fn add_untagged(
     reader: &Reader,
     root: &RegistryRoot,
@@ -172,7 +172,7 @@ async fn add_untagged(
                 let (tags, uploaded, signs) = (Vec::new(), None, false);
                 found.images.push(FoundImage { repository, digest, tags, uploaded, signs });
             }
-            // It is not promoted yet.
+            // The image is not promoted yet.
             Ok(Found::Absent(_)) => {}
             Err(error) => found.unread.push((repository.at(digest).to_string(), (&error).into())),
         }

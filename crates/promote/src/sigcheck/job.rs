@@ -103,8 +103,8 @@ fn of(manifest: &Manifest) -> Manifest {
     }
 }
 
-/// Returns the entries of a listed digest by which its image is found in production: with the tags of the manifest and, unless it
-/// is known to have one of these, without a tag.
+/// Returns the entries under which the image of a listed digest can be in production: an entry with the tags of the manifest and,
+/// unless the image is known to have one of these tags, an entry without a tag.
 fn as_found(listed: &DigestTags, found: &FoundImage) -> Vec<DigestTags> {
     let has_tag = listed.tags.iter().any(|(tag, _)| found.tags.contains(tag));
     let untagged = DigestTags { tags: Vec::new(), ..listed.clone() };

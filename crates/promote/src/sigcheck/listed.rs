@@ -12,7 +12,7 @@ use crate::snapshot::FoundManifest;
 
 /// The number of manifests of a repository that are read concurrently.
 const AT_ONCE: usize = 8;
-/// The time by which an index may have been uploaded before its parts and still counts as of the same time, in milliseconds.
+/// How much earlier than its parts an index may have been uploaded to count as uploaded at the same time, in milliseconds.
 const SLACK: i64 = 3_600_000;
 /// The prefixes of the media types of layers that are attached to images.
 const ATTACHED: [&str; 7] = [
@@ -25,13 +25,13 @@ const ATTACHED: [&str; 7] = [
     "text/spdx",
 ];
 
-/// Returns whether a tag is that of an attachment: a tag of cosign's, or the fallback tag of a list of referrers.
+/// Returns whether a tag belongs to an attachment: a tag of cosign, or the fallback tag of a list of referrers.
 pub fn is_attached_tag(tag: &Tag) -> bool {
     AttachedTag::parse(tag).is_some() || tag.as_str().replacen('-', ":", 1).parse::<Digest>().is_ok()
 }
 
-/// Returns the images of a repository that were uploaded in the span: those with a tag, and untagged ones. `is_named` says whether
-/// manifests name an untagged digest, or `None` if there are no manifests: then it is examined.
+/// Returns the images of a repository that were uploaded in the span, tagged and untagged. `is_named` returns whether manifests
+/// name an untagged digest, or `None` if there are no manifests. Without manifests, the digest is examined.
 ///
 /// # Errors
 /// If a manifest that has to be examined cannot be read.
@@ -77,7 +77,7 @@ struct Untagged<'a> {
 }
 
 impl Untagged<'_> {
-    /// Returns those that are images of their own.
+    /// Returns the manifests that are images of their own, rather than parts or attachments.
     async fn images(&self, mut untagged: BTreeSet<Digest>) -> Result<BTreeSet<Digest>, oci::Error> {
         let uploaded = |digest: &Digest| {
             self.manifests.iter().find(|manifest| manifest.digest == *digest).and_then(|one| one.uploaded)
@@ -111,7 +111,7 @@ impl Untagged<'_> {
         Ok(())
     }
 
-    /// Reads manifests. `None` stands for one that was deleted meanwhile.
+    /// Reads manifests. `None` stands for a manifest that was deleted in the meantime.
     async fn read(
         &self,
         digests: impl Iterator<Item = Digest>,
@@ -138,7 +138,7 @@ fn is_image(manifest: &RawManifest) -> bool {
         return false;
     }
     if manifest.media_type().is_index() {
-        // Entries of a list of referrers say what kind of artifact they are.
+        // Entries of a list of referrers have an artifact type.
         let mut entries = wire.manifests.iter().flatten();
         return entries.any(|entry| entry.artifact_type.as_deref().is_none_or(str::is_empty));
     }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_attached_is_no_image() {
+    fn attachments_are_not_images() {
         let digest = Digest::of(b"x").to_string();
         let blob = |kind: &str| json!({ "mediaType": kind, "digest": digest, "size": 1 });
         let manifest = |layers: &[&str]| {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_of_attachments_are_told_from_others() {
+    fn tags_of_attachments_are_distinguished_from_other_tags() {
         let hex = Digest::of(b"x").hex();
         for (tag, expected) in [
             (format!("sha256-{hex}.sig"), true),

@@ -1,8 +1,8 @@
-//! `kpromo sigcheck`: checks the signatures and promotion records of what is in production, and repairs them
+//! `kpromo sigcheck`: checks the signatures and promotion records of the images in production, and repairs them
 //! (`docs/design/sigcheck.md`).
 //!
-//! The images are found by [`find()`]. [`check`] runs the phases of a promotion over them that write nothing, and [`Check::repair`]
-//! runs Sign and Attest. So the same code as in a promotion decides what counts, what is missing and what may be signed.
+//! [`find()`] finds the images. [`check`] runs those phases of a promotion that write nothing, and [`Check::repair`] runs Sign
+//! and Attest. So the same code as in a promotion decides what counts, what is missing and what may be signed.
 
 mod find;
 mod image;
@@ -35,12 +35,12 @@ pub struct Check {
 /// Checks images. Writes nothing.
 ///
 /// `trust_config.verification` determines whose signatures and records count. `trust_config.signing` must be set, because it
-/// determines the expected form of signatures; no identity is needed.
+/// determines the expected format of signatures; no identity is needed.
 ///
 /// Requests for an image: those of Plan (one for the image and each index in it, one for the `.sig` tag of each manifest, one for
-/// the layer, one for the list of referrers of each manifest, two for each bundle until the right one is found), and for a
-/// manifest that lacks something, those that find what it has instead. Tags that a listing rules out are not requested. With
-/// manifests, also those of Provenance for images that lack something.
+/// the layer, one for the list of referrers of each manifest, two for each bundle until the right one is found), and, for each
+/// manifest that lacks something, the requests that determine what it has instead. Tags that a listing rules out are not
+/// requested. With manifests, also the requests of Provenance for images that lack something.
 ///
 /// # Errors
 /// If trust is not available, or if the run is stopped. An image that cannot be read is a finding.
@@ -59,8 +59,8 @@ pub async fn check(
 }
 
 impl Check {
-    /// Adds the signatures and records that are missing and may be added. Check the images again afterwards. Failures are events of
-    /// the run.
+    /// Adds the signatures and records that are missing and may be added. The caller should check the images again afterwards.
+    /// Failures are events of the run.
     ///
     /// # Errors
     /// If signing is not possible. In this case nothing is written.

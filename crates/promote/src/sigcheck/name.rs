@@ -1,10 +1,10 @@
-//! Production names: the canonical repository of an image under any of its names.
+//! Maps any name of an image in production to its canonical repository.
 
 use oci::Repository;
 use trust::Production;
 
-/// Returns the canonical repository of an image, which holds its signatures: the one on the canonical host for the name that users
-/// pull by and for any region below the production path. A repository elsewhere is its own canonical repository.
+/// Returns the canonical repository of an image, which holds its signatures. For the name that users pull by and for any region
+/// below the production path, it is the repository on the canonical host. Any other repository is its own canonical repository.
 pub(super) fn canonical(production: &Production, named: &Repository) -> Repository {
     let host = &production.canonical_host;
     if production.name(named).is_some() {
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_of_an_image_leads_to_the_canonical_repository() {
+    fn every_name_of_an_image_maps_to_the_canonical_repository() {
         let production = Production {
             canonical_host: "m.io".parse().unwrap(),
             path: "prod/images".parse().unwrap(),

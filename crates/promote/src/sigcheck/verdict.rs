@@ -14,23 +14,23 @@ use crate::error::Error;
 use crate::event::{Event, Run};
 use crate::phase::{Checked, Cleared, LackingPart};
 
-/// The number of images that are explained concurrently.
+/// The number of images whose findings are determined concurrently.
 const AT_ONCE: usize = 16;
 
 /// An image that was checked.
 #[derive(Clone, Debug)]
 pub struct CheckedImage {
-    /// The name that users pull it by, without tag.
+    /// The name that users pull the image by, without a tag.
     pub reference: String,
-    /// Its canonical repository.
+    /// The canonical repository.
     pub repository: String,
     /// Its digest.
     pub digest: Digest,
-    /// Its tags, as far as they are known.
+    /// The tags, as far as they are known.
     pub tags: Vec<Tag>,
     /// The upload time, if the registry reports it.
     pub uploaded: Option<Timestamp>,
-    /// What was found, or why the image could not be checked.
+    /// The findings, or why the image could not be checked.
     pub result: Result<Findings, Problem>,
 }
 
@@ -84,7 +84,7 @@ impl CheckedImage {
 }
 
 impl Findings {
-    /// Whether nothing is missing.
+    /// Returns whether nothing is missing.
     pub fn is_ok(&self) -> bool {
         self.signature.is_none_or(|signature| signature == SignatureVerdict::Ok)
             && self.record == RecordVerdict::Ok
@@ -193,7 +193,7 @@ fn problem(error: &AuditError) -> Problem {
     Problem::new(error.to_string(), error.advice())
 }
 
-/// Returns the verdict about a signature that is missing in a form in which it is expected.
+/// Returns the verdict about a signature that is missing in an expected format.
 fn lacking_signature(
     part: &LackingPart<'_>,
     has_tag: bool,

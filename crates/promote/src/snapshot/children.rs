@@ -8,7 +8,7 @@ use oci::{Digest, Found, Reader, RegistryRoot, Repository, RepositoryPath, Selec
 use super::SnapshotError;
 use crate::event::{Event, Run};
 
-/// The maximum number of indexes that are read concurrently. Each has 4 MiB at most.
+/// The maximum number of indexes that are read concurrently. Each has at most 4 MiB.
 const AT_ONCE: usize = 16;
 
 /// The manifests that may list other manifests, each with the repositories that have it.
@@ -16,8 +16,8 @@ pub(super) type Indexes = HashMap<Digest, Vec<RepositoryPath>>;
 
 /// Reads indexes, each once, and returns the manifests that they list.
 ///
-/// An index that is deleted meanwhile or cannot be parsed is reported and lists nothing, so the snapshot has more digests,
-/// never fewer.
+/// An index that was deleted in the meantime or cannot be parsed is reported and treated as empty, so the snapshot has more
+/// digests, never fewer.
 pub(super) async fn children(
     run: &Run,
     reader: &Reader,

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn digests_and_tags_are_ordered_as_their_texts_and_each_is_there_once() {
+    fn digests_and_tags_are_sorted_as_text_without_duplicates() {
         let digests = [Digest::Sha512([0; 64]), Digest::Sha256([9; 32]), Digest::Sha256([1; 32])];
         let listed = [(digests[0], "z"), (digests[1], "v10 v9 V1"), (digests[2], ""), (digests[1], "v9 _a")];
         let contents = Contents::new(listed.map(|(digest, names)| (digest, tags(names))));

@@ -41,8 +41,9 @@ impl ImageDiff {
     }
 }
 
-/// Compares two snapshots. Returns the images that differ, in order. With `tag`, only differences of the digests that have this
-/// tag in either snapshot. Both snapshots have to be whole for this: a digest that has lost the tag is not a removed digest.
+/// Compares two snapshots. Returns the images that differ, in order. With `tag`, only returns differences of the digests that
+/// have this tag in either snapshot. Both snapshots have to be complete for this: a digest that has lost the tag is not a removed
+/// digest.
 pub fn diff<'a>(
     first: &'a Snapshot,
     second: &'a Snapshot,
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn each_difference_is_told_once() {
+    fn each_difference_is_reported_once() {
         let a = snapshot(&[
             ("gone", &[(1, "v1")]),
             ("same", &[(1, "v1")]),
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_limits_what_is_told_and_not_what_is_compared() {
+    fn a_tag_limits_what_is_reported_and_not_what_is_compared() {
         let a = snapshot(&[
             ("lost", &[(1, "v1 x"), (2, "y")]),
             ("moved", &[(1, "v1"), (2, "v2")]),
@@ -167,7 +168,7 @@ mod tests {
         let digest = |n: u8| Digest::Sha256([n; 32]);
         let text = |text: &str| text.to_owned();
         let v1 = "v1".parse().unwrap();
-        let told = |a, b| diff(a, b, Some(&v1)).collect::<Vec<ImageDiff>>();
+        let differences = |a, b| diff(a, b, Some(&v1)).collect::<Vec<ImageDiff>>();
         let lost =
             ImageDiff { name: text("lost"), untagged: vec![(text("v1"), digest(1))], ..ImageDiff::default() };
         let moved = ImageDiff {
@@ -176,7 +177,7 @@ mod tests {
             moved: vec![(text("v1"), digest(1), digest(2))],
             ..ImageDiff::default()
         };
-        assert_eq!(told(&a, &b), [lost, moved]);
-        assert_eq!(told(&b, &a)[0].tagged, [(text("v1"), digest(1))]);
+        assert_eq!(differences(&a, &b), [lost, moved]);
+        assert_eq!(differences(&b, &a)[0].tagged, [(text("v1"), digest(1))]);
     }
 }

@@ -77,7 +77,7 @@ impl Draft {
         self.is_google
     }
 
-    /// Takes the names of the repositories below, each with the next component only.
+    /// Takes the names of the child repositories: one path component each.
     pub(super) fn take_children(&mut self) -> BTreeSet<Box<str>> {
         std::mem::take(&mut self.children)
     }
@@ -86,8 +86,8 @@ impl Draft {
         self.tags.contains(tag) || self.manifests.values().any(|manifest| manifest.tags.contains(tag))
     }
 
-    /// Takes the tags whose manifest is not known from the list: all of them, unless the registry lists manifests. The list names
-    /// a tag at no manifest or at several only if the tag has changed meanwhile.
+    /// Takes the tags whose manifest is not known from the list: all of them, unless the registry lists manifests. A list of
+    /// manifests has a tag at no manifest, or at several, only if the tag has changed in the meantime.
     pub(super) fn take_unresolved(&mut self) -> BTreeSet<Tag> {
         let mut named: BTreeMap<&Tag, usize> = self.tags.iter().map(|tag| (tag, 0)).collect();
         for manifest in self.manifests.values_mut() {
@@ -119,7 +119,7 @@ impl Draft {
         self.manifests.iter().filter(|(_, manifest)| manifest.may_be_index).map(|(digest, _)| *digest)
     }
 
-    /// Keeps the repositories below only.
+    /// Drops everything except the child repositories.
     pub(super) fn without_contents(self) -> Self {
         Self { tags: BTreeSet::new(), manifests: HashMap::new(), ..self }
     }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn only_tags_that_the_list_puts_nowhere_or_at_two_places_are_unresolved() {
+    fn only_tags_at_no_manifest_or_at_two_are_unresolved() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         let manifest = |digest, tags: &[&str]| {
             let tags = tags.iter().map(|name| tag(name)).collect();

@@ -88,7 +88,7 @@ impl SnapshotError {
                     "name a repository, which is then listed alone: {}/REPOSITORY; or check the name and the credentials",
                     root.host
                 );
-                // A cause in the credentials or the network comes before a missing feature.
+                // Advice about credentials or the network takes precedence over advice about a missing feature.
                 let causes = [catalog, repository].into_iter().flatten();
                 let advice = causes.filter(|error| is_about_access(error)).find_map(oci::Error::advice);
                 Some(advice.map_or(own.clone(), |advice| format!("{advice}; or {own}")))

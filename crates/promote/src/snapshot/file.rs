@@ -14,7 +14,7 @@ use serde::{Deserialize, de};
 
 use super::{Contents, Format, Snapshot};
 
-/// The maximum size of a file, in bytes. A snapshot of Kubernetes' production has some 15 MB.
+/// The maximum size of a file, in bytes. A snapshot of Kubernetes' production has about 15 MB.
 const FILE_MAX: u64 = 64 << 20;
 /// The maximum number of values in a file.
 const VALUES_MAX: usize = 8_000_000;
@@ -26,7 +26,7 @@ const PROBLEM_MAX: usize = 400;
 pub struct FileSnapshot {
     /// The snapshot.
     pub snapshot: Snapshot,
-    /// Whether the file ends as snapshots do: YAML and CSV with an empty line. A file without it may have been cut off.
+    /// Whether the file has the end of a snapshot: an empty line for YAML and CSV. A file without it may have been cut off.
     pub has_end: bool,
 }
 
@@ -102,7 +102,7 @@ fn parse(text: &str, format: Format) -> Result<Snapshot, String> {
         Format::Json => serde_json::from_str(text).map_err(|error| printable(&error.to_string(), 300)),
         Format::Yaml => {
             let snapshot: Snapshot = from_yaml(&with_quoted_null(text))?;
-            // YAML takes comments alone for an empty list.
+            // YAML parses a file that has only comments as an empty list.
             if snapshot.images.is_empty() && !begins_list(text) {
                 return Err("expected a list of images".to_owned());
             }
@@ -118,7 +118,7 @@ fn begins_list(text: &str) -> bool {
     first.is_some_and(|line| line.starts_with(['-', '[']))
 }
 
-/// Quotes names that are `null`. Snapshots have names without quotes, and YAML takes this one for no value.
+/// Quotes names that are `null`. Snapshots do not quote names, and YAML would parse this one as null.
 fn with_quoted_null(text: &str) -> Cow<'_, str> {
     let is_null = |line: &str| {
         let line = line.trim();
@@ -156,7 +156,7 @@ struct Images {
 
 impl Images {
     fn name(name: &str) -> Result<(), String> {
-        // The repository that the registry's own path names has no name.
+        // The repository at the path of the registry itself has an empty name.
         if name.is_empty() {
             Ok(())
         } else {
@@ -214,7 +214,7 @@ fn from_line(line: &str) -> Result<(String, Digest, Option<Tag>), String> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Image {
-    /// An empty name is null in YAML, as the Go tool writes it. It has to be there.
+    /// The Go tool writes an empty name as null in YAML. The field is required.
     #[serde(deserialize_with = "nullable")]
     name: Option<String>,
     dmap: Dmap,
@@ -286,7 +286,7 @@ mod tests {
         let mut snapshot = Snapshot::default();
         let digest = |n: u8| Digest::Sha256([n; 32]);
         snapshot.insert("", Contents::new([(digest(1), tags("v1"))]));
-        // Names and tags that YAML could take for numbers and other values.
+        // Names and tags that YAML could parse as numbers or other values.
         for name in ["1.10", "true", "a/b", "123e4", "0x10", "no", "null"] {
             snapshot.insert(name, Contents::new([(digest(1), tags("1.10 null v1")), (digest(2), tags(""))]));
         }
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_in_every_format_by_its_name_or_by_its_content() {
+    fn snapshots_are_read_back_in_every_format_by_file_name_or_content() {
         let directory = tempfile::tempdir().unwrap();
         for (format, names) in [
             (Format::Yaml, ["a.yaml", "a.YML", "a"]),
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_snapshot_is_refused_with_its_place() {
+    fn invalid_snapshots_are_refused_with_the_position_of_the_error() {
         let digest = Digest::of(b"x");
         let image = |name: &str, tags: &str| format!("- name: {name}\n  dmap:\n    \"{digest}\": {tags}\n");
         let other = format!("    \"{}\": [\"v1\"]\n", Digest::of(b"y"));
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_too_large_or_no_text_is_refused() {
+    fn a_file_that_is_too_large_or_not_text_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.yaml");
         File::create(&path).unwrap().set_len(FILE_MAX + 1).unwrap();
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_may_be_cut_off_is_read_and_told() {
+    fn a_file_that_may_be_cut_off_is_read_and_reported() {
         let directory = tempfile::tempdir().unwrap();
         for format in [Format::Yaml, Format::Csv] {
             let mut bytes = Vec::new();
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_says_does_not_reach_the_terminal_as_it_is() {
+    fn control_characters_of_a_file_are_escaped_in_errors() {
         let directory = tempfile::tempdir().unwrap();
         let digest = Digest::of(b"x");
         for text in [
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_do_not_multiply_what_is_read() {
+    fn yaml_aliases_do_not_multiply_the_content() {
         let tags = "- &a [v1, v2]\n".to_owned() + &"- *a\n".repeat(10);
         assert!(parse(&tags, Format::Yaml).is_err());
     }

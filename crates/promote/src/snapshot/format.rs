@@ -1,4 +1,4 @@
-//! The formats of snapshots. Those of the Go tool are the same to the byte.
+//! The formats of snapshots. YAML and CSV are byte for byte those of the Go tool.
 
 use std::io::{self, Write};
 
@@ -7,11 +7,11 @@ use super::Snapshot;
 /// A format of snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// The `images` of a plain manifest, as the Go tool writes them.
+    /// The `images` of a plain manifest, in the format of the Go tool.
     Yaml,
-    /// A line for each tag and each untagged digest, as the Go tool writes them.
+    /// A line for each tag and each untagged digest, in the format of the Go tool.
     Csv,
-    /// The same structure as [`Format::Yaml`].
+    /// The structure of [`Format::Yaml`] as JSON.
     Json,
 }
 
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn images_and_digests_with_and_without_tags_have_the_form_of_the_go_tool() {
+    fn the_output_has_the_format_of_the_go_tool() {
         let (a, b) = (Digest::Sha256([0xaa; 32]), Digest::Sha256([0xbb; 32]));
         let (hex_a, hex_b) = ("aa".repeat(32), "bb".repeat(32));
         let mut snapshot = Snapshot::default();

@@ -28,8 +28,8 @@ pub use walk::{children_of_indexes, read_registry};
 /// The images of a registry, ordered by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Each image by its path below the registry, which is empty for the repository that the registry's own path names. No image
-    /// is without digests.
+    /// The images by their path below the registry, which is empty for the repository at the path of the registry itself. Each
+    /// image has at least one digest.
     images: BTreeMap<Box<str>, Contents>,
 }
 
@@ -61,7 +61,7 @@ impl Snapshot {
         self.images.values().any(|contents| contents.entries().iter().any(|entry| !entry.is_tagged()))
     }
 
-    /// Leaves out untagged digests that are in `children`, in whichever image they are.
+    /// Removes untagged digests that are in `children`, from all images.
     pub fn leave_out_children(&mut self, children: &HashSet<Digest>) {
         self.keep(|entry| entry.is_tagged() || !children.contains(&entry.digest()));
     }

@@ -1,4 +1,4 @@
-//! Reads all repositories of a registry: by Google's `child` lists, or else by the catalog.
+//! Reads all repositories of a registry, which are found in Google's `child` lists or else in the catalog.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -24,13 +24,13 @@ const DIGESTS_MAX: usize = 5_000_000;
 const WARNINGS_MAX: usize = 20;
 
 /// Reads the images of a registry, or of the part of it below a path. Either everything is read, or the result is an error.
-/// What is deleted while it is read is left out with a warning.
+/// Content that is deleted in the meantime is left out with a warning.
 ///
 /// With `tag`, only digests with this tag are kept. With `minimal`, untagged digests that any index in the registry lists are
 /// left out.
 ///
-/// Sends one request for each page of the catalog and of each repository. Registries that do not list manifests are asked for
-/// each tag by one `HEAD`; their untagged digests cannot be found. With `minimal`, each index is read once if there are
+/// Sends one request for each page of the catalog and of each repository, and one `HEAD` for each tag if the registry does not
+/// list manifests. Untagged digests of such a registry cannot be found. With `minimal`, reads each index once if there are
 /// untagged digests.
 ///
 /// # Errors
@@ -63,8 +63,8 @@ pub async fn children_of_indexes(
     children(run, reader, root, indexes).await
 }
 
-/// Reads all repositories of a registry, or of the part of it below a path, with their manifests. What is deleted while it is read
-/// is left out with a warning. Sends the requests of [`read_registry`].
+/// Reads all repositories of a registry, or of the part of it below a path, with their manifests. Content that is deleted in the
+/// meantime is left out with a warning. Sends the requests of [`read_registry`].
 ///
 /// # Errors
 /// Returns an error if the repositories cannot be found.
@@ -95,7 +95,7 @@ struct Walk<'a> {
     seen: HashSet<RepositoryPath>,
     queue: BTreeSet<RepositoryPath>,
     snapshot: Snapshot,
-    /// The manifests of each repository, if these are wanted instead of a snapshot.
+    /// The manifests of each repository, if they are collected instead of a snapshot.
     listed: Option<ListedRepositories>,
     digests: usize,
     indexes: Indexes,
@@ -105,14 +105,14 @@ struct Walk<'a> {
     vanished: usize,
 }
 
-/// What a catalog has listed, up to its end or its failure.
+/// What was read from a catalog, up to its end or an error.
 #[derive(Debug, Default)]
 struct Catalog {
     pages: usize,
     names: usize,
 }
 
-/// What the concurrent requests of a walk share.
+/// The context that the concurrent requests of a walk share.
 #[derive(Clone, Copy)]
 struct Asking<'a> {
     run: &'a Run,
@@ -197,7 +197,7 @@ impl<'a> Walk<'a> {
                 }
                 Ok(Found::Present(draft)) => itself = Some(draft),
                 Ok(Found::Absent(_)) => {}
-                // Registries refuse a path that is no repository in many ways. The catalog decides.
+                // Registries refuse a path that is not a repository in many ways. The catalog decides.
                 Err(error) if is_refusal(&error) => refused = Some(error),
                 Err(error) => return Err(error.into()),
             }
@@ -216,13 +216,14 @@ impl<'a> Walk<'a> {
                     return Err(SnapshotError::Unknown { root, listed, repository: refused });
                 }
                 let Some(refused) = refused else {
-                    // It is not requested again.
+                    // The path is proven to be absent, so do not request it again.
                     if self.queue.remove(path) {
                         self.vanished(path);
                     }
                     return Ok(());
                 };
-                // It is requested again if it is listed. A catalog may hide what the credentials may not read.
+                // If the catalog lists the path, it is requested again. A catalog may hide repositories that these credentials
+                // cannot read.
                 if self.queue.contains(path) || denies_name(&refused) {
                     return Ok(());
                 }
@@ -233,7 +234,7 @@ impl<'a> Walk<'a> {
                 Ok(())
             }
             (Ok(true), ..) => Ok(()),
-            // A catalog that was read in part exists, whatever the answer for its next page.
+            // If a page was read, the registry has a catalog, whatever the answer for the next page.
             (Err(SnapshotError::Registry(error)), _, _) if listed.pages > 0 || !is_refusal(&error) => {
                 Err(error.into())
             }
@@ -300,7 +301,7 @@ impl<'a> Walk<'a> {
             let below = below.map(|child| path.join(&child));
             match below.transpose() {
                 Ok(None) => self.invalid_name(path, &child),
-                // It exists and cannot be read. It may also be one of a tree without an end.
+                // A repository that exists cannot be requested. An endless tree of repositories would also end here.
                 Err(_) => {
                     let limit = format!("the name of a repository below {path} is longer than names may be");
                     return Err(SnapshotError::Unreasonable { root: root.clone(), limit });
@@ -403,7 +404,7 @@ impl Asking<'_> {
             return Ok(Found::Absent(proof));
         }
         if self.tag.is_some_and(|tag| !draft.has_tag(tag)) {
-            // Nothing of this repository is kept, so its tags need not be looked up.
+            // Only the children of this repository are kept, so its tags need not be looked up.
             return Ok(Found::Present(draft.without_contents()));
         }
         let repository = &repository;
@@ -427,14 +428,14 @@ impl Asking<'_> {
     }
 }
 
-/// Returns whether the registry answers, but does not serve the request. Faults and failures of the network are not such
-/// answers.
+/// Returns whether the registry has answered that it does not serve the request. Server errors and network failures do not
+/// count.
 fn is_refusal(error: &oci::Error) -> bool {
     let refuses = |status: u16| (400..500).contains(&status) || status == 501;
     !error.is_temporary() && error.status().is_some_and(|status| refuses(status.as_u16()))
 }
 
-/// Returns whether the registry says that no repository can have the name.
+/// Returns whether the registry says that the name is invalid for a repository.
 fn denies_name(error: &oci::Error) -> bool {
     error.refusal().is_some_and(|refusal| refusal.errors.iter().any(|error| error.code == "NAME_INVALID"))
 }

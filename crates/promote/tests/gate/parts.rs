@@ -1,4 +1,4 @@
-//! Parts of indexes: inherited verdicts, verdicts of their own, exempt ones.
+//! Parts of indexes: inherited verdicts, own verdicts, and exempt parts.
 
 use manifest::policy::Mode;
 use registry::sample::Recipe;
@@ -33,9 +33,9 @@ async fn a_tagless_child_that_its_policy_refuses_is_not_recorded() {
     assert_eq!(scene.attached(0, index.digest()).await.2, 1);
 }
 
-/// What an index lists besides its platforms is treated like a platform, unless it is BuildKit's attestation manifest.
+/// An entry of an index that is not a platform is treated like a platform, unless it is BuildKit's attestation manifest.
 #[tokio::test]
-async fn attestation_manifests_are_neither_signed_nor_summarised_and_what_is_listed_like_them_is() {
+async fn attestation_manifests_are_neither_signed_nor_summarised_and_entries_that_look_like_them_are() {
     for (other, is_exempt) in [(attestations(1), true), (runnable(1), false)] {
         let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
         scene.summarize();
@@ -83,7 +83,7 @@ async fn a_part_that_its_own_policy_refuses_is_not_signed_through_its_index() {
 /// An image is a part of an index that a policy refuses, and is also requested from another source. Whichever way it is
 /// requested, the worst verdict about it applies to signatures and summaries.
 #[tokio::test]
-async fn a_part_of_what_a_policy_refuses_gets_nothing_and_no_better_summary_through_another_image() {
+async fn a_part_of_a_refused_image_gets_nothing_and_no_better_summary_through_another_image() {
     for (mode, expected) in [(Mode::Require, None), (Mode::Warn, Some("FAILED"))] {
         let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
         scene.summarize();
@@ -113,7 +113,10 @@ async fn a_part_of_what_a_policy_refuses_gets_nothing_and_no_better_summary_thro
             let results: Vec<&str> = summaries.iter().map(|(result, _)| result.as_str()).collect();
             assert_eq!(results, expected.into_iter().collect::<Vec<_>>(), "{mode:?}");
             for (_, policy) in &summaries {
-                assert!(policy.ends_with("manifests/app/promoter-manifest.yaml"), "{policy} has no policy");
+                assert!(
+                    policy.ends_with("manifests/app/promoter-manifest.yaml"),
+                    "unexpected policy file {policy}"
+                );
             }
         }
     }
@@ -145,7 +148,7 @@ async fn a_part_that_is_listed_without_a_tag_is_signed_in_any_order_of_lines() {
 /// Parts that are also requested as images of their own, by tag or only by digest, get records, and therefore our signature as
 /// a bundle.
 #[tokio::test]
-async fn a_part_that_is_an_image_of_its_own_gets_the_signature_that_its_record_asks_for() {
+async fn a_part_that_is_an_image_of_its_own_gets_a_signature_bundle_beside_its_record() {
     for tags in [&["part"][..], &[]] {
         let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
         let index = Recipe::default().index(2);

@@ -27,7 +27,7 @@ fn from_both(scene: &Scene, directories: [&str; 2]) -> Manifests {
 
 /// Two manifests request the same image from two staging repositories. It is not lost if only one of them has lost it.
 #[tokio::test]
-async fn an_image_that_one_of_two_stagings_has_lost_is_promoted_from_the_other() {
+async fn an_image_that_one_of_two_staging_repositories_has_lost_is_promoted_from_the_other() {
     for holder in ["a", "b"] {
         for config in [google(), Config::default()] {
             let scene = Scene::of(config, 2, SignatureFormat::Auto).await;
@@ -48,7 +48,7 @@ async fn an_image_that_one_of_two_stagings_has_lost_is_promoted_from_the_other()
 
 /// The policies of both apply, whichever repository serves the image.
 #[tokio::test]
-async fn the_policies_of_both_stagings_of_an_image_hold() {
+async fn the_policies_of_both_staging_repositories_of_an_image_apply() {
     for strict in ["a", "b"] {
         for holder in ["a", "b"] {
             let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
@@ -58,7 +58,7 @@ async fn the_policies_of_both_stagings_of_an_image_hold() {
             scene.demand(strict, Mode::Require);
             let job = Job { manifests: from_both(&scene, ["a", "b"]), ..scene.job() };
             let prepared = scene.prepare(job).await;
-            assert!(matches!(prepared, Err(Error::Blocked(..))), "{strict} demands, {holder} serves");
+            assert!(matches!(prepared, Err(Error::Blocked(..))), "policy for {strict}, image in {holder}");
         }
     }
 }
@@ -77,7 +77,10 @@ async fn attachments_in_a_staging_repository_that_lost_the_image_count_too() {
             scene.world.request("app", image.digest(), &["v1"]);
             let job = Job { manifests: from_both(&scene, ["a", "b"]), ..scene.job() };
             let prepared = scene.prepare(job).await;
-            assert!(matches!(prepared, Err(Error::Blocked(..))), "{holder} has it, {attacher} has attached");
+            assert!(
+                matches!(prepared, Err(Error::Blocked(..))),
+                "image in {holder}, attachment in {attacher}"
+            );
         }
     }
 }
@@ -85,7 +88,7 @@ async fn attachments_in_a_staging_repository_that_lost_the_image_count_too() {
 /// If a staging repository does not answer for the attachments of an image or its parts, it is left out as long as another one
 /// serves the image.
 #[tokio::test]
-async fn a_staging_that_does_not_list_what_is_attached_is_left_out_where_another_serves_the_image() {
+async fn a_staging_repository_that_does_not_list_attachments_is_left_out_if_another_serves_the_image() {
     for silent in ["a", "b"] {
         for number in 0..2 {
             let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
@@ -106,7 +109,7 @@ async fn a_staging_that_does_not_list_what_is_attached_is_left_out_where_another
             assert!(watch.struck() > 0);
             // The repository that serves the image has to answer.
             let is_promoted = prepared.is_ok_and(|prepared| prepared.plan().summary().total.copy == 1);
-            assert_eq!(is_promoted, silent == "b", "{silent} says nothing about manifest {number}");
+            assert_eq!(is_promoted, silent == "b", "{silent} does not answer for manifest {number}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Who gets what, in each mode, for images and indexes, and for what an earlier run or a late region leaves owed.
+//! Which attachments images and indexes get, in each policy mode and for each thing that an earlier run or a late region leaves
+//! owed.
 
 use manifest::policy::Mode;
 use promote::{Error, Job, Phase};
@@ -82,7 +83,7 @@ async fn check(owed: Owed, mode: Option<Mode>, verdict: Option<&str>, sample: &S
         }
     }
     let lacking = done.unsigned() + done.unrecorded() + done.promoted().failed();
-    assert_eq!(lacking > 0, is_refused, "{what}: what is not done is told");
+    assert_eq!(lacking > 0, is_refused, "{what}: what is lacking is reported");
     // If everything was written, the next run finds nothing to do.
     scene.world.reset_tallies();
     if !is_refused {

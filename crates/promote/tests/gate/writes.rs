@@ -1,4 +1,4 @@
-//! What is written where, completed and corrected.
+//! What a run writes where, and what it completes and corrects.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::support::{LATE_AFTER, google, path};
 
 /// Summaries follow the verdict: a failure is stated, and replaced once the policy is removed.
 #[tokio::test]
-async fn a_summary_that_is_not_true_any_more_is_followed_by_one_that_is() {
+async fn an_outdated_summary_is_followed_by_a_correct_one() {
     let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
     scene.summarize();
     let index = Recipe::default().index(1);
@@ -47,9 +47,9 @@ async fn a_summary_that_is_not_true_any_more_is_followed_by_one_that_is() {
     }
 }
 
-/// Whatever of ours is deleted in production, on an image or a part, the next run finds it missing and writes it again.
+/// If any of our attachments is deleted in production, on an image or a part, the next run finds it missing and writes it again.
 #[tokio::test]
-async fn each_thing_that_is_deleted_in_production_is_written_again() {
+async fn each_attachment_that_is_deleted_in_production_is_written_again() {
     let mut scene = Scene::of(google(), 1, SignatureFormat::Both).await;
     scene.summarize();
     let index = Recipe::default().index(1);
@@ -73,7 +73,7 @@ async fn each_thing_that_is_deleted_in_production_is_written_again() {
 
 /// Outside the production path, each destination has its own name, and its own signature and record.
 #[tokio::test]
-async fn every_destination_outside_of_production_is_signed_and_recorded_where_it_is() {
+async fn every_destination_outside_of_production_is_signed_and_recorded_in_its_own_repository() {
     let mut scene = Scene::of(google(), 2, SignatureFormat::Auto).await;
     scene.world.trust_config.production.path = path("elsewhere");
     let index = Recipe::default().index(2);
@@ -106,7 +106,7 @@ async fn images_with_a_late_canonical_region_are_signed_in_the_second_round() {
     let looked = lists();
     let done = scene.world.carry_out(prepared).await;
     assert_eq!((done.unsigned(), done.unrecorded(), done.promoted().failed()), (0, 0, 0));
-    assert_eq!(lists(), looked, "an image is looked at once a run");
+    assert_eq!(lists(), looked, "an image is checked once per run");
     scene.world.assert_complete().await;
     for manifest in &index.manifests {
         assert_eq!(scene.attached(0, manifest.digest()).await.0, 1);
@@ -142,7 +142,7 @@ async fn a_manifest_with_another_bundle_gets_our_signature_as_a_bundle_too() {
     };
     let [first, second, third, root] = &index.manifests[..] else { panic!("an index of three") };
     assert_eq!(bundles(root).await, 1, "it has a record");
-    assert_eq!(bundles(second).await, 1, "it has a stranger's bundle");
+    assert_eq!(bundles(second).await, 1, "it has another signer's bundle");
     assert_eq!((bundles(first).await, bundles(third).await), (0, 0));
     scene.world.reset_tallies();
     scene.world.promote().await;
@@ -156,7 +156,7 @@ async fn a_manifest_with_another_bundle_gets_our_signature_as_a_bundle_too() {
 /// Two promoters with two keys promote to the same world. Each adds its own signatures and records, and keeps those of the
 /// other.
 #[tokio::test]
-async fn two_promoters_with_two_keys_sign_beside_one_another() {
+async fn two_promoters_with_two_keys_keep_the_signatures_of_each_other() {
     let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
     let index = Recipe::default().index(2);
     scene.world.stage("app", &index, &["v1"]).await;
@@ -179,9 +179,9 @@ async fn two_promoters_with_two_keys_sign_beside_one_another() {
     assert_eq!(scene.world.writes(), 0);
 }
 
-/// A dry run reports what `--confirm` would write, as far as it knows, and how many images it has not looked at.
+/// A dry run reports what `--confirm` would write, as far as it knows, and how many images it has not checked.
 #[tokio::test]
-async fn a_dry_run_says_what_is_owed_and_what_it_has_not_looked_at() {
+async fn a_dry_run_reports_what_is_owed_and_what_it_has_not_checked() {
     let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
     let [signed, unsigned, new] = [1, 2, 3].map(|seed| Recipe { seed, ..Recipe::default() }.image());
     scene.world.stage("app", &signed, &["v1"]).await;
@@ -192,17 +192,21 @@ async fn a_dry_run_says_what_is_owed_and_what_it_has_not_looked_at() {
     let dry = |checks_attached| Job { writes: false, checks_attached, ..scene.job() };
     let summary = scene.prepare(dry(false)).await.unwrap().plan().summary();
     assert_eq!((summary.total.copy, summary.total.sign, summary.total.record), (1, 2, 1));
-    assert_eq!(summary.not_looked_at, 1, "the image with a signature, which may be somebody's");
+    assert_eq!(summary.not_looked_at, 1, "the image with a signature, which may be another signer's");
     let prepared = scene.prepare(dry(true)).await.unwrap();
     let summary = prepared.plan().summary();
     assert_eq!((summary.total.sign, summary.total.record, summary.not_looked_at), (2, 2, 0));
     let prepared = scene.prepare(scene.job()).await.unwrap();
-    assert_eq!(prepared.plan().summary(), summary, "--confirm plans the same");
+    assert_eq!(prepared.plan().summary(), summary, "--confirm has the same plan");
     scene.world.reset_tallies();
     let totals = scene.world.report.totals();
     scene.world.carry_out(prepared).await;
     let done = scene.world.report.totals();
-    assert_eq!((done.signed - totals.signed, done.recorded - totals.recorded), (2, 2), "and does it");
+    assert_eq!(
+        (done.signed - totals.signed, done.recorded - totals.recorded),
+        (2, 2),
+        "--confirm carries out the plan"
+    );
     let summary = scene.prepare(dry(true)).await.unwrap().plan().summary();
     assert_eq!((summary.total.sign, summary.total.record), (0, 0));
 }

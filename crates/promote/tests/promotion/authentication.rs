@@ -1,4 +1,4 @@
-//! Registries that ask for credentials.
+//! Registries that require credentials.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,9 @@ use registry::{Authentication, Config, Kind};
 use crate::support::{World, google, path, tag};
 use crate::worlds::{Promoter, accounts, tokens};
 
-/// Plain registries have pages of two tags, tokens for each repository, and no digests in listings. No image counts as lost
-/// there.
+/// The registries have pages of two tags, tokens for each repository, and no digests in listings. No image counts as lost there.
 #[tokio::test]
-async fn plain_registries_with_tokens_and_pages_get_everything_and_nothing_is_called_lost() {
+async fn plain_registries_with_tokens_and_pages_get_everything_and_no_image_counts_as_lost() {
     let config = tokens(Duration::from_secs(300));
     let mut world = World::with(config.clone(), vec![config; 2], Arc::new(Promoter)).await;
     for seed in 0..3 {
@@ -37,28 +36,28 @@ async fn plain_registries_with_tokens_and_pages_get_everything_and_nothing_is_ca
 
 /// A token is requested once for each repository and kind of access, however many concurrent requests need it.
 #[tokio::test]
-async fn tokens_are_got_once_for_each_scope() {
+async fn tokens_are_requested_once_for_each_scope() {
     let config = tokens(Duration::from_secs(300));
     let mut world = World::with(config.clone(), vec![config], Arc::new(Promoter)).await;
     world.stage("app", &Recipe::default().index(4), &["v1"]).await;
     world.promote().await;
     let [staging, production] = &world.tallies()[..] else { panic!("two registries") };
     assert_eq!(staging.requests(Kind::Token), 1, "to pull");
-    assert_eq!(production.requests(Kind::Token), 1, "to push, which includes to pull");
+    assert_eq!(production.requests(Kind::Token), 1, "to push, which includes pulling");
     for registry in [staging, production] {
         assert_eq!(
             registry.requests(Kind::Ping),
             1,
-            "a host for which there are credentials is asked how it wants them"
+            "a host with credentials is probed for its authentication scheme"
         );
-        assert_eq!(registry.requests(Kind::TagList), 1, "nothing is asked without a token");
+        assert_eq!(registry.requests(Kind::TagList), 1, "no listing is requested without a token");
     }
     world.assert_all_passed_the_door();
 }
 
 /// Tokens that the registry rejects are renewed in the middle of a run.
 #[tokio::test]
-async fn a_token_that_is_refused_is_renewed() {
+async fn a_rejected_token_is_renewed() {
     let config = tokens(Duration::from_secs(300));
     let mut world = World::with(config.clone(), vec![config], Arc::new(Promoter)).await;
     world.stage("app", &Recipe::default().index(2), &["v1"]).await;

@@ -1,4 +1,4 @@
-//! What fails stops nothing else, and the next run completes it.
+//! A failure does not affect other images, and the next run completes the promotion.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::worlds::{base_layer, small_world};
 
 /// If a registry does not answer one lookup, only the edge that needs it fails, and no other edge of the repository.
 #[tokio::test]
-async fn an_unanswered_question_fails_one_edge_and_not_its_repository() {
+async fn an_unanswered_lookup_fails_one_edge_and_not_its_repository() {
     let mut world = World::of(Config::default(), 1).await;
     let sample = Recipe::default().image();
     sample.put(world.production[0].store(), &path("prod/app"), &[tag("v1")]).await.unwrap();
@@ -29,7 +29,7 @@ async fn an_unanswered_question_fails_one_edge_and_not_its_repository() {
 
 /// One region refuses all writes. The other regions are unaffected, and the report names the failing one.
 #[tokio::test]
-async fn a_region_that_fails_stops_no_other() {
+async fn a_region_that_fails_does_not_affect_others() {
     let mut world = World::of(google(), 3).await;
     for seed in 0..4 {
         world.stage(&format!("app-{seed}"), &Recipe { seed, ..Recipe::default() }.index(2), &["v1"]).await;
@@ -51,7 +51,7 @@ async fn a_region_that_fails_stops_no_other() {
 
 /// If a region cannot be read, only its edges fail. If no region can be read, the run is given up.
 #[tokio::test]
-async fn a_region_that_cannot_be_read_fails_its_own_edges_alone() {
+async fn a_region_that_cannot_be_read_fails_only_its_own_edges() {
     let mut world = World::of(google(), 2).await;
     world.stage("app", &Recipe::default().index(2), &["v1"]).await;
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
@@ -63,14 +63,14 @@ async fn a_region_that_cannot_be_read_fails_its_own_edges_alone() {
     world.staging.faults().add(Fault::new(denied));
     world.request("other", Digest::of(b"other"), &["v1"]);
     let again = world.prepare().await.unwrap();
-    assert_eq!(again.plan().summary().total.done, 1, "what is done needs no staging");
+    assert_eq!(again.plan().summary().total.done, 1, "an image that is done needs no staging");
     world.production[0].faults().add(Fault::new(Effect::Reset));
     assert!(matches!(world.prepare().await, Err(Error::Unavailable(..))));
 }
 
 /// Without `keep_going`, nothing starts after the first failure.
 #[tokio::test]
-async fn without_keep_going_nothing_is_begun_after_a_failure() {
+async fn without_keep_going_nothing_starts_after_a_failure() {
     let mut world = World::of(google(), 1).await;
     for seed in 0..60 {
         world.stage(&format!("app-{seed}"), &Recipe { seed, ..Recipe::default() }.image(), &["v1"]).await;
@@ -144,7 +144,7 @@ async fn wrong_content_is_neither_retried_nor_tagged() {
         let watch = world.staging.faults().add(fault);
         let attested = world.promote().await;
         assert_eq!(attested.promoted().failed(), 2, "in both regions");
-        assert_eq!(watch.struck(), 1, "asked for once");
+        assert_eq!(watch.struck(), 1, "requested once");
         assert!(world.report.failures().iter().all(|(_, problem)| problem.error.contains("wrong content")));
         for region in &world.production {
             assert!(region.store().tags(&path("prod/bad")).is_empty());
@@ -157,7 +157,7 @@ async fn wrong_content_is_neither_retried_nor_tagged() {
 
 /// A run may end after any number of requests: no region has anything whose parts are missing, and the next run completes it.
 #[tokio::test]
-async fn a_run_that_dies_at_any_request_leaves_nothing_incomplete_and_the_next_one_completes() {
+async fn a_run_that_ends_at_any_request_leaves_nothing_incomplete_and_the_next_run_completes_it() {
     // A complete run writes 37 times to each region.
     for survived in (0..37).step_by(3) {
         let mut world = World::of(google(), 2).await;
@@ -171,7 +171,7 @@ async fn a_run_that_dies_at_any_request_leaves_nothing_incomplete_and_the_next_o
             region.faults().add(fault);
         }
         let dying = tokio::time::timeout(Duration::from_millis(400), world.promote()).await;
-        assert!(dying.is_err(), "after {survived} writes nothing is answered any more");
+        assert!(dying.is_err(), "after {survived} writes, no request is answered");
         world.assert_whole().await;
         world.servers().for_each(|server| server.faults().clear());
         world.client = world.fresh_client();
@@ -196,7 +196,7 @@ async fn a_stopped_run_starts_nothing_new() {
     });
     let attested = world.carry_out(cleared).await;
     assert!(attested.promoted().not_begun() > 0);
-    assert_eq!(attested.promoted().failed(), 0, "what was begun is finished");
+    assert_eq!(attested.promoted().failed(), 0, "what was started is finished");
     let promoted = world.report.totals().promoted;
     assert!(promoted > 0 && promoted < 80, "{promoted} of 80");
     world.assert_whole().await;

@@ -1,6 +1,6 @@
 //! Promotions between embedded registries over HTTP. The tests count every request.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod authentication;
 mod failures;

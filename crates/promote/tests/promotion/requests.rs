@@ -1,4 +1,4 @@
-//! What a promotion costs, in requests and in reads of staging.
+//! The cost of a promotion, in requests and in reads of staging.
 
 use std::time::Duration;
 
@@ -29,14 +29,14 @@ async fn ten_new_images_to_five_regions_cost_1790_requests_and_staging_is_read_o
     assert_eq!(
         world.staging.tally().snapshot().blob_bytes_out,
         unique,
-        "each blob read once, the base layer never"
+        "each blob is read once, and the base layer never"
     );
 }
 
 /// If production does not have the base layer either, each region receives it once and mounts it for the other nine images.
 /// Compared to a base layer that is already there, this costs one more read in staging and one more upload per region.
 #[tokio::test]
-async fn a_layer_of_several_images_moves_once_to_each_host_and_is_mounted_from_then_on() {
+async fn a_shared_layer_is_uploaded_once_to_each_host_and_mounted_afterwards() {
     let world = small_world(google()).await;
     world.promote().await;
     world.assert_complete().await;
@@ -57,11 +57,11 @@ async fn shared_blobs_are_read_once_for_all_regions() {
     world.servers().for_each(|server| server.faults().set_latency(Duration::from_millis(20)));
     world.promote().await;
     let read = world.staging.tally().snapshot().requests(Kind::BlobGet);
-    assert_eq!(read, 16 * 4 * 3 + 2, "a configuration and two layers each, and what they share");
+    assert_eq!(read, 16 * 4 * 3 + 2, "a configuration and two layers each, and the shared blobs");
 }
 
 #[tokio::test]
-async fn a_dry_run_writes_nothing_and_a_second_run_neither() {
+async fn a_dry_run_and_a_second_run_write_nothing() {
     let world = small_world(google()).await;
     let cleared = world.prepare().await.unwrap();
     assert_eq!(cleared.plan().summary().total.copy, 50);
@@ -79,7 +79,7 @@ async fn a_dry_run_writes_nothing_and_a_second_run_neither() {
 }
 
 #[tokio::test]
-async fn an_image_that_is_there_gets_its_tag_by_one_request_and_no_blob_moves() {
+async fn an_existing_image_gets_its_tag_with_one_request_and_no_blob_is_transferred() {
     for config in [google(), Config::default()] {
         let mut world = World::of(config, 1).await;
         let sample = Recipe::default().index(2);
@@ -106,9 +106,9 @@ async fn large_layers_are_read_once_for_all_regions() {
     assert_eq!(world.staging.tally().snapshot().blob_bytes_out, sample.blob_bytes());
 }
 
-/// What staging serves on the same host as production is mounted, so no bytes are transferred.
+/// If staging is on the same host as production, blobs are mounted and no bytes are transferred.
 #[tokio::test]
-async fn staging_on_the_host_of_production_is_mounted_from() {
+async fn blobs_are_mounted_from_staging_on_the_host_of_production() {
     let mut world = World::of(google(), 1).await;
     let sample = Recipe::default().index(2);
     sample.put(world.production[0].store(), &path("staging/app"), &[]).await.unwrap();
@@ -126,7 +126,7 @@ async fn staging_on_the_host_of_production_is_mounted_from() {
 
 /// A registry may forbid mounting from another repository but allow uploading. The layer is uploaded then.
 #[tokio::test]
-async fn a_mount_that_is_refused_is_an_upload() {
+async fn a_refused_mount_becomes_an_upload() {
     let mut world = World::of(google(), 1).await;
     for seed in 0..2 {
         let recipe = Recipe { seed, shared_layers: vec![base_layer()], ..Recipe::default() };
@@ -141,6 +141,6 @@ async fn a_mount_that_is_refused_is_an_upload() {
         refusals.push(world.production[0].faults().add(Fault::new(denied).path(asked)));
     }
     assert_eq!(world.promote().await.promoted().failed(), 0, "{:?}", world.report.failures());
-    assert_eq!(refusals.iter().map(registry::Watch::struck).sum::<u64>(), 1, "it was tried");
+    assert_eq!(refusals.iter().map(registry::Watch::struck).sum::<u64>(), 1, "a mount was attempted");
     world.assert_complete().await;
 }

@@ -11,9 +11,9 @@ use registry::{Canned, Config, Effect, ErrorCode, Fault, Kind};
 
 use crate::support::{World, google, path, tag};
 
-/// Every kind of image arrives under its digest, and therefore byte for byte, with all its parts.
+/// Every kind of image is copied under its digest, and therefore byte for byte, with all its parts.
 #[tokio::test]
-async fn every_kind_of_image_arrives_byte_for_byte() {
+async fn every_kind_of_image_is_copied_byte_for_byte() {
     for config in [google(), Config::default()] {
         let mut world = World::of(config, 2).await;
         let docker = Recipe { seed: 2, format: Format::Docker, ..Recipe::default() };
@@ -53,7 +53,7 @@ async fn a_tag_that_would_move_stops_the_run_before_anything_is_written_and_all_
         assert_eq!(conflicts.len(), 2);
         let text = conflicts[0].to_string();
         assert!(text.contains("prod/app-0:v1") && text.contains(&other.digest().to_string()), "{text}");
-        assert!(text.contains("manifest.yaml:"), "it says where the wish stands: {text}");
+        assert!(text.contains("manifest.yaml:"), "it has the position of the entry: {text}");
         assert_eq!(world.writes(), 0);
     }
 }
@@ -72,7 +72,7 @@ async fn lost_images_are_skipped_and_counted_and_stop_a_strict_run() {
         assert_eq!(
             production.requests(Kind::ManifestGet),
             1,
-            "what staging lacks is not looked for in production; only the tag that is written is"
+            "images that staging lacks are not looked up in production; only the written tag is"
         );
 
         let job = promote::Job { strict: true, ..world.job() };
@@ -81,7 +81,7 @@ async fn lost_images_are_skipped_and_counted_and_stop_a_strict_run() {
     }
 }
 
-/// The tag is in no listing, and `HEAD` answers that it does not exist. `GET`, which is sent right before the write, finds it.
+/// The tag is not listed, and `HEAD` answers that it does not exist. The `GET` right before the write finds it.
 #[tokio::test]
 async fn a_tag_that_only_get_shows_is_not_overwritten() {
     let mut world = World::of(Config::default(), 1).await;
@@ -100,7 +100,7 @@ async fn a_tag_that_only_get_shows_is_not_overwritten() {
 
 /// Another client writes the tag while the write waits after a rate limit response.
 #[tokio::test]
-async fn a_tag_that_comes_while_its_write_waits_is_not_overwritten() {
+async fn a_tag_that_appears_while_its_write_waits_is_not_overwritten() {
     let mut world = World::of(Config::default(), 1).await;
     world.stage("app", &Recipe::default().image(), &["v1"]).await;
     let refusal = Effect::Status {
@@ -125,7 +125,7 @@ async fn a_tag_that_comes_while_its_write_waits_is_not_overwritten() {
 }
 
 #[tokio::test]
-async fn each_attempt_at_a_tag_is_preceded_by_a_look() {
+async fn each_attempt_to_write_a_tag_is_preceded_by_a_lookup() {
     for (status, code) in [
         (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized),
         (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::TooManyRequests),
@@ -141,7 +141,7 @@ async fn each_attempt_at_a_tag_is_preceded_by_a_look() {
     }
 }
 
-/// Production has the image and it is no longer in staging, which only causes a warning.
+/// Production has the image, and staging no longer does. This only causes a warning.
 #[tokio::test]
 async fn a_tagless_image_that_only_production_has_is_done_with_a_warning() {
     let mut world = World::of(Config::default(), 1).await;

@@ -23,8 +23,8 @@ pub(crate) async fn small_world(config: Config) -> World {
 }
 
 /// An image costs 18 requests in staging: 5 manifests, 12 blobs of its own, and one lookup of attachments. It costs 31 in each
-/// region: 2 for each of its own 12 blobs, 1 for the base layer, 5 manifests (the index is written by its tag), and 1 to look
-/// at the tag right before the write. 60 repositories are listed.
+/// region: 2 for each of its own 12 blobs, 1 for the base layer, 5 manifests (the index is written by its tag), and 1 lookup of
+/// the tag right before the write. 60 repositories are listed.
 pub(crate) const SMALL_WORLD: u64 = 10 * 18 + 5 * 10 * 31 + 60;
 
 /// Returns the size of all configurations in staging, in bytes.

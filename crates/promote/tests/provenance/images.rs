@@ -23,7 +23,11 @@ async fn an_image_with_nothing_attached_costs_one_request_or_none() {
             let asked = scene.world.staging.tally().snapshot().requests(Kind::Referrers);
             assert_eq!(asked, requests, "with an API: {referrers_api}");
             let manifests = scene.world.staging.tally().snapshot().requests(Kind::ManifestGet);
-            assert_eq!(manifests, samples.len() as u64, "the images, and no tags");
+            assert_eq!(
+                manifests,
+                samples.len() as u64,
+                "the manifests of the images, and no tags of attachments"
+            );
             assert_eq!(scene.world.staging.tally().snapshot().requests(Kind::BlobGet), 0);
             scene.world.carry_out(cleared).await;
             scene.world.assert_complete().await;
@@ -37,7 +41,7 @@ async fn an_image_with_nothing_attached_costs_one_request_or_none() {
 /// Attachments are read once, however many regions the image is promoted to, and only those that the listing shows are
 /// requested.
 #[tokio::test]
-async fn what_is_attached_is_read_once_for_all_regions() {
+async fn attachments_are_read_once_for_all_regions() {
     // The images, the referrers of each, and the tags: `.att` with its layer, `.sig` with its layer.
     let (images, lists, tags) = (4, 4, 2 + 2);
     for config in [google(), Config::default()] {
@@ -55,7 +59,7 @@ async fn what_is_attached_is_read_once_for_all_regions() {
 }
 
 #[tokio::test]
-async fn without_a_policy_what_verifies_passes_and_the_report_says_by_whom() {
+async fn without_a_policy_valid_attachments_pass_and_the_report_names_their_signers() {
     for referrers_api in [true, false] {
         let (scene, samples) = Scene::with_images(Config { referrers_api, ..google() }, 1, 2).await;
         let hand = &scene.hand;
@@ -106,7 +110,7 @@ async fn without_a_policy_a_forged_attachment_blocks_the_image_at_any_position()
             attach(&scene.staging(&format!("app-{number}")), samples[number].root(), bundle).await;
         }
         let blocked = scene.blocked(Phase::Provenance).await;
-        assert_eq!(blocked.len(), 4, "what a stranger has signed is the stranger's: {blocked:#?}");
+        assert_eq!(blocked.len(), 4, "attachments by other signers do not block: {blocked:#?}");
         for (number, message) in [0, 1, 2, 4].into_iter().zip(&blocked) {
             assert!(message.contains(&format!("app-{number}@{}", digest(number))), "{message}");
         }
@@ -147,7 +151,7 @@ async fn images_that_a_policy_rejects_are_blocked_with_require_and_promoted_with
 
 /// A policy for other repositories has no effect.
 #[tokio::test]
-async fn a_policy_holds_for_its_source_alone() {
+async fn a_policy_applies_only_to_its_source() {
     let (mut scene, _) = Scene::with_images(google(), 1, 1).await;
     scene.demand(Mode::Require);
     let mut job = scene.job();
@@ -185,7 +189,7 @@ async fn images_without_signatures_or_with_one_that_counts_pass_and_are_counted(
 }
 
 #[tokio::test]
-async fn an_image_whose_signatures_all_do_not_count_is_blocked_unless_they_are_someone_elses() {
+async fn an_image_without_a_signature_that_counts_is_blocked_unless_all_are_by_other_signers() {
     let (scene, samples) = Scene::with_images(google(), 1, 5).await;
     let (hand, stranger) = (&scene.hand, Hand::new());
     let digest = |number: usize| samples[number].digest();
@@ -211,7 +215,7 @@ async fn an_image_whose_signatures_all_do_not_count_is_blocked_unless_they_are_s
 
 /// If a registry does not answer for the attachments of an image, the image is not promoted, and the others are.
 #[tokio::test]
-async fn an_image_whose_registry_does_not_tell_is_not_promoted_and_the_others_are() {
+async fn an_image_whose_registry_does_not_answer_is_not_promoted_and_the_others_are() {
     let denied =
         || Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
     let (mut scene, samples) = Scene::with_images(google(), 2, 3).await;
@@ -220,7 +224,7 @@ async fn an_image_whose_registry_does_not_tell_is_not_promoted_and_the_others_ar
     for path_part in [format!("/referrers/{}", samples[0].digest()), ".att".to_owned()] {
         scene.world.staging.faults().add(Fault::new(denied()).path(path_part));
     }
-    // A policy that only warns makes no difference: it is unknown what it would warn about.
+    // A policy with mode `warn` makes no difference: it is unknown what it would warn about.
     scene.demand(Mode::Warn);
     let cleared = scene.prepare().await.unwrap();
     let planned = cleared.plan().summary().total;
@@ -238,7 +242,7 @@ async fn an_image_whose_registry_does_not_tell_is_not_promoted_and_the_others_ar
     let cleared = scene.prepare_job(job).await.unwrap();
     scene.world.reset_tallies();
     scene.world.carry_out(cleared).await;
-    assert_eq!(scene.world.writes(), 0, "without --keep-going nothing is begun");
+    assert_eq!(scene.world.writes(), 0, "without --keep-going, nothing starts");
 }
 
 /// The trusted root is requested once, however many images have attachments.

@@ -25,18 +25,22 @@ async fn an_index_without_provenance_is_judged_by_its_platforms_and_one_with_it_
     scene.demand(Mode::Require);
     scene.world.reset_tallies();
     let blocked = scene.blocked(Phase::Provenance).await;
-    let [attested_said, bare_said] = &blocked[..] else { panic!("{blocked:#?}") };
-    assert!(!attested_said.contains("linux/amd64"), "{attested_said}");
-    assert!(bare_said.contains("2 of its 2 platforms do not pass"), "{bare_said}");
-    assert!(bare_said.contains("(linux/amd64): none of its SLSA provenance counts"), "{bare_said}");
-    assert!(bare_said.contains("(linux/arm64): it has no SLSA provenance"), "{bare_said}");
+    let [of_attested, of_bare] = &blocked[..] else { panic!("{blocked:#?}") };
+    assert!(!of_attested.contains("linux/amd64"), "{of_attested}");
+    assert!(of_bare.contains("2 of its 2 platforms do not pass"), "{of_bare}");
+    assert!(of_bare.contains("(linux/amd64): none of its SLSA provenance counts"), "{of_bare}");
+    assert!(of_bare.contains("(linux/arm64): it has no SLSA provenance"), "{of_bare}");
     let lists = scene.world.staging.tally().snapshot().requests(Kind::Referrers);
-    assert_eq!(lists, 2 + 2, "two indexes, two platforms of one; what runs nowhere is not looked at");
+    assert_eq!(
+        lists,
+        2 + 2,
+        "two indexes, and the two platforms of one; attestation manifests are not checked"
+    );
 }
 
 /// An image that only gets a tag has been read in part. Its platforms are found nevertheless.
 #[tokio::test]
-async fn the_platforms_of_an_index_that_only_gets_a_tag_are_looked_at() {
+async fn the_platforms_of_an_index_that_only_gets_a_tag_are_examined() {
     let mut scene = Scene::of(google(), 1).await;
     let sample = Recipe::default().nested_index();
     sample.put(scene.world.production[0].store(), &path("prod/app"), &[]).await.unwrap();
@@ -49,9 +53,9 @@ async fn the_platforms_of_an_index_that_only_gets_a_tag_are_looked_at() {
     assert_eq!(scene.world.staging.tally().snapshot().requests(Kind::Referrers), 5);
 }
 
-/// An index that lists the same entries repeatedly, many levels deep, is not followed forever, and does not pass.
+/// An index that lists the same entries repeatedly, many levels deep, is followed only to a limited depth, and does not pass.
 #[tokio::test]
-async fn an_index_of_indexes_of_indexes_is_followed_so_far() {
+async fn deeply_nested_indexes_are_followed_to_a_limit() {
     let mut scene = Scene::of(google(), 1).await;
     let mut sample = Recipe::default().image();
     for _ in 0..4 {
@@ -74,5 +78,5 @@ async fn an_index_of_indexes_of_indexes_is_followed_so_far() {
     let blocked = scene.blocked(Phase::Provenance).await;
     assert_eq!(blocked.len(), 1);
     let lists = scene.world.staging.tally().snapshot().requests(Kind::Referrers);
-    assert_eq!(lists, 5, "each manifest is looked at once");
+    assert_eq!(lists, 5, "each manifest is examined once");
 }

@@ -10,8 +10,8 @@ use crate::scene::Scene;
 use crate::support::hand::PROVENANCE;
 use crate::support::{LATE_AFTER, google, path, tag};
 
-/// What is missing in a region that did not answer the plan passes the same gate: an image that does not pass gives up the
-/// second round.
+/// Images for a region that did not answer the plan pass through the same gate: an image that does not pass ends the second
+/// round.
 #[tokio::test]
 async fn a_late_image_that_does_not_pass_is_reported_and_nothing_late_is_promoted() {
     let (scene, samples) = Scene::with_images(google(), 2, 4).await;
@@ -28,7 +28,7 @@ async fn a_late_image_that_does_not_pass_is_reported_and_nothing_late_is_promote
     scene.world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let cleared = scene.prepare_job(Job { late_after: LATE_AFTER, ..scene.job() }).await.unwrap();
     assert_eq!(cleared.plan().summary().total.late, 4);
-    assert_eq!(scene.world.report()["examinedTotals"]["images"], 1, "only what is to be promoted");
+    assert_eq!(scene.world.report()["examinedTotals"]["images"], 1, "only the images to promote");
     scene.world.production[0].faults().clear();
     let attested = scene.world.carry_out(cleared).await;
     assert_eq!(attested.promoted().failed(), 4);
@@ -46,7 +46,7 @@ async fn a_late_image_that_does_not_pass_is_reported_and_nothing_late_is_promote
 
 /// The same applies if staging does not answer for the attachments of the late images.
 #[tokio::test]
-async fn a_late_image_whose_registry_does_not_tell_is_not_promoted() {
+async fn a_late_image_whose_registry_does_not_answer_is_not_promoted() {
     let (scene, samples) = Scene::with_images(google(), 2, 2).await;
     samples[0].put(scene.world.production[1].store(), &path("prod/app-0"), &[tag("v1")]).await.unwrap();
     scene.world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
@@ -58,7 +58,7 @@ async fn a_late_image_whose_registry_does_not_tell_is_not_promoted() {
     assert_eq!(attested.promoted().failed(), 1);
     let store = scene.world.production[0].store();
     assert_eq!(store.resolve(&path("prod/app-0"), &tag("v1")), None);
-    assert!(store.resolve(&path("prod/app-1"), &tag("v1")).is_some(), "looked at before");
+    assert!(store.resolve(&path("prod/app-1"), &tag("v1")).is_some(), "it was examined before");
 }
 
 /// The run is stopped while the late images are examined: all of them count as not started.
@@ -85,5 +85,5 @@ async fn a_stopped_run_clears_nothing() {
     let stopping = scene.stop_while_examining();
     let (prepared, ()) = tokio::join!(scene.prepare(), stopping);
     assert!(matches!(prepared, Err(Error::Interrupted)));
-    assert!(scene.asked() < 3, "the others have not been begun");
+    assert!(scene.asked() < 3, "the others have not been started");
 }

@@ -1,8 +1,8 @@
-//! Provenance and Validate between embedded registries: what is attached to staging images decides whether they are promoted,
-//! and looking costs the expected number of requests. These tests sign with keys. The rights of certificate identities are
-//! covered by `judging.rs`, and signatures by real services by the outside tests of kpromo.
+//! Provenance and Validate between embedded registries: attachments of staging images decide whether they are promoted, and
+//! reading them costs the expected number of requests. These tests sign with keys. The tests of certificate identities are in
+//! `judging` of the crate `trust`, and those with real signing services in kpromo.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod images;
 mod indexes;

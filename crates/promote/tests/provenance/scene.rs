@@ -91,7 +91,7 @@ impl Scene {
         }
     }
 
-    /// Returns the number of requests to staging for what refers to images.
+    /// Returns the number of requests to staging for referrers.
     pub(crate) fn asked(&self) -> u64 {
         self.world.staging.tally().snapshot().requests(Kind::Referrers)
     }

@@ -1,4 +1,4 @@
-//! Damage to what is attached to images: deleted, cut and replaced.
+//! Damages attachments of images: deletes, truncates and replaces them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use registry::Store;
 use serde_json::Value;
 
-/// Damages attachments of a repository at random, each with this probability. Returns what was done.
+/// Damages attachments of a repository at random, each with this probability. Returns descriptions of the damage.
 pub(crate) async fn damage(
     store: &Store,
     path: &RepositoryPath,
@@ -68,7 +68,7 @@ pub(crate) async fn damage(
     done
 }
 
-/// The manifest that another signature tag names, or that of the tag itself.
+/// Returns the manifest that another signature tag names, or the manifest of the tag itself if there is no other.
 fn another(tags: &BTreeMap<Tag, Digest>, tag: &Tag) -> Digest {
     let others = tags.iter().filter(|(other, _)| *other != tag && AttachedTag::parse(other).is_some());
     others.map(|(_, digest)| *digest).next().unwrap_or(tags[tag])

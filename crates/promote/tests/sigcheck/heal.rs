@@ -1,4 +1,4 @@
-//! `--confirm` heals a world whose signatures and records were deleted, cut and replaced at random.
+//! `--confirm` repairs a world whose signatures and records were deleted, truncated and replaced at random.
 
 use oci::{AttachedTag, AttachmentKind, Selector};
 use promote::sigcheck::Naming;
@@ -57,11 +57,11 @@ async fn heals(config: Config, format: SignatureFormat, seed: u64) {
     let failed = || format!("{}\n{:?}\n{:?}", what(), report.unsigned(), report.unrecorded());
     assert_eq!(findings(&after), Vec::<String>::new(), "{}", failed());
     assert_eq!(after.len(), before.len(), "{}", what());
-    // A second run finds nothing, and writes nothing.
+    // A second run finds nothing and writes nothing.
     scene.world.reset_tallies();
     let again = scene.repair(&ALL, &manifests).await;
     assert_eq!((findings(&again), scene.world.writes()), (Vec::new(), 0), "{}", what());
-    // Nor does a promotion.
+    // A promotion writes nothing either.
     let done = scene.world.promote().await;
     assert_eq!((done.unsigned(), done.unrecorded(), scene.world.writes()), (0, 0, 0), "{}", what());
 }
@@ -74,16 +74,16 @@ async fn deleted_truncated_and_replaced_attachments_are_repaired_and_a_second_ru
 }
 
 #[tokio::test]
-async fn so_it_is_on_registries_that_list_tags_alone_and_have_no_referrers_api() {
+async fn damage_is_repaired_on_registries_that_list_only_tags_and_have_no_referrers_api() {
     for seed in 100..108 {
         let config = Config { referrers_api: false, google_listing: seed % 2 == 0, ..Config::default() };
         heals(config, FORMATS[seed as usize / 2 % FORMATS.len()], seed).await;
     }
 }
 
-/// Valid signatures stay byte for byte, whoever has made them.
+/// Valid signatures by any signer are kept byte for byte.
 #[tokio::test]
-async fn signatures_of_others_and_valid_ones_are_left_alone() {
+async fn valid_signatures_by_any_signer_are_kept() {
     let scene = promoted(google(), SignatureFormat::Auto).await;
     let (_, sample, _) = &images()[2];
     let (repository, stranger) = (scene.repository("image"), Hand::new());
@@ -99,7 +99,7 @@ async fn signatures_of_others_and_valid_ones_are_left_alone() {
     assert_eq!(findings(&scene.repair(&ALL, &naming).await), Vec::<String>::new());
     assert_eq!(scene.world.writes(), 0);
     assert_eq!(there().await.manifest, before.manifest);
-    // Ours is lost, and theirs is kept.
+    // If only our signature is lost, theirs is kept and ours is added again.
     let store = scene.world.production[0].store();
     store.delete_tag(&repository.path, &tag).await.unwrap();
     append(&repository, sample.digest(), AttachmentKind::Signature, std::slice::from_ref(&theirs)).await;

@@ -1,6 +1,6 @@
 //! `kpromo sigcheck` against embedded registries: what is found, what is repaired, and with which requests.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod damage;
 mod heal;

@@ -10,7 +10,7 @@ use trust::SignatureFormat;
 use crate::support::signer::Identity;
 use crate::support::{World, within_limit};
 
-/// Every image that the registry lists.
+/// All images that the registry lists.
 pub(crate) const ALL: Wanted = Wanted::Listed { span: None, limit: None };
 
 /// A world that is signed and checked with one key.
@@ -46,7 +46,7 @@ impl Scene {
         self.world.trust_config.signing = signing;
     }
 
-    /// The manifests of the world.
+    /// Returns the manifests of the world.
     pub(crate) fn manifests(&self) -> Naming {
         Naming { manifests: Some(self.world.manifests()) }
     }
@@ -69,7 +69,7 @@ impl Scene {
         self.look(wanted, naming).await.unwrap_or_else(|error| panic!("{error}")).images
     }
 
-    /// Repairs what lacks something, and checks it again.
+    /// Repairs images that lack something, and checks all images again.
     pub(crate) async fn repair(&self, wanted: &Wanted, naming: &Naming) -> Vec<CheckedImage> {
         let checked = self.look(wanted, naming).await.unwrap_or_else(|error| panic!("{error}"));
         let confirmed = Confirmed::when(true, &self.world.fresh_client()).unwrap();
@@ -84,7 +84,7 @@ impl Scene {
     }
 }
 
-/// What the verdicts say, for messages.
+/// Returns the findings as text.
 pub(crate) fn findings(images: &[CheckedImage]) -> Vec<String> {
     let bad = images.iter().filter(|image| !image.is_ok());
     bad.map(|image| format!("{}: {:?}", image.name(), image.result)).collect()

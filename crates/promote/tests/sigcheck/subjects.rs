@@ -1,5 +1,5 @@
-//! Which images of a registry are checked. The tables are recorded cases of the Go tool (v4.5.1): the same worlds, what it takes for
-//! the images to check, and what is checked here and why.
+//! Which images of a registry are checked. The tables compare with recorded cases of the Go tool (v4.5.1): the same worlds, the
+//! images that it checks, and the images that kpromo checks, with the reason if they differ.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ fn listed(span: Option<Span>) -> Wanted {
     Wanted::Listed { span, limit: None }
 }
 
-/// Puts an image into production, as uploaded some hours before the given number of days. Returns its digest.
+/// Puts an image into production with an upload time some hours before the given number of days ago. Returns its digest.
 async fn put(scene: &Scene, name: &str, sample: &Sample, tags: &[&str], uploaded_days_ago: i64) -> Digest {
     let store = scene.world.production[0].store();
     let repository = path(&format!("prod/{name}"));
@@ -45,7 +45,7 @@ async fn put(scene: &Scene, name: &str, sample: &Sample, tags: &[&str], uploaded
     sample.digest()
 }
 
-/// The world of the recorded cases `listing` and `listing-days`.
+/// Creates the world of the recorded cases `listing` and `listing-days`.
 async fn recorded() -> Scene {
     let scene = Scene::of(google(), SignatureFormat::Auto).await;
     for (seed, (name, tags, days)) in [
@@ -72,7 +72,7 @@ async fn recorded() -> Scene {
     scene
 }
 
-/// The images, each by its path below the production path and its first tag.
+/// Returns the images, each by its path below the production path and its first tag.
 fn names(images: &[FoundImage]) -> BTreeSet<String> {
     let name = |image: &FoundImage| {
         let path = image.repository.path.as_str().strip_prefix("prod/").unwrap();
@@ -106,10 +106,10 @@ async fn listed_manifests_are_checked_unless_they_are_attachments() {
     struct Row {
         case: &'static str,
         span: Option<Span>,
-        /// What the Go tool checks, by its first tag in the order of the registry.
+        /// The images that the Go tool checks, by their first tag in the order of the registry.
         go: &'static [&'static str],
         ours: &'static [&'static str],
-        /// Why this differs.
+        /// Why the result differs.
         because: &'static str,
     }
     for Row { case, span, go, ours, because } in [
@@ -128,7 +128,7 @@ async fn listed_manifests_are_checked_unless_they_are_attachments() {
                 "tool-riscv64:v1",
                 "tool-s390x:v1",
             ],
-            because: "an attestation is no image, every repository counts, and untagged images owe a record",
+            because: "an attestation is not an image, every repository counts, and untagged images need a record",
         },
         Row { case: "listing-days", span: days(10, 5), go: &["app:v0"], ours: &["app:v0"], because: "" },
         Row { case: "listing-nothing", span: days(0, 0), go: &[], ours: &[], because: "" },
@@ -142,7 +142,7 @@ async fn listed_manifests_are_checked_unless_they_are_attachments() {
     }
 }
 
-/// The case `listing-limit`: the Go tool takes the first image that it lists, whatever its time.
+/// The recorded case `listing-limit`: the Go tool takes the first image that it lists, regardless of its time.
 #[tokio::test]
 async fn a_limit_takes_the_latest_images() {
     let scene = recorded().await;
@@ -157,16 +157,17 @@ async fn a_limit_takes_the_latest_images() {
     assert_eq!(found.images.iter().map(|image| image.digest).collect::<Vec<_>>(), [latest]);
 }
 
-/// Promotions leave untagged manifests behind: records, signatures, and what tags named before. None of these is an image.
+/// Promotions leave untagged manifests behind: records, signatures, and manifests that tags named before. None of them is an
+/// image.
 #[tokio::test]
-async fn parts_records_and_what_tags_named_before_are_no_images() {
+async fn parts_records_and_manifests_that_tags_named_before_are_not_images() {
     for referrers_api in [true, false] {
         let mut scene = Scene::of(Config { referrers_api, ..google() }, SignatureFormat::Both).await;
         scene.stage("app", &recipe(1).nested_index(), &["v1"]).await;
         scene.stage("app", &recipe(2).image(), &[]).await;
         scene.promote().await;
         let (store, app) = (scene.world.production[0].store(), path("prod/app"));
-        // The tags of signatures and lists are written once more, so that the manifests before are untagged.
+        // Overwrite the tags of signatures and lists, so that their previous manifests are untagged.
         for (tag, digest) in store.tags(&app) {
             if AttachedTag::parse(&tag).is_some() || tag == referrers_tag(recipe(2).image().digest()) {
                 let manifest = store.manifest(&app, &digest).await.unwrap().unwrap();
@@ -181,13 +182,13 @@ async fn parts_records_and_what_tags_named_before_are_no_images() {
         let checked = scene.check(&ALL, &Naming::default()).await;
         assert_eq!(findings(&checked), Vec::<String>::new());
         let untagged = checked.iter().find(|image| image.tags.is_empty()).unwrap();
-        assert_eq!(untagged.result.as_ref().unwrap().signature, None, "it owes no signature");
+        assert_eq!(untagged.result.as_ref().unwrap().signature, None, "it needs no signature");
     }
 }
 
-/// An old index may list a part that is in the span: the index is then read too.
+/// An old index may list a part that is in the span. The index is then read too.
 #[tokio::test]
-async fn a_part_of_an_old_index_is_no_image() {
+async fn a_part_of_an_old_index_is_not_an_image() {
     let scene = Scene::of(google(), SignatureFormat::Auto).await;
     let index = recipe(1).index(2);
     put(&scene, "app", &index, &["v1"], 30).await;
@@ -198,16 +199,16 @@ async fn a_part_of_an_old_index_is_no_image() {
     let recent = Wanted::Listed { span: days(5, 0), limit: None };
     let found = scene.find(&recent, &Naming::default()).await;
     assert_eq!(found.images.iter().map(|image| image.digest).collect::<Vec<_>>(), [alone]);
-    // With manifests, only untagged images that these name are checked, and nothing has to be read.
+    // With manifests, only the untagged images that they name are checked, and nothing has to be read.
     scene.world.reset_tallies();
     let found = scene.find(&recent, &scene.manifests()).await;
     assert!(found.images.is_empty());
     assert_eq!(scene.world.tallies()[1].requests(Kind::ManifestGet), 0);
 }
 
-/// All names lead to the canonical repository, and an image that is named twice is checked once.
+/// All names map to the canonical repository, and an image that is named twice is checked once.
 #[tokio::test]
-async fn images_are_named_as_users_or_regions_call_them_by_tag_or_digest() {
+async fn images_are_found_by_public_or_regional_name_with_tag_or_digest() {
     for (config, knows_tags) in [(google(), true), (Config::default(), false)] {
         let scene = Scene::of(config, SignatureFormat::Auto).await;
         let digest = put(&scene, "group/app", &recipe(1).index(2), &["v1", "v2"], 3).await;
@@ -233,9 +234,9 @@ async fn images_are_named_as_users_or_regions_call_them_by_tag_or_digest() {
     }
 }
 
-/// The case `absent-image`: the Go tool ends at the first image that it cannot read.
+/// The recorded case `absent-image`: the Go tool ends at the first image that it cannot read.
 #[tokio::test]
-async fn an_image_that_is_not_there_does_not_end_the_run() {
+async fn an_absent_image_does_not_end_the_run() {
     let scene = Scene::of(google(), SignatureFormat::Auto).await;
     let digest = put(&scene, "app", &recipe(1).image(), &["v1"], 1).await;
     let names = ["registry.example/absent:v1", "registry.example/app:v1"].map(|name| name.parse().unwrap());
@@ -247,7 +248,7 @@ async fn an_image_that_is_not_there_does_not_end_the_run() {
 }
 
 #[tokio::test]
-async fn what_is_attached_cannot_be_named_as_an_image() {
+async fn attachments_cannot_be_named_as_images() {
     let scene = Scene::of(google(), SignatureFormat::Auto).await;
     let hex = Digest::of(b"x").hex();
     for kind in [".sig", ".att", ".sbom", ""] {
@@ -273,9 +274,9 @@ async fn a_repository_that_cannot_be_listed_does_not_hide_the_others() {
     assert_eq!(found.images.len(), 9);
 }
 
-/// Without upload times all images are found, and it is said that the span does not hold.
+/// Without upload times, all images are found, and `without_times` says that the span was not applied.
 #[tokio::test]
-async fn on_a_registry_that_lists_tags_alone_there_are_no_times() {
+async fn on_a_registry_that_lists_only_tags_there_are_no_upload_times() {
     let scene = Scene::of(Config::default(), SignatureFormat::Auto).await;
     put(&scene, "app", &recipe(1).image(), &["v1"], 100).await;
     put(&scene, "sub/x", &recipe(2).image(), &["a", "b"], 1).await;
@@ -284,7 +285,7 @@ async fn on_a_registry_that_lists_tags_alone_there_are_no_times() {
     assert_eq!(names(&found.images), ["app:v1".to_owned(), "sub/x:a".to_owned()].into());
 }
 
-/// A listing that shows no `.sig` tag spares the request for it. So do listings that show no `.att` and no list of referrers.
+/// A listing without a `.sig` tag saves the request for it. The same holds for `.att` tags and lists of referrers.
 #[tokio::test]
 async fn content_that_is_not_in_a_listing_is_not_requested() {
     let config = Config { request_log: 10_000, referrers_api: false, ..google() };
@@ -303,13 +304,14 @@ async fn content_that_is_not_in_a_listing_is_not_requested() {
     let attached: Vec<&String> =
         asked.iter().filter(|request| request.contains("/manifests/sha256-")).collect();
     assert!(attached.is_empty(), "{attached:#?}");
-    // The list of the production path and that of the repository, once to find the images and once to check them; the index, whose
-    // parts are among the untagged manifests, and again to check it; and one question whether there is a referrers API.
+    // The listings: the production path, and the repository, once to find the images and once to check them. The index: once
+    // because its parts are among the untagged manifests, and once to check it. And one request to detect the referrers API.
     let of = |asked: &[String], part: &str| asked.iter().filter(|request| request.contains(part)).count();
     let numbers = ["tags/list", "/manifests/sha256:", "/referrers/"].map(|part| of(&asked, part));
     assert_eq!((numbers, asked.len()), ([3, 2, 1], 6), "{asked:#?}");
 
-    // Once they are signed, each manifest costs its tag and its payload, and the image its list, its record and the bundle in it.
+    // Once they are signed, each manifest costs requests for its tag and its payload, and the image also for its list of
+    // referrers, its record and the bundle in it.
     scene.promote().await;
     scene.world.reset_tallies();
     assert_eq!(findings(&scene.check(&ALL, &scene.manifests()).await), Vec::<String>::new());

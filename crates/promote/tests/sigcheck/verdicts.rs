@@ -1,5 +1,5 @@
-//! Verdicts about signatures and records. The table is of recorded cases of the Go tool (v4.5.1), which looks at nothing but the
-//! name in a certificate, and with keys in place of identities.
+//! Verdicts about signatures and records. The table compares with recorded cases of the Go tool (v4.5.1), which checks only the
+//! name in a certificate. The tests use keys in place of identities.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,8 @@ use crate::support::hand::{Hand, append, attach_annotated};
 use crate::support::signer::RECORD;
 use crate::support::{google, tag, unsatisfied};
 
-/// The self-made certificate of the recorded case `garbage-signature-accepted`: it names the expected identity, and is no one's.
+/// The self-signed certificate of the recorded case `garbage-signature-accepted`. It names the expected identity, but no trusted
+/// authority has issued it.
 const SELF_MADE: &str = "-----BEGIN CERTIFICATE-----
 MIIBMzCB2aADAgECAgEHMAoGCCqGSM49BAMCMAAwHhcNMjYwMTAxMDAwMDAwWhcN
 MjYwMTAxMDAxMDAwWjAAMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE/7inDE3T
@@ -41,7 +42,7 @@ async fn verdict(scene: &Scene) -> Findings {
     image.result.clone().unwrap()
 }
 
-/// What is attached in a recorded case.
+/// The attachment of a recorded case.
 enum Attached {
     Nothing,
     Ours,
@@ -53,7 +54,7 @@ enum Attached {
 }
 
 #[tokio::test]
-async fn what_the_go_tool_accepts_and_what_is_verified() {
+async fn signatures_that_the_go_tool_accepts_are_verified() {
     use SignatureVerdict as V;
     let garbage =
         &[("dev.cosignproject.cosign/signature", "AAAA"), ("dev.sigstore.cosign/certificate", SELF_MADE)];
@@ -61,13 +62,13 @@ async fn what_the_go_tool_accepts_and_what_is_verified() {
     for (case, attached, go_accepts, expected) in [
         ("unsigned", Attached::Nothing, false, V::Missing),
         ("signed-on-canonical-only", Attached::Ours, true, V::Ok),
-        // Only the name in the certificate is looked at there. Here the certificate is by no authority that is trusted.
+        // The Go tool checks only the name in the certificate. Here, no trusted authority has issued the certificate.
         ("garbage-signature-accepted", Attached::Layer(garbage), true, V::OtherIdentity),
-        // There, no certificate is no signature.
+        // For the Go tool, a signature without a certificate does not count.
         ("key-signature", Attached::Layer(no_certificate), false, V::OtherIdentity),
         ("no-layers", Attached::NoLayers, false, V::Invalid),
         ("other-identity", Attached::Theirs, false, V::OtherIdentity),
-        // Neither the name nor the digest in the payload is looked at there.
+        // The Go tool checks neither the name nor the digest in the payload.
         ("other reference", Attached::OursAsAnother, true, V::OtherReference),
         ("other digest", Attached::OursAboutAnother, true, V::Invalid),
     ] {
@@ -107,22 +108,22 @@ async fn what_the_go_tool_accepts_and_what_is_verified() {
         }
         let found = verdict(&scene).await;
         assert_eq!(found.signature, Some(expected), "{case}: {found:?}");
-        assert_eq!(found.record, RecordVerdict::Missing, "{case}: the Go tool looks for no records");
+        assert_eq!(found.record, RecordVerdict::Missing, "{case}: there is no record");
         let differs = go_accepts != (expected == V::Ok);
         let expects_to_differ =
             ["garbage-signature-accepted", "other reference", "other digest"].contains(&case);
         assert_eq!(differs, expects_to_differ, "{case}");
         let is_explained = expected == V::Ok || expected == V::Missing || !found.details.is_empty();
         assert!(is_explained, "{case}: {found:?}");
-        // Whatever was there, it is repaired.
+        // Every case is repaired.
         let after = scene.repair(&ALL, &scene.manifests()).await;
         assert_eq!(findings(&after), Vec::<String>::new(), "{case}");
     }
 }
 
-/// The records of March 2026: attestations in `.att` tags that nobody has signed.
+/// The records of March 2026: unsigned attestations in `.att` tags.
 #[tokio::test]
-async fn an_unsigned_record_is_named_and_a_signed_one_takes_its_place() {
+async fn an_unsigned_record_is_reported_and_replaced_by_a_signed_one() {
     let statement = |digest: &str| {
         json!({
             "_type": "https://in-toto.io/Statement/v1", "predicateType": RECORD, "predicate": {},
@@ -165,7 +166,7 @@ async fn an_unsigned_record_is_named_and_a_signed_one_takes_its_place() {
 }
 
 #[tokio::test]
-async fn a_record_that_does_not_verify_is_invalid_and_one_by_others_is_none() {
+async fn a_record_that_does_not_verify_is_invalid_and_a_record_by_others_does_not_count() {
     let mut scene = Scene::of(google(), SignatureFormat::Tag).await;
     let (image, stranger) = (sample(1), Hand::new());
     scene.stage("app", &image, &["v1"]).await;
@@ -184,13 +185,13 @@ async fn a_record_that_does_not_verify_is_invalid_and_one_by_others_is_none() {
     let after = listed.referrers(&repository, image.digest(), None, Known::Unknown).await.unwrap();
     assert!(
         before.iter().all(|one| after.contains(one)) && after.len() == before.len() + 1,
-        "ours beside theirs"
+        "our record is added to theirs"
     );
 }
 
-/// Parts of an index are named.
+/// Parts of an index without a signature are reported.
 #[tokio::test]
-async fn a_part_without_a_signature_is_named() {
+async fn a_part_without_a_signature_is_reported() {
     let mut scene = Scene::of(google(), SignatureFormat::Both).await;
     let index = Recipe::default().index(2);
     scene.stage("app", &index, &["v1"]).await;
@@ -205,10 +206,10 @@ async fn a_part_without_a_signature_is_named() {
     assert_eq!(named.platform.as_deref(), Some("linux/amd64"));
 }
 
-/// Without manifests, images are signed and no record is made, since nothing says where they come from. With manifests, only what
-/// they name is repaired.
+/// Without manifests, images are signed and no record is written, because their source is unknown. With manifests, only the
+/// images that they name are repaired.
 #[tokio::test]
-async fn manifests_decide_what_is_repaired() {
+async fn manifests_determine_which_images_are_repaired() {
     let mut scene = Scene::of(google(), SignatureFormat::Auto).await;
     let (named, unnamed) = (Recipe { seed: 1, ..Recipe::default() }.index(2), sample(2));
     scene.stage("named", &named, &["v1"]).await;
@@ -233,7 +234,7 @@ async fn manifests_decide_what_is_repaired() {
     assert!(found.not_repaired.as_ref().is_some_and(|why| why.contains("--thin-manifest-dir")), "{found:?}");
 }
 
-/// The gate holds for repairs too: an image whose policy is not satisfied is not signed.
+/// The gate applies to repairs too: an image that does not satisfy its policy is not signed.
 #[tokio::test]
 async fn images_that_do_not_pass_their_policy_are_not_repaired() {
     let mut scene = Scene::of(google(), SignatureFormat::Auto).await;
@@ -269,9 +270,9 @@ async fn one_bad_image_does_not_end_the_run() {
     assert!(bad[0].result.as_ref().unwrap_err().error.contains("403"), "{bad:?}");
 }
 
-/// Named images are repaired alone, and others are not even looked at.
+/// Only named images are repaired, and others are not checked.
 #[tokio::test]
-async fn named_images_are_repaired_alone() {
+async fn only_named_images_are_repaired() {
     let mut scene = Scene::of(google(), SignatureFormat::Auto).await;
     for (seed, name) in [(1, "one"), (2, "two")] {
         scene.stage(name, &sample(seed), &["v1", "v2"]).await;

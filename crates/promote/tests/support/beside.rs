@@ -24,7 +24,7 @@ pub fn attestations(seed: u64) -> Sample {
     }
 }
 
-/// Creates an image that runs.
+/// Creates a runnable image.
 pub fn runnable(seed: u64) -> Sample {
     Recipe { seed: seed + 1_000, ..Recipe::default() }.image()
 }

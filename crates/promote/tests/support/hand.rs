@@ -1,4 +1,4 @@
-//! A key, and the signatures and attachments made with it.
+//! A key, and the signatures and attachments created with it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -113,7 +113,7 @@ fn flipped(base64: &str) -> String {
     format!("{}{other}{}", &base64[..at], &base64[at + 1..])
 }
 
-/// Returns the writer of a separate client, so that the clients under test learn nothing from the attaching.
+/// Returns the writer of a separate client, so that the clients under test know nothing about the attachments.
 fn writer() -> Writer {
     Client::new(super::door(), Arc::new(oci::Anonymous), HashMap::new()).writer()
 }

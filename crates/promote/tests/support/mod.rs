@@ -1,6 +1,11 @@
 //! Worlds for tests: a staging registry, production registries, and manifests between them.
 
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "each test target uses only a part of this module"
+)]
 
 pub mod beside;
 pub mod hand;
@@ -150,7 +155,7 @@ impl World {
     }
 
     /// Sends all further requests through another door.
-    pub fn speak_through(&mut self, door: Door) {
+    pub fn use_door(&mut self, door: Door) {
         self.client = Client::new(door.clone(), Arc::new(oci::Anonymous), HashMap::new());
         self.door = door;
     }
@@ -182,7 +187,7 @@ impl World {
         for (name, digest, tags) in &self.images {
             text.push_str(&format!("- name: {name}\n  dmap:\n    \"{digest}\": {tags:?}\n"));
         }
-        // Two runs of one world may ask at the same time.
+        // Read from memory rather than from a file, because two runs of one world may read the manifests at the same time.
         read_plain("manifest.yaml", text.into_bytes()).unwrap_or_else(|wrong| panic!("{wrong}"))
     }
 

@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, Handle};
 use super::signer::Identity;
 use super::{World, within_limit};
 
-/// The maximum number of failures to show. More would add nothing new.
+/// The maximum number of failures to show. More would add no information.
 const FAILURES_SHOWN: usize = 20;
 
 /// The size of a world.

@@ -27,7 +27,7 @@ fn challenged(name: &str, values: &[&str]) -> Vec<Row> {
 }
 
 #[tokio::test]
-async fn credentials_are_shown_from_the_first_request_on_where_anonymous_reads_are_hidden() {
+async fn credentials_are_sent_from_the_first_request_on_where_anonymous_reads_are_hidden() {
     let hidden = [
         (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
         (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
@@ -60,7 +60,7 @@ async fn authentication_is_determined_for_each_repository() {
 }
 
 #[tokio::test]
-async fn the_best_usable_challenge_is_taken() {
+async fn the_best_usable_challenge_is_used() {
     let bearer = "Bearer realm=\"{realm}\",service=\"{service}\",scope=\"{scope}\"";
     let one = format!("Basic realm=\"x, y\", {bearer}");
     let negotiate = format!("Negotiate, {bearer}");
@@ -124,7 +124,7 @@ fn realm_elsewhere(row: Row, side: Side) -> Row {
 }
 
 #[tokio::test]
-async fn token_services_with_realms_of_any_form_are_used() {
+async fn realms_of_any_form_are_supported() {
     let rows = [
         challenged("a relative realm", &["Bearer realm=\"/token\",service=\"{service}\",scope=\"{scope}\""]),
         challenged(
@@ -169,7 +169,7 @@ async fn the_scope_of_the_challenge_is_requested_in_addition_to_ours() {
 }
 
 #[tokio::test]
-async fn answers_of_token_services_are_taken_in_every_shape() {
+async fn answers_of_token_services_are_accepted_in_every_shape() {
     let answers = [
         r#"{"token":"{token}"}"#,
         r#"{"access_token":"{token}"}"#,
@@ -208,7 +208,7 @@ async fn tokens_for_destinations_are_requested_with_the_push_scope() {
 }
 
 #[tokio::test]
-async fn tokens_that_die_early_are_renewed() {
+async fn tokens_that_expire_early_are_renewed() {
     // This is more than the number of concurrent requests for one repository, so one renewal at a time is enough.
     let rows = on_both("a token is good for 15 requests", |row, side| {
         row.tokens(side).quirk(side, move |quirks| quirks.auth.token_uses = Some(15))
@@ -231,9 +231,9 @@ async fn a_401_without_a_challenge_is_a_clear_error() {
     check([row]).await;
 }
 
-/// The target of a redirect asks for credentials. They are not sent to it, and the registry is used as before.
+/// The target of a redirect requires credentials. They are not sent to it, and the registry is used as before.
 #[tokio::test]
-async fn a_401_of_a_redirects_target_changes_nothing_at_the_registry() {
+async fn a_401_of_a_redirect_target_does_not_affect_the_registry() {
     let rows = ["Basic realm=\"elsewhere\"", "Bearer realm=\"http://127.0.0.1:9/token\""].map(|challenge| {
         let refusal = Canned::new(StatusCode::UNAUTHORIZED)
             .with_header(http::header::WWW_AUTHENTICATE, challenge.try_into().unwrap());

@@ -36,7 +36,7 @@ fn everywhere(mut row: Row, effect: &Effect, times: u64) -> Row {
 }
 
 #[tokio::test]
-async fn a_failure_that_passes_is_tried_again_wherever_it_happens() {
+async fn a_temporary_failure_of_any_request_is_retried() {
     let statuses = [500, 502, 503, 504, 507].into_iter().chain(520..=530);
     let rows = statuses.map(|status| {
         let effect = Effect::Canned(Canned::new(StatusCode::from_u16(status).unwrap()));
@@ -58,9 +58,9 @@ fn at_random(name: &str, effect: &Effect, share: f64) -> Row {
     row
 }
 
-/// Duration is covered by the simulation of the transport. This test shows that nothing is lost.
+/// The simulation in the crate `transport` covers the duration. This test shows that nothing is lost.
 #[tokio::test]
-async fn failures_at_random_lose_nothing() {
+async fn random_failures_lose_nothing() {
     let status = |status, code| Effect::Status { status, code, retry_after: None };
     let busy = status(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable);
     let broken = status(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown);
@@ -75,7 +75,7 @@ async fn failures_at_random_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_429_of_every_form_is_obeyed() {
+async fn every_form_of_429_is_respected() {
     let refusal = || Canned::new(StatusCode::TOO_MANY_REQUESTS);
     let reported =
         ["1", "0", "0.5", "-1", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"];
@@ -98,7 +98,7 @@ async fn a_429_of_every_form_is_obeyed() {
 
 #[tokio::test]
 async fn plain_http_where_tls_was_expected_names_the_setting() {
-    let row = Row::clear("TLS is spoken with a plain registry", &["plainHttp"]).options(|world| {
+    let row = Row::clear("TLS with a plain HTTP registry", &["plainHttp"]).options(|world| {
         let options = HostOptions { plain_http: Some(false), ..HostOptions::default() };
         HashMap::from([(world.production[0].host().clone(), options)])
     });

@@ -25,7 +25,7 @@ fn json(status: StatusCode, body: &'static str) -> Canned {
 }
 
 #[tokio::test]
-async fn a_tag_list_that_is_none_is_a_failure_and_never_empty() {
+async fn an_invalid_tag_list_is_a_failure_and_never_an_empty_list() {
     let html = "<!DOCTYPE html><html><body>Not found</body></html>";
     let not_found = StatusCode::NOT_FOUND;
     let lists = [
@@ -71,7 +71,7 @@ async fn digests_in_a_repository_without_tags_are_looked_up_individually() {
 }
 
 #[tokio::test]
-async fn links_are_followed_where_they_can_mean_one_thing() {
+async fn unambiguous_links_are_followed() {
     let links = [
         ("without <>", "{url}; rel=\"next\""),
         ("without rel", "<{url}>"),
@@ -99,7 +99,7 @@ async fn links_are_followed_where_they_can_mean_one_thing() {
 }
 
 #[tokio::test]
-async fn a_link_that_cannot_be_followed_is_never_the_last_page() {
+async fn a_link_that_cannot_be_followed_never_ends_the_listing() {
     let links = [
         ("no URL", "what is next"),
         ("an empty URL", "<>; rel=\"next\""),
@@ -117,7 +117,7 @@ async fn a_link_that_cannot_be_followed_is_never_the_last_page() {
 }
 
 #[tokio::test]
-async fn odd_pages_are_read() {
+async fn unusual_pages_are_read() {
     let first = [FirstPage::Empty, FirstPage::Null].into_iter().flat_map(|first_page| {
         on_both(&format!("the first page is {first_page:?}"), |row, side| {
             row.pages().quirk(side, move |quirks| quirks.reading.first_page = first_page)
@@ -153,7 +153,7 @@ async fn get_follows_a_head_without_a_digest() {
 }
 
 #[tokio::test]
-async fn the_media_type_of_a_manifest_is_its_own() {
+async fn the_media_type_of_a_manifest_comes_from_its_content() {
     let types =
         ["application/json", "text/plain", "", "{TYPE}", "{type}; charset=utf-8", "{type};charset=UTF-8"];
     let rows = types.into_iter().flat_map(|media_type| {
@@ -182,7 +182,7 @@ fn index(manifests: &str) -> RawManifest {
 }
 
 #[tokio::test]
-async fn odd_manifests_are_copied_as_they_are() {
+async fn unusual_manifests_are_copied_unchanged() {
     let child = artifact(r#"{"layers":[]}"#);
     let size = child.bytes().len();
     let entry = |more: &str| {
@@ -216,7 +216,7 @@ fn sample(manifests: Vec<RawManifest>) -> Sample {
 }
 
 #[tokio::test]
-async fn without_a_list_of_referrers_there_is_the_fallback_tag() {
+async fn without_a_list_of_referrers_the_fallback_tag_is_read() {
     let statuses =
         [404, 400, 405, 406, 410, 415, 422, 501].map(|status| StatusCode::from_u16(status).unwrap());
     let refused = statuses.into_iter().flat_map(|status| {
@@ -242,7 +242,7 @@ async fn without_a_list_of_referrers_there_is_the_fallback_tag() {
 }
 
 #[tokio::test]
-async fn lists_of_referrers_of_other_shapes_are_read() {
+async fn lists_of_referrers_in_other_shapes_are_read() {
     let shapes = [ReferrersList::WithoutArtifactType, ReferrersList::WithoutMediaType];
     let rows = shapes.into_iter().flat_map(|shape| {
         on_both(&format!("{shape:?}"), |row, side| {
@@ -287,7 +287,7 @@ fn cut(row: Row, ranges: Ranges) -> Row {
 }
 
 #[tokio::test]
-async fn blobs_that_break_off_are_read_again_from_the_start_where_parts_cannot_be_had() {
+async fn interrupted_blobs_are_read_from_the_start_where_ranges_are_not_supported() {
     let refused =
         [400, 403, 416].map(|status| Ranges::Refused(rejection(StatusCode::from_u16(status).unwrap())));
     let others = [Ranges::Honoured, Ranges::Ignored, Ranges::FromStart, Ranges::Mislabelled];
@@ -304,7 +304,7 @@ async fn blobs_that_break_off_are_read_again_from_the_start_where_parts_cannot_b
     let once =
         Row::works("a blob is 404 once").fault(Side::Source, Fault::new(unknown).on(Kind::BlobGet).times(1));
     let encoded = ["gzip", "identity", "aws-chunked", ""].map(|encoding| {
-        Row::works(format!("Content-Encoding `{encoding}` is said and not meant"))
+        Row::works(format!("Content-Encoding `{encoding}` is declared but not applied"))
             .quirk(Side::Source, move |quirks| quirks.reading.content_encoding = Some(encoding))
     });
     check(rows.chain([expired, once]).chain(encoded)).await;

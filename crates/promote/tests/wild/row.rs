@@ -140,7 +140,7 @@ impl Row {
         self.with(basic())
     }
 
-    /// Makes a registry require a password, and gives it to the client.
+    /// Makes a registry require a password, and gives the client the credentials.
     pub(crate) fn password(mut self, side: Side) -> Self {
         self.config(side).authentication = Authentication::Basic(accounts());
         self.with(basic())

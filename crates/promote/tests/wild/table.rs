@@ -34,7 +34,7 @@ pub(crate) fn check(rows: impl IntoIterator<Item = Row>) -> LocalBoxFuture<'stat
             .filter_map(|(row, came)| came.err().map(|reason| format!("- {}: {reason}", row.name)))
             .collect();
         let (count, list) = (wrong.len(), wrong.join("\n"));
-        assert!(wrong.is_empty(), "{count} of {} rows came out otherwise:\n{list}", rows.len());
+        assert!(wrong.is_empty(), "{count} of {} rows have an unexpected outcome:\n{list}", rows.len());
     }
     .boxed_local()
 }
@@ -42,17 +42,17 @@ pub(crate) fn check(rows: impl IntoIterator<Item = Row>) -> LocalBoxFuture<'stat
 async fn run(row: &Row) -> Result<(), String> {
     let mut world = row.world().await;
     fill(row, &mut world).await;
-    let as_told = bounded(comes_out(row, &mut world)).await;
+    let as_expected = bounded(check_outcome(row, &mut world)).await;
     // Tags must not move even if the outcome is unexpected.
     let tags_stay = bounded(contradicted_run(row, &mut world)).await;
-    match (as_told, tags_stay) {
+    match (as_expected, tags_stay) {
         (Err(one), Err(other)) => Err(format!("{one}\n  besides: {other}")),
         (one, other) => one.and(other),
     }
 }
 
 /// Checks that the outcome of the row is as expected.
-async fn comes_out(row: &Row, world: &mut World) -> Result<(), String> {
+async fn check_outcome(row: &Row, world: &mut World) -> Result<(), String> {
     first_run(row, world).await?;
     if matches!(row.outcome, Outcome::Works) {
         tokio::time::sleep(row.settle).await;
@@ -175,7 +175,7 @@ async fn emit(world: &World) -> Result<String, String> {
     reported.extend(plan.lost().map(|edge| format!("{} is called lost", plan.edges().reference(edge))));
     let counted = attested.promoted().failed() + attested.unsigned() + attested.unrecorded();
     if counted > 0 && reported.is_empty() {
-        return Err("something failed, and the reason is not told".to_owned());
+        return Err("something failed, and the reason is not reported".to_owned());
     }
     Ok(brief(reported))
 }
@@ -254,5 +254,5 @@ async fn contradicted_run(row: &Row, world: &mut World) -> Result<(), String> {
     row.renew_client(world);
     world.report = Arc::default();
     let reported = promote(world).await?;
-    if reported.is_empty() { Err("a tag that cannot be given is not told of".to_owned()) } else { Ok(()) }
+    if reported.is_empty() { Err("a tag that cannot be written is not reported".to_owned()) } else { Ok(()) }
 }

@@ -18,7 +18,7 @@ fn rejection(status: u16, code: ErrorCode) -> Rejection {
 }
 
 #[tokio::test]
-async fn mounts_that_are_refused_become_plain_uploads() {
+async fn refused_mounts_become_plain_uploads() {
     let statuses = [400, 401, 403, 404, 405, 409, 410, 415, 422, 500, 501, 502, 503];
     let rows = statuses.map(|status| {
         let row = Row::works(format!("mounts refused with {status}")).signed();
@@ -30,7 +30,7 @@ async fn mounts_that_are_refused_become_plain_uploads() {
     check(rows).await;
 }
 
-/// The host is not asked to mount again after one refusal.
+/// After one refusal, no further mount is requested from the host.
 #[tokio::test]
 async fn a_refused_mount_is_remembered_for_the_host() {
     let row = Row::works("remembered").images(10).quirk(THERE, |quirks| {
@@ -51,7 +51,7 @@ async fn a_refused_mount_is_remembered_for_the_host() {
 }
 
 #[tokio::test]
-async fn any_status_of_success_is_success() {
+async fn any_successful_status_is_accepted() {
     let status = |status| StatusCode::from_u16(status).unwrap();
     let patched = [200, 201, 204].map(|code| {
         Row::works(format!("PATCH answered {code}"))
@@ -106,7 +106,7 @@ async fn a_lost_upload_is_restarted() {
 }
 
 #[tokio::test]
-async fn parts_that_are_unknown_for_a_moment_are_waited_for() {
+async fn parts_that_are_unknown_for_a_short_time_are_waited_for() {
     let refusals = [
         (404, ErrorCode::ManifestUnknown),
         (404, ErrorCode::ManifestBlobUnknown),
@@ -138,7 +138,7 @@ fn tag_in_the_meantime(row: Row, status: u16, seed: u64) -> Row {
 }
 
 #[tokio::test]
-async fn a_tag_that_cannot_be_changed_is_looked_at() {
+async fn a_tag_whose_write_is_refused_is_looked_up() {
     let statuses = [400, 405, 409, 412];
     let held = statuses.map(|status| {
         let row = Row::works(format!("{status}, and the tag names what it is to name"));
@@ -164,7 +164,7 @@ async fn a_tag_that_cannot_be_changed_is_looked_at() {
 }
 
 #[tokio::test]
-async fn blobs_go_in_chunks_where_that_is_wanted() {
+async fn blobs_are_sent_in_chunks_where_that_is_required() {
     let large = Row::works("413 and a closed connection")
         .images(1)
         .layers_of(17 << 20)
@@ -250,7 +250,7 @@ async fn reads_are_never_sent_to_the_metadata_address_or_a_private_one() {
     let plain = to.clone();
     let blobs = Row::clear("a blob is at the metadata address", &["169.254.169.254"])
         .quirk(Side::Source, move |quirks| quirks.reading.blob_location = Some(plain.clone()));
-    let configured = Row::clear("the same, and it is configured", &["169.254.169.254"])
+    let configured = Row::clear("the same address, configured", &["169.254.169.254"])
         .options(|_| {
             let options = oci::HostOptions { plain_http: Some(true), ..oci::HostOptions::default() };
             [("169.254.169.254".parse().unwrap(), options)].into()

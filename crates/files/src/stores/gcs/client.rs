@@ -17,26 +17,26 @@ use crate::hash::Hashes;
 
 /// The maximum size of the page of a listing, in bytes. An object has up to 8 KiB of metadata.
 pub(super) const PAGE_MAX: u64 = 32 << 20;
-/// The number of objects that a page is asked for.
+/// The requested number of objects in a page.
 pub(super) const PAGE_OBJECTS: u32 = 1_000;
 /// The maximum size of the description of an object, in bytes.
 pub(super) const RESOURCE_MAX: u64 = 1 << 20;
-/// The fields that are asked for.
+/// The requested fields.
 pub(super) const FIELDS: &str = "name,size,generation,md5Hash,crc32c,metadata,contentType,contentEncoding,contentLanguage,contentDisposition,cacheControl";
 
-/// How Google Cloud Storage is reached.
+/// The settings for Google Cloud Storage.
 #[derive(Clone, Debug)]
 pub struct GcsSettings {
-    /// The origin of the API: `https://storage.googleapis.com`, or that of an emulator.
+    /// The origin of the API: `https://storage.googleapis.com`, or the origin of an emulator.
     pub endpoint: Url,
 }
 
 /// A source of access tokens for Google Cloud Storage.
 pub trait GoogleTokens: Send + Sync + fmt::Debug {
-    /// Returns a valid token, or `None` if there are no credentials: then the store is asked anonymously.
+    /// Returns a valid token, or `None` if there are no credentials. Without a token, requests are anonymous.
     ///
     /// # Errors
-    /// If there are credentials and they cannot be used. The text has no secret.
+    /// If there are credentials and they cannot be used. The message has no secret.
     fn token(&self) -> BoxFuture<'_, Result<Option<Secret>, String>>;
 }
 
@@ -64,7 +64,7 @@ impl Gcs {
         let mut url = self.endpoint.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(root).extend(["storage", "v1", "b", self.url.bucket(), "o"]);
-            // A slash of the key becomes `%2F`. Segments `.` and `..` cannot be all of a key.
+            // A slash in the key becomes `%2F`. `extend` drops `.` and `..`, which are never a whole key.
             path.extend(key);
         }
         url
@@ -93,7 +93,7 @@ impl Gcs {
         Ok(self.door.send(self.authorized(request).await?).await?)
     }
 
-    /// Returns the failure of an answer about an object.
+    /// Returns the error for an answer about an object.
     pub(super) fn failed(&self, answer: &Answer) -> ErrorKind {
         let refusal = refusal(answer);
         if is_not_found(answer, &refusal) && refusal.message.contains("bucket does not exist") {
@@ -102,7 +102,7 @@ impl Gcs {
         refusal.kind(answer)
     }
 
-    /// Returns whether the bucket exists: one listing of one object.
+    /// Returns whether the bucket exists. Sends one request, which lists one object.
     pub(super) async fn has_bucket(&self) -> Result<bool, ErrorKind> {
         let mut url = self.api(&[], None);
         url.query_pairs_mut().append_pair("maxResults", "1").append_pair("fields", "kind");
@@ -111,7 +111,7 @@ impl Gcs {
         match answer.status() {
             status if status.is_success() => Ok(true),
             StatusCode::NOT_FOUND if is_not_found(&answer, &refusal(&answer)) => Ok(false),
-            // Who may not list is told so of buckets that exist.
+            // Google refuses a listing with a message only if the bucket exists.
             StatusCode::FORBIDDEN if !refusal(&answer).message.is_empty() => Ok(true),
             _ => Err(self.failed(&answer)),
         }
@@ -126,8 +126,8 @@ impl Gcs {
         url.query_pairs_mut().append_pair("ifGenerationMatch", generation);
     }
 
-    /// Reads the answer to a completed write, and compares what was stored with what was sent. An answer that is not about this
-    /// object, or has no hash, proves nothing.
+    /// Parses the answer to a completed write, and compares the stored hashes with the sent content. An answer that is not about
+    /// this object, or has no hash, proves nothing.
     pub(super) fn written(&self, answer: &Answer, key: &str, sent: &Hashes) -> Result<Written, ErrorKind> {
         if !answer.status().is_success() {
             return Err(self.failed(answer));
@@ -155,7 +155,7 @@ impl Gcs {
     }
 }
 
-/// Returns whether an answer is Google's own that something was not found. A 404 of something in between proves nothing.
+/// Returns whether an answer is Google's own 404. A 404 from a proxy proves nothing.
 pub(super) fn is_not_found(answer: &Answer, refusal: &Refusal) -> bool {
     answer.status() == StatusCode::NOT_FOUND && refusal.code == "notFound"
 }

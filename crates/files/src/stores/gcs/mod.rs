@@ -1,6 +1,6 @@
-//! Google Cloud Storage, by its JSON API.
+//! Google Cloud Storage, through its JSON API.
 //!
-//! Objects are read with `Accept-Encoding: gzip`, so that content that is stored compressed is not unpacked. Reads name the
+//! Objects are read with `Accept-Encoding: gzip`, so that content that is stored compressed is not decompressed. Reads name the
 //! generation, and writes have the condition `ifGenerationMatch`.
 
 mod client;
@@ -74,7 +74,7 @@ impl StoreRead for Gcs {
                     let object = resource.object(&self.url).and_then(|(_, object)| object.bounded());
                     object.map(Some).map_err(fail)
                 }
-                // Only of a bucket that exists does it prove that the object does not.
+                // A 404 proves that the object is absent only if the bucket exists.
                 _ if is_not_found(&answer, &refusal(&answer)) => {
                     match refusal(&answer).message.starts_with("No such object") {
                         true => Ok(None),
@@ -115,7 +115,7 @@ impl StoreRead for Gcs {
                     let object = wire::of_headers(header, start);
                     Ok(Content::http(what, object, body, start))
                 }
-                // The body of this answer has no fixed form, so the object is asked for.
+                // The body of this answer has no fixed format, so `find` determines what is missing.
                 Opened::Other(answer) if answer.status() == StatusCode::NOT_FOUND => {
                     let kind = match self.find(name).await?.map(|object| object.version) {
                         None => ErrorKind::NoObject,
@@ -172,14 +172,14 @@ impl StoreWrite for Gcs {
     }
 }
 
-/// Returns the type and the body of a request with metadata and content (RFC 2387, *multipart/related*).
+/// Returns the content type and the body of a request with metadata and content (RFC 2387, *multipart/related*).
 fn related(
     metadata: &Metadata<'_>,
     upload: &Upload,
     content: &Bytes,
 ) -> Result<(HeaderValue, Bytes), ErrorKind> {
     let json = serde_json::to_vec(metadata).map_err(|error| ErrorKind::Unreadable(error.to_string()))?;
-    // The hash of the content does not stand in the content.
+    // The content cannot contain its own hash, so the boundary does not occur in it.
     let boundary = format!("kpromo-{}", upload.sha256);
     let kind = upload.attributes.content_type.as_deref().filter(|kind| HeaderValue::from_str(kind).is_ok());
     let kind = kind.unwrap_or("application/octet-stream");

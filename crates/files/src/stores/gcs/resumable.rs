@@ -17,10 +17,10 @@ use crate::hash::Hashes;
 /// The status of an upload that is not complete.
 const INCOMPLETE: StatusCode = StatusCode::PERMANENT_REDIRECT;
 
-/// An upload in parts.
+/// A resumable upload.
 pub(super) struct Resumable {
     store: Gcs,
-    /// Where the parts are sent: the path and query of the answer, at our own endpoint.
+    /// The URL of the parts: the path and query from the answer, at the configured endpoint.
     session: Url,
     key: String,
     what: String,
@@ -38,7 +38,7 @@ impl Resumable {
     ) -> Result<Self, ErrorKind> {
         let mut url = store.api(&["upload"], None);
         url.query_pairs_mut().append_pair("uploadType", "resumable").append_pair("fields", FIELDS);
-        // The name is in the query, too: an emulator reads it from there.
+        // The name is also in the query, because an emulator reads it from there.
         url.query_pairs_mut().append_pair("name", key);
         Gcs::conditional(&mut url, &upload.condition);
         let metadata = Metadata::new(key, &upload.attributes, upload.crc32c);
@@ -61,7 +61,7 @@ impl Resumable {
         let range = HeaderValue::try_from(format!("bytes {range}/{}", self.size));
         let range = range.map_err(|error| ErrorKind::Unreadable(error.to_string()))?;
         let class = if content.is_empty() { Class::Write } else { Class::BulkWrite };
-        // The state of the session decides what is sent next, so the request is not repeated as it is.
+        // The state of the session decides what to send next, so the door must not repeat the request.
         let mut request = Request::new(Method::PUT, self.session.clone(), "gcs-upload-part", class)
             .header(header::CONTENT_RANGE, range)
             .body(Body::Bytes(content))
@@ -74,9 +74,9 @@ impl Resumable {
         self.store.send(request).await
     }
 
-    /// Sends a part. Returns the answer that completes the object, if this part does.
+    /// Sends a part. Returns the answer if this part completes the object.
     ///
-    /// After a failure the store is asked how much it has, and the rest is sent.
+    /// After a failure, queries how many bytes the store has and sends the rest.
     async fn transfer(&mut self, content: Bytes, crc32c: Option<u32>) -> Result<Option<Answer>, ErrorKind> {
         let (start, end) = (self.sent, self.sent + content.len() as u64);
         let mut budget = self.store.door.budget();
@@ -115,7 +115,7 @@ impl Resumable {
                     ask = true;
                     refusal(&answer).kind(&answer)
                 }
-                // The upload can only be begun anew.
+                // The session is gone. Only a new upload can succeed.
                 Ok(answer) if matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::GONE) => {
                     let words = refusal(&answer).words(&answer);
                     return Err(ErrorKind::UploadLost(format!("{} {words}", answer.status())));
@@ -159,7 +159,7 @@ impl PartUpload for Resumable {
 
     fn abort(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            // This ends the session, which holds the parts. An upload that is not ended ends by itself after a week.
+            // This deletes the session with its parts. Google deletes an unfinished session after a week.
             let request =
                 Request::new(Method::DELETE, self.session.clone(), "gcs-upload-abort", Class::Write);
             let ended = self.store.send(request).await;
@@ -170,13 +170,13 @@ impl PartUpload for Resumable {
     }
 }
 
-/// Returns how many bytes the store has, by the header `Range: bytes=0-N`.
+/// Returns how many bytes the store has, according to the header `Range: bytes=0-N`.
 fn persisted(answer: &Answer) -> u64 {
     let last = answer.header("range").and_then(|range| range.rsplit_once('-')?.1.parse::<u64>().ok());
     last.map_or(0, |last| last + 1)
 }
 
-/// Returns the URL of the session. Parts go to the endpoint that the user has named, whatever host the answer names.
+/// Returns the URL of the session at the configured endpoint. The host in the answer is ignored.
 fn session(answer: &Answer, endpoint: &Url) -> Result<Url, ErrorKind> {
     let unreadable = || ErrorKind::Unreadable("the upload has no location".to_owned());
     let location = answer.header("location").ok_or_else(unreadable)?;

@@ -1,4 +1,4 @@
-//! Objects in the JSON and in the headers of Google Cloud Storage.
+//! Parses objects from the JSON and the headers of Google Cloud Storage.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::super::store::Page;
 use crate::error::ErrorKind;
 use crate::object::{Attributes, Object, SHA256_METADATA};
 
-/// Returns a CRC32C as Google writes it: big-endian, in base64.
+/// Encodes a CRC32C like Google: big-endian, in base64.
 pub(super) fn crc32c_text(crc32c: u32) -> String {
     STANDARD.encode(crc32c.to_be_bytes())
 }
@@ -98,7 +98,7 @@ fn decoded<const N: usize>(text: &str) -> Option<[u8; N]> {
     STANDARD.decode(text).ok()?.try_into().ok()
 }
 
-/// Returns what the headers of a content tell of its object. They lack custom metadata. `offset` is where the content begins.
+/// Parses an object from the headers of its content. They lack custom metadata. `offset` is the offset of the content.
 pub(super) fn of_headers(header: impl Fn(&str) -> Option<String>, offset: u64) -> Object {
     let hashes = header("x-goog-hash").unwrap_or_default();
     let hash = |name: &str| {
@@ -118,7 +118,7 @@ pub(super) fn of_headers(header: impl Fn(&str) -> Option<String>, offset: u64) -
     }
 }
 
-/// The metadata of an object that is to be written.
+/// The metadata of an object to write.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Metadata<'a> {
@@ -153,7 +153,7 @@ impl<'a> Metadata<'a> {
     }
 }
 
-/// Returns what an answer says about a failure (`error.message`, and `reason` of the first of `error.errors`).
+/// Parses an error answer (`error.message`, and `reason` of the first of `error.errors`).
 pub(super) fn refusal(answer: &Answer) -> Refusal {
     #[derive(Deserialize)]
     struct Body {
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_is_read_with_its_hashes_and_metadata() {
+    fn an_object_is_parsed_with_its_hashes_and_metadata() {
         let text = r#"{"items":[{"name":"sub/a","size":"9","generation":"17","crc32c":"4waSgw==","md5Hash":"JfnnlDI7RThF9RgfG2JNCw==",
             "contentType":"text/x","cacheControl":"","metadata":{"Content-Hash-SHA256":"15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"}},
             {"name":"sub/composite","size":"9","crc32c":"4waSgw==","componentCount":2},{"name":"subx","size":"1"}],"nextPageToken":""}"#;
@@ -192,7 +192,7 @@ mod tests {
         let page = listing.page(&"gs://bucket/sub".parse().unwrap()).unwrap();
         assert_eq!(page.next, None);
         let names: Vec<&str> = page.objects.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["a", "composite"], "what is not below the URL is left out");
+        assert_eq!(names, ["a", "composite"], "objects outside of the URL are left out");
         let object = &page.objects[0].1;
         assert_eq!((object.size, object.version.as_str(), object.crc32c), (9, "17", Some(0xe306_9283)));
         assert!(object.sha256.is_some() && object.md5.is_some());
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_tell_generation_and_hashes() {
+    fn headers_have_the_generation_and_the_hashes() {
         let header = |name: &str| {
             Some(match name {
                 "x-goog-hash" => "crc32c=4waSgw==, md5=JfnnlDI7RThF9RgfG2JNCw==".to_owned(),

@@ -7,7 +7,7 @@ use http::Method;
 use transport::Class;
 use url::Url;
 
-/// A request before it is signed: its method, URL, query and headers. All of them are signed.
+/// A request before it is signed. The signature covers its method, URL, query and headers.
 #[derive(Clone, Debug)]
 pub(super) struct Call<'a> {
     pub(super) method: Method,
@@ -41,12 +41,12 @@ impl<'a> Call<'a> {
         self.headers.remove("if-none-match");
     }
 
-    /// Leaves it to the caller to send the request again.
+    /// Leaves retries to the caller.
     pub(super) fn once(&mut self) {
         self.repeats = false;
     }
 
-    /// Lets the body of the answer take as long as its head may.
+    /// Allows the body of the answer the same time as its head.
     pub(super) fn patient(&mut self) {
         self.is_patient = true;
     }

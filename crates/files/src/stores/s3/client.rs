@@ -17,17 +17,17 @@ use super::wire::{object_of, refusal};
 use crate::error::{Error, ErrorKind};
 use crate::object::Object;
 
-/// The maximum size of the page of a listing, in bytes: a thousand names of a kilobyte, each escaped.
+/// The maximum size of a page of a listing, in bytes: a thousand escaped names of a kilobyte.
 pub(super) const PAGE_MAX: u64 = 8 << 20;
-/// The region of buckets whose region is not told.
+/// The region of buckets whose region is unknown.
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// How S3 is reached.
+/// The settings for S3.
 #[derive(Clone, Debug, Default)]
 pub struct S3Settings {
-    /// The origin of another store with the API of S3 (`AWS_ENDPOINT_URL`). Buckets are then segments of the path.
+    /// The origin of another store with the API of S3 (`AWS_ENDPOINT_URL`). With it, requests use path-style URLs.
     pub endpoint: Option<Url>,
-    /// The region, where the store does not tell that of a bucket.
+    /// The region of buckets for which the store does not return one.
     pub region: Option<String>,
     /// The keys. `None`: requests are not signed.
     pub keys: Option<AwsKeys>,
@@ -45,7 +45,7 @@ pub(in super::super) struct S3 {
 }
 
 impl S3 {
-    /// Opens a bucket. Its region is asked for with a request that is not signed.
+    /// Opens a bucket. Queries its region with an unsigned request.
     pub(in super::super) async fn open(
         door: Door,
         url: StoreUrl,
@@ -56,15 +56,17 @@ impl S3 {
         let first = settings.region.as_deref().unwrap_or(DEFAULT_REGION);
         let bucket = bucket(&url, settings, first).map_err(fail)?;
         let mut root = bucket.base_url().clone();
-        // `HEAD /bucket` is what stores know; some take `/bucket/` for an object.
+        // Send `HEAD /bucket` without a trailing slash: some stores take `/bucket/` for an object.
         if settings.endpoint.is_some() {
             root.set_path(bucket.base_url().path().trim_end_matches('/'));
         }
         let answer = door.send(Request::new(Method::HEAD, root, "s3-region", Class::Read)).await;
         let answer = answer.map_err(|error| fail(error.into()))?;
         let is_missing = answer.status() == StatusCode::NOT_FOUND;
-        let told = answer.header("x-amz-bucket-region").filter(|region| is_region(region)).map(str::to_owned);
-        let region = told.or_else(|| settings.region.clone()).unwrap_or_else(|| DEFAULT_REGION.to_owned());
+        let returned =
+            answer.header("x-amz-bucket-region").filter(|region| is_region(region)).map(str::to_owned);
+        let region =
+            returned.or_else(|| settings.region.clone()).unwrap_or_else(|| DEFAULT_REGION.to_owned());
         let bucket = self::bucket(&url, settings, &region).map_err(fail)?;
         let signing = Arc::new(Signing::new(settings.keys.clone()));
         let store = Self { door, url, bucket, signing, unconditional: Arc::default() };
@@ -74,14 +76,14 @@ impl S3 {
         Ok(store)
     }
 
-    /// Checks that the bucket exists: an answer to a `HEAD` has no body that says what was not found.
+    /// Checks that the bucket exists. This needs a `GET`: the answer to a `HEAD` has no body that says what was not found.
     async fn check_bucket(&self) -> Result<(), Error> {
         let fail = |kind| Error::new(format!("listing s3://{}", self.url.bucket()), kind);
         let mut call = self.call(Method::GET, "", "s3-list", Class::Read);
         call.query("list-type", "2");
         call.query("max-keys", "1");
         let answer = self.send(&call, None, PAGE_MAX).await.map_err(fail)?;
-        // Other refusals are told where the bucket is used.
+        // Other refusals are reported when the bucket is used.
         if answer.status() == StatusCode::NOT_FOUND { Err(fail(self.failed(&answer))) } else { Ok(()) }
     }
 
@@ -98,7 +100,7 @@ impl S3 {
         Call::new(method, url, kind, class)
     }
 
-    /// Signs and sends a call. Where the store refuses it for its time, it is signed anew with the store's time.
+    /// Signs and sends a call. If the store refuses the time of the signature, signs again with the store's time.
     pub(super) async fn send(
         &self,
         call: &Call<'_>,
@@ -119,7 +121,7 @@ impl S3 {
         Ok(answer)
     }
 
-    /// Signs and sends a call with a body that can be read once.
+    /// Signs and sends a call with a body that can be read only once.
     pub(super) async fn send_once(
         &self,
         call: &Call<'_>,
@@ -130,7 +132,7 @@ impl S3 {
         Ok(self.door.send(request.body(body)).await?)
     }
 
-    /// Returns the failure of an answer.
+    /// Returns the error for an answer.
     pub(super) fn failed(&self, answer: &Answer) -> ErrorKind {
         let refusal = refusal(answer);
         match refusal.code.as_str() {
@@ -140,7 +142,8 @@ impl S3 {
         }
     }
 
-    /// Returns whether an object that a `HEAD` has not found is absent: only the body of a `GET` tells it from a missing bucket.
+    /// Returns whether an object that a `HEAD` has not found is absent. Only the body of a `GET` distinguishes this from a
+    /// missing bucket.
     pub(super) async fn is_absent(&self, key: &str) -> Result<bool, ErrorKind> {
         let mut call = self.call(Method::GET, key, "s3-read", Class::Read);
         call.header("range", "bytes=0-0");
@@ -148,12 +151,12 @@ impl S3 {
         match (answer.status(), refusal(&answer).code.as_str()) {
             (StatusCode::NOT_FOUND, "NoSuchKey") => Ok(true),
             (StatusCode::NOT_FOUND, _) => Err(self.failed(&answer)),
-            // It has appeared meanwhile.
+            // The object has appeared in the meantime.
             _ => Ok(false),
         }
     }
 
-    /// Asks for an object.
+    /// Returns the metadata of an object, or `None` if it is proven to be absent.
     pub(super) async fn stat(&self, name: &str) -> Result<Option<Object>, Error> {
         let fail = |kind| Error::new(self.what("asking for", name), kind);
         let key = self.url.key(name);
@@ -181,8 +184,8 @@ impl S3 {
         Ok(self.door.stream(self.signing.request(call, self.bucket.region())?).await?)
     }
 
-    /// Adds the condition of a write to a call. Where the store has no conditional writes, the object is looked at instead, right
-    /// before the write.
+    /// Adds the condition of a write to a call. If the store has no conditional writes, checks the condition right before the
+    /// write instead.
     pub(super) async fn conditional<'a>(
         &self,
         call: &mut Call<'a>,
@@ -205,7 +208,8 @@ impl S3 {
         if holds { Ok(()) } else { Err(Error::new(self.what("writing", name), ErrorKind::Precondition)) }
     }
 
-    /// Returns whether an answer says that the store has no conditional writes. The next one is made without.
+    /// Returns whether an answer shows for the first time that the store has no conditional writes. Later calls of
+    /// [`conditional`](Self::conditional) check the condition themselves.
     pub(super) fn lacks_conditions(&self, answer: &Answer) -> bool {
         answer.status() == StatusCode::NOT_IMPLEMENTED && !self.unconditional.swap(true, Relaxed)
     }
@@ -215,7 +219,7 @@ impl S3 {
 fn bucket(url: &StoreUrl, settings: &S3Settings, region: &str) -> Result<rusty_s3::Bucket, ErrorKind> {
     let invalid = |error: String| ErrorKind::Unreadable(format!("the bucket has no URL: {error}"));
     let name = url.bucket().to_owned();
-    // The certificate of a virtual host covers one label.
+    // The wildcard certificate for virtual hosts covers one label, so a name with dots needs the path style.
     let is_label = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     let style = if settings.endpoint.is_none() && name.bytes().all(is_label) {
         rusty_s3::UrlStyle::VirtualHost
@@ -234,7 +238,7 @@ fn bucket(url: &StoreUrl, settings: &S3Settings, region: &str) -> Result<rusty_s
         .map_err(|error| invalid(error.to_string()))
 }
 
-/// Returns whether a text may be the name of a region: it becomes a part of a host's name.
+/// Returns whether a string is a valid region name. It becomes part of a host name.
 fn is_region(text: &str) -> bool {
     (1..=40).contains(&text.len())
         && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')

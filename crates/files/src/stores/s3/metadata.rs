@@ -1,7 +1,7 @@
-//! Metadata in headers.
+//! Metadata in S3 headers.
 //!
-//! S3 takes and returns custom metadata beyond printable ASCII as encoded words (RFC 2047), so these are written and read here too:
-//! a value arrives in other stores as it was meant.
+//! S3 accepts and returns custom metadata beyond printable ASCII as encoded words (RFC 2047). This module encodes and decodes them,
+//! so that values are the same in other stores.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use crate::object::Attributes;
 
 /// The prefix of the headers of custom metadata.
 pub(super) const CUSTOM: &str = "x-amz-meta-";
-/// The header with the number of custom values that the store has, and cannot show as headers.
+/// The header with the number of custom values that the store cannot return as headers.
 const MISSING: &str = "x-amz-missing-meta";
 
-/// Returns the metadata in headers. `what` is the object, for a warning about metadata that the store does not show.
+/// Parses the metadata in headers. `what` names the operation in a warning about metadata that the store does not return.
 pub(super) fn attributes_of(headers: &HeaderMap, what: &str) -> Attributes {
     let mut attributes = Attributes::default();
     for (name, value) in headers {
@@ -44,7 +44,7 @@ pub(super) fn attributes_of(headers: &HeaderMap, what: &str) -> Attributes {
     attributes
 }
 
-/// Returns the text of a header: UTF-8, or else Latin-1, which is the older use.
+/// Returns the text of a header: UTF-8, or else Latin-1, the older convention.
 fn readable(value: &HeaderValue) -> String {
     match std::str::from_utf8(value.as_bytes()) {
         Ok(text) => text.to_owned(),
@@ -52,7 +52,7 @@ fn readable(value: &HeaderValue) -> String {
     }
 }
 
-/// Returns a content encoding without `aws-chunked`, which says how an object was sent.
+/// Returns a content encoding without `aws-chunked`, which describes only how the object was sent.
 fn without_chunks(encoding: &str) -> Option<String> {
     let parts: Vec<&str> = encoding
         .split(',')
@@ -62,7 +62,7 @@ fn without_chunks(encoding: &str) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(","))
 }
 
-/// Adds metadata to a call. What cannot be a header is left out with a warning; `what` is the object.
+/// Adds metadata to a call. Values that cannot be headers are left out with a warning, which names the operation `what`.
 pub(super) fn set_attributes<'a>(call: &mut Call<'a>, attributes: &'a Attributes, what: &str) {
     let Attributes {
         content_type,
@@ -107,18 +107,18 @@ fn left_out(what: &str, name: &str) {
     tracing::warn!("{what}: the metadata `{name}` cannot be a header of S3, and is left out");
 }
 
-/// Returns whether a header has a value as it is: printable ASCII, and no spaces at its ends, which get lost.
+/// Returns whether a value needs no encoding: it is printable ASCII without leading and trailing spaces, which would be lost.
 fn is_plain(value: &str) -> bool {
     value.bytes().all(|byte| matches!(byte, b' '..=b'~')) && value.trim() == value
 }
 
-/// Decodes a value whose words are all encoded. Others are returned as they are.
+/// Decodes a value if all its words are encoded. Other values are returned unchanged.
 fn decoded(value: &str) -> String {
     let words: Option<String> = value.split_ascii_whitespace().map(word).collect();
     words.filter(|words| !words.is_empty()).unwrap_or_else(|| value.to_owned())
 }
 
-/// Decodes a word (`=?UTF-8?B?…?=` or `=?UTF-8?Q?…?=`).
+/// Decodes an encoded word (`=?UTF-8?B?…?=` or `=?UTF-8?Q?…?=`).
 fn word(text: &str) -> Option<String> {
     let (charset, rest) = text.strip_prefix("=?")?.strip_suffix("?=")?.split_once('?')?;
     let (encoding, content) = rest.split_once('?')?;
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_arrive_as_they_were_meant() {
+    fn values_survive_encoding_and_decoding() {
         let custom: BTreeMap<String, String> = [
             ("plain", "a b"),
             ("wide", "ünï☃"),
@@ -181,12 +181,12 @@ mod tests {
                 (HeaderName::try_from(&**name).unwrap(), HeaderValue::from_str(value).unwrap())
             })
             .collect();
-        assert_eq!(headers["x-amz-meta-plain"], "a b", "what needs no encoding has none");
+        assert_eq!(headers["x-amz-meta-plain"], "a b", "printable ASCII is not encoded");
         assert_eq!(attributes_of(&headers, "reading a").custom, custom);
     }
 
     #[test]
-    fn what_no_header_can_have_is_left_out_and_the_rest_stays() {
+    fn metadata_that_cannot_be_a_header_is_left_out_and_the_rest_is_kept() {
         let custom = [("sp ace", "v"), ("ü", "v"), ("", "v"), ("good", "v")];
         let attributes = Attributes {
             content_type: Some("text/x\r\nX-Evil: 1".to_owned()),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn encoded_words_of_others_are_read() {
+    fn encoded_words_of_other_clients_are_decoded() {
         for (text, expected) in [
             ("=?UTF-8?B?w7xuw68=?=", "ünï"),
             ("=?utf-8?Q?=C3=BC_x?=", "ü x"),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn how_an_object_was_sent_is_no_encoding_of_it() {
+    fn aws_chunked_is_removed_from_the_content_encoding() {
         assert_eq!(without_chunks("aws-chunked"), None);
         assert_eq!(without_chunks("gzip, aws-chunked").as_deref(), Some("gzip"));
     }

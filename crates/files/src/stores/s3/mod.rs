@@ -1,7 +1,7 @@
-//! S3, and other stores with its API.
+//! S3 and other stores with its API.
 //!
-//! Requests are signed in their query (*Signature Version 4*), with the headers that matter. Where the clock of this machine is
-//! wrong, the store's clock is used: a refusal for the time carries it in its `Date`.
+//! Requests are presigned URLs (*Signature Version 4*, in the query); the signature also covers the headers that matter. If the
+//! clock of this machine is wrong, requests are signed with the store's time, which a refusal has in its `Date` header.
 
 mod call;
 mod client;
@@ -52,7 +52,7 @@ impl StoreRead for S3 {
             match token {
                 Some(token) => call.query("continuation-token", token),
                 None => {
-                    // The listing begins after this name, which is less than the first wanted one.
+                    // `start-after` is exclusive: name a key that is less than the first wanted one.
                     let mut after = self.url.key(from);
                     after.pop();
                     if !after.is_empty() {
@@ -123,7 +123,7 @@ impl StoreWrite for S3 {
             let fail = |kind| Error::new(self.what("writing", name), kind);
             let mut call = self.call(Method::PUT, &self.url.key(name), "s3-write", Class::BulkWrite);
             set_attributes(&mut call, &upload.attributes, &self.what("writing", name));
-            // The store compares it with what it receives.
+            // The store compares it with the content that it receives.
             call.header("x-amz-checksum-sha256", STANDARD.encode(upload.sha256.as_bytes()));
             self.conditional(&mut call, name, &upload.condition).await?;
             let mut answer = self.send(&call, Some(&content), 64 * 1024).await.map_err(fail)?;

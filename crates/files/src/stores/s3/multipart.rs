@@ -22,20 +22,20 @@ use super::wire::{refusal, text};
 use crate::error::{Error, ErrorKind};
 use crate::hash::Hashes;
 
-/// The maximum size of the answers, in bytes.
+/// The maximum size of an answer, in bytes.
 const ANSWER_MAX: u64 = 1 << 20;
 /// The maximum number of parts of an upload.
 const PARTS_MAX: u64 = 10_000;
-/// The unit of the size of parts, in bytes. Parts of one unit are sent from memory.
+/// The unit of part sizes, in bytes. Parts of one unit are sent from memory.
 const UNIT: u64 = 8 << 20;
-/// The time that the abort of an upload may take.
+/// The maximum time for the abort of an upload.
 const ABORT_TIME: Duration = Duration::from_secs(20);
 /// The number of attempts to abort an upload.
 const ABORTS: u32 = 6;
-/// The pause before the second of them. Each further one is twice as long.
+/// The pause before the second attempt. It doubles with each further attempt.
 const ABORT_PAUSE: Duration = Duration::from_millis(250);
 
-/// An upload in parts.
+/// A multipart upload.
 pub(super) struct Multipart {
     store: S3,
     name: String,
@@ -44,13 +44,13 @@ pub(super) struct Multipart {
     id: String,
     condition: Condition,
     parts: Vec<Part>,
-    /// Collects content until it is a part, if parts are too large for memory.
+    /// Collects the content of a part, if parts are too large for memory.
     spool: Option<Spool>,
-    /// Whether the store may have parts of it.
+    /// Whether the store may still have the upload.
     is_open: bool,
 }
 
-/// Returns the size of the parts of a file of this size: a multiple of [`UNIT`], so that there are not too many.
+/// Returns the part size for a file of this size: the smallest multiple of [`UNIT`] that needs at most [`PARTS_MAX`] parts.
 fn part_size(size: u64) -> u64 {
     size.div_ceil(PARTS_MAX).div_ceil(UNIT).max(1) * UNIT
 }
@@ -88,7 +88,7 @@ impl Multipart {
         })
     }
 
-    /// Adds content, which is a part of its own or is collected until it is one.
+    /// Adds content: sends it as a part, or collects it until there is a whole part.
     async fn add(&mut self, content: Bytes, is_last: bool) -> Result<(), ErrorKind> {
         let Some(spool) = &mut self.spool else {
             let sha256 = sha2::Sha256::digest(&content).into();
@@ -107,18 +107,18 @@ impl Multipart {
         Ok(())
     }
 
-    /// Sends a part: content in memory, or that of the spool.
+    /// Sends a part: `content`, or the content of the spool.
     async fn send(&mut self, sha256: [u8; 32], content: Option<Bytes>) -> Result<(), ErrorKind> {
         let number = (self.parts.len() + 1).to_string();
         let mut call = self.store.call(Method::PUT, &self.key, "s3-upload-part", Class::BulkWrite);
         call.query("partNumber", number);
         call.query("uploadId", self.id.clone());
-        // The store compares it with what it receives.
+        // The store compares it with the content that it receives.
         call.header("x-amz-checksum-sha256", STANDARD.encode(sha256));
         let mut budget = self.store.door.budget();
         loop {
             budget.attempt();
-            // What is in memory is sent again by the door.
+            // The door retries content in memory. Content of the spool is retried here.
             let (answer, is_repeated) = match (&content, &mut self.spool) {
                 (None, Some(spool)) => {
                     (self.store.send_once(&call, spool.body().await?, ANSWER_MAX).await, false)
@@ -159,9 +159,9 @@ impl Multipart {
         let condition = |error: Error| error.kind().clone();
         let mut call = self.store.call(Method::POST, &self.key, "s3-upload-complete", Class::Write);
         call.query("uploadId", self.id.clone());
-        // An answer that was lost may have been a success, after which the upload is unknown.
+        // A lost answer may have been a success, after which the store no longer knows the upload.
         call.once();
-        // The store sends white space while it puts the parts together.
+        // The store sends white space while it assembles the parts.
         call.patient();
         self.store.conditional(&mut call, &self.name, &self.condition).await.map_err(condition)?;
         let body = Bytes::from(completion(&self.parts));
@@ -192,7 +192,7 @@ impl Multipart {
                             let kind = ErrorKind::UploadLost(refusal.words(&answer));
                             return self.completed(size, sha256).await.ok_or(kind);
                         }
-                        // Another write is under way: it decides.
+                        // A concurrent write to the same object takes precedence.
                         "ConditionalRequestConflict" => return Err(ErrorKind::Precondition),
                         _ if answer.status() == StatusCode::PRECONDITION_FAILED && budget.attempts() > 1 => {
                             return self.completed(size, sha256).await.ok_or(ErrorKind::Precondition);
@@ -206,7 +206,7 @@ impl Multipart {
                 }
                 Err(kind) => return Err(kind),
             };
-            // It may be done, whatever came back.
+            // The upload may be complete in spite of the failure.
             if let Some(written) = self.completed(size, sha256).await {
                 return Ok(written);
             }
@@ -217,15 +217,15 @@ impl Multipart {
         }
     }
 
-    /// Returns the object of this upload if it is there: it has the size and the hash.
+    /// Returns the object if it has the size and the hash of this upload.
     async fn completed(&self, size: u64, sha256: &Sha256) -> Option<Written> {
         let object = self.store.stat(&self.name).await.ok().flatten()?;
         (object.size == size && object.sha256.as_ref() == Some(sha256))
             .then_some(Written { version: object.version })
     }
 
-    /// Aborts the upload until the store does not know it any more: a part that was under way may arrive after the abort (*Amazon
-    /// S3 API: `AbortMultipartUpload`*).
+    /// Aborts the upload repeatedly until the store no longer knows it: a part that was in transit may arrive after an abort
+    /// (*Amazon S3 API: `AbortMultipartUpload`*).
     async fn give_up(&self) -> Result<(), ErrorKind> {
         let mut left = ErrorKind::Unreadable("the store still has it".to_owned());
         let (mut pause, mut is_hidden) = (ABORT_PAUSE, false);
@@ -245,7 +245,7 @@ impl Multipart {
             };
             match (answer.status(), refusal(&answer).code.as_str()) {
                 (StatusCode::NOT_FOUND, "NoSuchUpload") => return Ok(()),
-                // The list of parts was refused, and the abort was not, twice.
+                // The parts cannot be listed, and the abort has succeeded twice.
                 (status, _) if status.is_success() && is_hidden => return Ok(()),
                 (status, _) if status.is_success() => {}
                 _ => {
@@ -264,7 +264,7 @@ impl Multipart {
         Err(left)
     }
 
-    /// Warns that the store keeps parts, with what is needed to remove them.
+    /// Warns that the store still has parts, and names what is needed to remove them.
     fn warn_left(&self, why: &str) {
         tracing::warn!(
             "{}: the unfinished upload is left in the store: {why}; abort it (bucket `{}`, key `{}`, upload ID `{}`)",
@@ -284,13 +284,13 @@ impl Drop for Multipart {
     }
 }
 
-/// Returns the body that completes an upload.
+/// Returns the body of the request that completes an upload.
 fn completion(parts: &[Part]) -> String {
     let mut body =
         String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for (index, Part { etag, sha256 }) in parts.iter().enumerate() {
         let etag = etag.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = write!(
             body,
             "<Part><ChecksumSHA256>{}</ChecksumSHA256><ETag>{etag}</ETag><PartNumber>{}</PartNumber></Part>",
@@ -344,7 +344,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_never_too_many_parts() {
+    fn the_number_of_parts_never_exceeds_the_maximum() {
         for (size, part) in
             [(UNIT + 1, UNIT), (20 << 30, UNIT), (UNIT * PARTS_MAX, UNIT), (UNIT * PARTS_MAX + 1, 2 * UNIT)]
         {

@@ -1,5 +1,5 @@
-//! What the answers to writes prove. An answer with a status of success may come from something else than the store, such as the
-//! login page of a proxy, and S3 reports failures of a completion with status 200.
+//! Checks that the answers to writes prove the write. A successful status does not suffice: the answer may come from a proxy, such
+//! as a login page, and S3 reports failures of a completion with status 200.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,19 +23,19 @@ pub(super) struct Part {
     pub(super) sha256: [u8; 32],
 }
 
-/// Reads the answer to `PutObject`.
+/// Checks the answer to `PutObject`.
 pub(super) fn put(answer: &Answer, sha256: &Sha256) -> Result<Written, ErrorKind> {
     let version = stored(answer, sha256.as_bytes())?;
     Ok(Written { version })
 }
 
-/// Reads the answer to `UploadPart`.
+/// Checks the answer to `UploadPart`.
 pub(super) fn part(answer: &Answer, sha256: [u8; 32]) -> Result<Part, ErrorKind> {
     let etag = stored(answer, &sha256)?;
     Ok(Part { etag, sha256 })
 }
 
-/// Returns the entity tag of content that was sent: the answer has one, has no body, and does not contradict the hash.
+/// Returns the entity tag of stored content. The answer must have one, must have no body, and must not contradict the hash.
 fn stored(answer: &Answer, sha256: &[u8; 32]) -> Result<String, ErrorKind> {
     if let Some(checksum) = answer.header(CHECKSUM)
         && checksum != STANDARD.encode(sha256)
@@ -49,7 +49,7 @@ fn stored(answer: &Answer, sha256: &[u8; 32]) -> Result<String, ErrorKind> {
     }
 }
 
-/// Reads the answer to `CompleteMultipartUpload` for a key. White space before the result has kept the connection alive.
+/// Checks the answer to `CompleteMultipartUpload` for a key. It may begin with white space, which keeps the connection alive.
 pub(super) fn completion(
     answer: &Answer,
     key: &str,
@@ -62,7 +62,7 @@ pub(super) fn completion(
         return Err(unproven(answer));
     }
     let checksum = element(body, "ChecksumSHA256").unwrap_or_default();
-    // A hash of hashes, with or without the number of parts; some stores give that of the content.
+    // S3 returns a hash of the hashes, with or without the number of parts; some stores return the hash of the content.
     let composite = STANDARD.encode(composite(parts));
     let found = checksum.split_once('-').map_or(checksum.as_str(), |(hash, _)| hash);
     if !found.is_empty() && found != composite && found != STANDARD.encode(whole.as_bytes()) {
@@ -74,7 +74,7 @@ pub(super) fn completion(
     }
 }
 
-/// Returns the checksum of an upload in parts: the hash of their hashes.
+/// Returns the composite checksum of a multipart upload: the hash of the hashes of the parts.
 fn composite(parts: &[Part]) -> [u8; 32] {
     let mut hasher = sha2::Sha256::new();
     parts.iter().for_each(|part| hasher.update(part.sha256));

@@ -1,4 +1,4 @@
-//! Signed requests.
+//! Signs requests.
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
@@ -11,9 +11,9 @@ use super::call::Call;
 use super::wire::refusal;
 use crate::error::ErrorKind;
 
-/// How long a signature is valid. A request may wait for the limits of its host, and is sent again after failures.
+/// How long a signature is valid. A request may wait for the limits of its host, and may be retried with the same signature.
 const VALID: Duration = Duration::from_secs(6 * 3_600);
-/// The difference of clocks, in seconds, from which on the store's clock is used. S3 accepts 15 minutes.
+/// The clock difference, in seconds, from which the store's clock is used. S3 accepts 15 minutes.
 const SKEW: i64 = 120;
 
 /// A pair of access keys.
@@ -27,11 +27,11 @@ pub struct AwsKeys {
     pub session: Option<Secret>,
 }
 
-/// The keys of requests, and the store's clock.
+/// The keys, and the correction for the store's clock.
 #[derive(Debug)]
 pub(super) struct Signing {
     keys: Option<AwsKeys>,
-    /// What is to be added to the time of this machine, in seconds.
+    /// The store's time minus the time of this machine, in seconds.
     correction: AtomicI64,
 }
 
@@ -40,7 +40,7 @@ impl Signing {
         Self { keys, correction: AtomicI64::new(0) }
     }
 
-    /// Makes the request of a call. Without keys it is not signed.
+    /// Creates the request for a call. Without keys, the request is not signed.
     pub(super) fn request(&self, call: &Call<'_>, region: &str) -> Result<Request, ErrorKind> {
         let query = call.query.iter().map(|(name, value)| (*name, &**value));
         let url = match &self.keys {
@@ -85,7 +85,7 @@ impl Signing {
         now.checked_add(correction).unwrap_or(now)
     }
 
-    /// Returns whether a refusal is for the time of the signature, and the next one will have the store's time.
+    /// Returns whether an answer refuses the time of the signature. If so, later signatures use the store's time.
     pub(super) fn corrects_clock(&self, answer: &Answer) -> bool {
         if self.keys.is_none() || !matches!(answer.status(), StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST)
         {

@@ -1,4 +1,4 @@
-//! Parts that are too large for memory. The hash of a part is needed before its content is sent.
+//! Stores parts that are too large for memory in a temporary file, because the hash of a part is needed before its content is sent.
 
 use std::io::{self, SeekFrom};
 
@@ -9,14 +9,14 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use transport::Body;
 
-/// The size of a piece that is read, in bytes.
+/// The size of the read buffer, in bytes.
 const PIECE: usize = 256 * 1024;
 
 /// A part in a temporary file without a name.
 #[derive(Debug)]
 pub(super) struct Spool {
     file: File,
-    /// The size of a part, in bytes.
+    /// The size of a whole part, in bytes.
     part: u64,
     size: u64,
     hasher: sha2::Sha256,
@@ -49,7 +49,7 @@ impl Spool {
         self.hasher.clone().finalize().into()
     }
 
-    /// Returns the content. There is only one at a time: it moves the position in the file.
+    /// Returns the content as a body. Only one body may be in use at a time, because it moves the position in the file.
     pub(super) async fn body(&mut self) -> io::Result<Body> {
         self.file.flush().await?;
         let mut file = self.file.try_clone().await?;

@@ -1,4 +1,4 @@
-//! Objects in the XML and in the headers of S3.
+//! Parses objects from the XML and the headers of S3.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -37,7 +37,7 @@ impl Listing {
     }
 }
 
-/// Returns the MD5 in an entity tag, if it is one. That of a multipart upload ends with the number of parts.
+/// Returns the MD5 in an entity tag. `None` for a multipart upload, whose entity tag is not an MD5.
 fn md5(etag: &str) -> Option<[u8; 16]> {
     let digits = etag.trim_matches('"');
     if digits.len() != 32 {
@@ -47,7 +47,7 @@ fn md5(etag: &str) -> Option<[u8; 16]> {
     Some(number.to_be_bytes())
 }
 
-/// Returns what headers tell of an object. `offset` is where the content begins, or `None` in the answer to a `HEAD`.
+/// Parses an object from headers. `offset` is the offset of the content, or `None` for the answer to a `HEAD`.
 pub(super) fn object_of(
     header: impl Fn(&str) -> Option<String>,
     offset: Option<u64>,
@@ -57,7 +57,7 @@ pub(super) fn object_of(
     let size = size.ok_or_else(|| ErrorKind::Unreadable("an object without a size".to_owned()))?;
     let version = header("etag").unwrap_or_default();
     let checksum = header("x-amz-checksum-sha256").filter(|_| {
-        // Of an upload in parts it is a hash of hashes.
+        // The checksum of a multipart upload is a hash of hashes.
         header("x-amz-checksum-type").is_none_or(|kind| kind != "COMPOSITE") && !is_multipart(&version)
     });
     let checksum = checksum.and_then(|text| STANDARD.decode(text).ok()?.try_into().ok()).map(Sha256::new);
@@ -71,12 +71,12 @@ fn is_multipart(etag: &str) -> bool {
     etag.contains('-')
 }
 
-/// Returns a body as text.
+/// Decodes a body as UTF-8.
 pub(super) fn text(body: &[u8]) -> Result<&str, ErrorKind> {
     std::str::from_utf8(body).map_err(|_| ErrorKind::Unreadable("not text in UTF-8".to_owned()))
 }
 
-/// Returns what an answer says about a failure (`<Error><Code>…</Code><Message>…</Message></Error>`).
+/// Parses an error answer (`<Error><Code>…</Code><Message>…</Message></Error>`).
 pub(super) fn refusal(answer: &Answer) -> Refusal {
     let body = String::from_utf8_lossy(answer.body());
     if !body.contains("<Error") {
@@ -86,7 +86,7 @@ pub(super) fn refusal(answer: &Answer) -> Refusal {
     Refusal { code: element("Code"), message: element("Message") }
 }
 
-/// Returns the text of the first element with a name, if it has no attributes.
+/// Returns the text of the first element with a name that has no attributes.
 pub(super) fn element(body: &str, name: &str) -> Option<String> {
     let (_, rest) = body.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_checksum_is_known_and_that_of_parts_is_not() {
+    fn a_checksum_of_the_whole_content_is_used_and_a_composite_one_is_not() {
         let hash = STANDARD.encode([7; 32]);
         let whole = object(&[
             ("content-length", "5"),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_multipart_object_in_a_listing_is_an_object_like_any_other() {
+    fn a_listed_multipart_object_has_no_md5() {
         let xml = r#"<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name>
             <EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>
             <Contents><Key>sub/a%20b</Key><ETag>&quot;30dcfd3901d1c613b7fb532281748544-2&quot;</ETag><Size>5242884</Size></Contents>

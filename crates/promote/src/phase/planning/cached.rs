@@ -1,4 +1,4 @@
-//! The inventory cache during planning: what it spares, and what is added to it.
+//! The inventory cache during planning: which lookups it saves, and what is added to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,16 +14,16 @@ use crate::event::{Event, Run};
 #[derive(Default)]
 pub(super) struct CachedInventory {
     cache: Option<Cache>,
-    /// Repositories that were seen to hold everything that edges request, and are not asked.
+    /// Repositories that were seen to hold everything that edges request, and are not listed.
     up_to_date: BTreeSet<Id<Repository>>,
-    /// Repositories that were seen to hold everything that edges request, and are asked again as a check.
+    /// Repositories that were seen to hold everything that edges request, and are listed again as a check.
     rechecked: BTreeSet<Id<Repository>>,
     /// Hosts whose cached facts are wrong.
     forgotten: Vec<Host>,
 }
 
 impl CachedInventory {
-    /// Looks up which repositories need not be asked. If the cache cannot be read, warns and continues without it.
+    /// Looks up which repositories need not be listed. If the cache cannot be read, warns and continues without it.
     pub(super) fn recall(run: &Run, cache: Option<Cache>, edges: &Edges) -> Self {
         let Some(cache) = cache else { return Self::default() };
         let mut this = Self::default();
@@ -60,18 +60,18 @@ impl CachedInventory {
         Ok(())
     }
 
-    /// Returns the repositories that need not be asked.
+    /// Returns the repositories that need not be listed.
     pub(super) fn up_to_date(&self) -> impl Iterator<Item = Id<Repository>> {
         self.up_to_date.iter().copied()
     }
 
-    /// Returns whether a repository is asked only to check the cached facts about it.
+    /// Returns whether a repository is listed only to check the cached facts about it.
     pub(super) fn rechecks(&self, repository: Id<Repository>) -> bool {
         self.rechecked.contains(&repository)
     }
 
     /// Compares the rechecked repositories with the cached facts. If they differ, drops everything cached about the host.
-    /// Returns the repositories that now have to be asked.
+    /// Returns the repositories that now have to be listed.
     pub(super) fn contradicted(
         &mut self,
         run: &Run,
@@ -81,7 +81,7 @@ impl CachedInventory {
         let host = |repository: Id<Repository>| &edges.repository(repository).host;
         let mut wrong: BTreeMap<&Host, &Edge> = BTreeMap::new();
         for (edge, verdict) in edges.all().iter().zip(verdicts) {
-            // A registry that does not answer is no contradiction.
+            // A registry that does not answer does not contradict the cache.
             let agrees = matches!(
                 verdict,
                 Verdict::Done | Verdict::DoneWithoutSource | Verdict::Unreadable(_) | Verdict::Late

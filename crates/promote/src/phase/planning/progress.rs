@@ -1,4 +1,4 @@
-//! Tracks which hosts serve requests while they are listed, and which late host the others need not wait for.
+//! Tracks which hosts serve requests while they are listed, and determines late hosts, for which the others need not wait.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -80,7 +80,7 @@ impl<'a> Progress<'a> {
     fn late_now(&self, late_after: Duration) -> Option<Vec<Host>> {
         let (open, done): (Vec<_>, Vec<_>) =
             self.hosts.iter().partition(|(_, course)| course.left.load(Relaxed) > 0);
-        // Without another destination, there is nothing to start with.
+        // Without another destination, no promotion could start in the meantime.
         if !done.iter().any(|(_, course)| course.is_destination_only) {
             return None;
         }
@@ -140,7 +140,7 @@ mod tests {
         }
         progress.ended(&slow);
         seconds(30).await;
-        assert_eq!(progress.late_now(LATE_AFTER), Some(vec![slow.clone()]), "it has stopped to answer");
+        assert_eq!(progress.late_now(LATE_AFTER), Some(vec![slow.clone()]), "it no longer answers");
         piece();
         assert_eq!(progress.late_now(LATE_AFTER), None, "it answers again");
         progress.ended(&slow);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn late_hosts_are_given_when_their_time_is_over() {
+    async fn late_hosts_are_returned_when_their_time_is_over() {
         let (fast, silent) = (host("a.io"), host("b.io"));
         let progress = Progress::new([(&fast, true), (&silent, true)].into_iter());
         progress.ended(&fast);

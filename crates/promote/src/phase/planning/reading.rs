@@ -177,7 +177,7 @@ pub(super) async fn ask(
             }
         }
     }
-    // Every answer resolves its lookup, so only a run that is stopped in between gets here.
+    // Every answer resolves its lookup, so the loop ends early unless the run was stopped.
     Err(Error::Interrupted)
 }
 
