@@ -24,7 +24,7 @@ pub use directory::{Described, DirectoryError, describe_directory, merge};
 pub use error::{Error, ErrorKind};
 pub use event::{Event, Operation, Phase, Run};
 pub use hash::{Hasher, Hashes};
-pub use object::{Attributes, Object, SHA256_METADATA};
+pub use object::{Attributes, Object, SHA256_METADATA, StoredMd5};
 pub use phase::{
     CarriedOut, Confirmed, Conflict, Decision, Edge, GivenUp, Opened, Options, Plan, Presence, ReadStores,
     Readers, Summary, Writers, carry_out, look, open_stores, plan, read,

@@ -24,11 +24,39 @@ pub struct Object {
     /// The SHA-256 in the object's metadata or checksum.
     pub sha256: Option<Sha256>,
     /// The MD5.
-    pub md5: Option<[u8; 16]>,
+    pub md5: Option<StoredMd5>,
     /// The CRC32C.
     pub crc32c: Option<u32>,
     /// The metadata. `None` if the answer did not have it.
     pub attributes: Option<Box<Attributes>>,
+}
+
+/// An MD5 of an object, from its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredMd5 {
+    /// The store states that this is the MD5 of the content.
+    OfContent([u8; 16]),
+    /// An entity tag of S3 in the form of an MD5. It is another value if the object is encrypted with a key of KMS or of the
+    /// customer, so it may prove that content is equal, and never that it differs.
+    EntityTag([u8; 16]),
+}
+
+impl StoredMd5 {
+    /// Returns whether content with this MD5 is the content of the object. `None` if that is not known.
+    pub(crate) fn is(self, md5: [u8; 16]) -> Option<bool> {
+        match self {
+            Self::OfContent(stored) => Some(stored == md5),
+            Self::EntityTag(stored) => (stored == md5).then_some(true),
+        }
+    }
+
+    /// Returns whether two objects have equal content. `None` if that is not known.
+    fn equals(self, other: Self) -> Option<bool> {
+        match (self, other) {
+            (this, Self::OfContent(md5)) | (Self::OfContent(md5), this) => this.is(md5),
+            (this, Self::EntityTag(md5)) => this.is(md5),
+        }
+    }
 }
 
 impl Object {
@@ -53,7 +81,7 @@ impl Object {
             // Different sizes prove only that the object does not have the content that was read.
             return (hashes.sha256 == *sha256).then_some(false);
         }
-        let by_md5 = self.md5.zip(hashes.md5).map(|(ours, read)| ours == read);
+        let by_md5 = self.md5.zip(hashes.md5).and_then(|(ours, read)| ours.is(read));
         let by_crc32c = self.crc32c.map(|crc32c| crc32c == hashes.crc32c);
         let same = match (by_md5, by_crc32c) {
             (None, None) => return None,
@@ -68,7 +96,7 @@ impl Object {
 
     /// Returns whether both objects may have the same content: the sizes are equal, at least one hash is equal, and none differs.
     pub fn resembles(&self, other: &Self) -> bool {
-        let md5 = self.md5.zip(other.md5).map(|(a, b)| a == b);
+        let md5 = self.md5.zip(other.md5).and_then(|(a, b)| a.equals(b));
         let crc32c = self.crc32c.zip(other.crc32c).map(|(a, b)| a == b);
         self.size == other.size
             && (md5.is_some() || crc32c.is_some())
@@ -178,7 +206,7 @@ mod tests {
 
     fn object(content: &[u8]) -> Object {
         let Hashes { size, md5, crc32c, .. } = hashes(content);
-        Object { size, md5, crc32c: Some(crc32c), ..Object::default() }
+        Object { size, md5: md5.map(StoredMd5::OfContent), crc32c: Some(crc32c), ..Object::default() }
     }
 
     #[test]
@@ -205,6 +233,22 @@ mod tests {
         assert_eq!(Object { size: 5, ..bare }.is(&a.sha256, Some(&a)), Some(false));
         let composite = Object { md5: None, ..object(b"aaaa") };
         assert_eq!(composite.is(&a.sha256, Some(&a)), Some(true), "composite objects have a CRC32C");
+    }
+
+    /// S3 makes the entity tag of an encrypted object from something else.
+    #[test]
+    fn an_entity_tag_proves_that_content_is_equal_and_never_that_it_differs() {
+        let (a, b) = (hashes(b"aaaa"), hashes(b"bbbb"));
+        let listed = |of: &Hashes| Object {
+            size: of.size,
+            md5: of.md5.map(StoredMd5::EntityTag),
+            ..Object::default()
+        };
+        assert_eq!(listed(&a).is(&a.sha256, Some(&a)), Some(true));
+        assert_eq!(listed(&b).is(&a.sha256, Some(&b)), Some(false), "it equals other content that was read");
+        assert_eq!(listed(&b).is(&a.sha256, Some(&a)), None);
+        assert!(listed(&a).resembles(&listed(&a)) && listed(&a).resembles(&object(b"aaaa")));
+        assert!(!listed(&a).resembles(&listed(&b)) && !object(b"bbbb").resembles(&listed(&a)));
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl Gcs {
         let resource: Resource = serde_json::from_slice(answer.body()).map_err(|_| unproven())?;
         let (name, object) = resource.object(&self.url).map_err(|_| unproven())?;
         let by_crc32c = object.crc32c.map(|stored| stored == sent.crc32c);
-        let by_md5 = object.md5.zip(sent.md5).map(|(stored, sent)| stored == sent);
+        let by_md5 = object.md5.zip(sent.md5).and_then(|(stored, sent)| stored.is(sent));
         if name != key || (by_crc32c.is_none() && by_md5.is_none()) {
             return Err(unproven());
         }

@@ -12,7 +12,7 @@ use transport::Answer;
 use super::super::answer::Refusal;
 use super::super::store::Page;
 use crate::error::ErrorKind;
-use crate::object::{Attributes, Object, SHA256_METADATA};
+use crate::object::{Attributes, Object, SHA256_METADATA, StoredMd5};
 
 /// Encodes a CRC32C like Google: big-endian, in base64.
 pub(super) fn crc32c_text(crc32c: u32) -> String {
@@ -78,7 +78,7 @@ impl Resource {
             size,
             version: self.generation,
             sha256: custom.get(SHA256_METADATA).and_then(|text| text.parse().ok()),
-            md5: self.md5_hash.as_deref().and_then(decoded),
+            md5: self.md5_hash.as_deref().and_then(decoded).map(StoredMd5::OfContent),
             crc32c: self.crc32c.as_deref().and_then(decoded).map(u32::from_be_bytes),
             attributes: Some(Box::new(Attributes {
                 content_type: self.content_type.filter(is_some),
@@ -112,7 +112,7 @@ pub(super) fn of_headers(header: impl Fn(&str) -> Option<String>, offset: u64) -
         size: stored.or_else(length).unwrap_or_default(),
         version: header("x-goog-generation").unwrap_or_default(),
         sha256: None,
-        md5: hash("md5").as_deref().and_then(decoded),
+        md5: hash("md5").as_deref().and_then(decoded).map(StoredMd5::OfContent),
         crc32c: hash("crc32c").as_deref().and_then(decoded).map(u32::from_be_bytes),
         attributes: None,
     }

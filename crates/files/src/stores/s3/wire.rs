@@ -10,7 +10,7 @@ use super::super::answer::Refusal;
 use super::super::store::Page;
 use super::metadata::CUSTOM;
 use crate::error::ErrorKind;
-use crate::object::{Object, SHA256_METADATA};
+use crate::object::{Object, SHA256_METADATA, StoredMd5};
 
 /// A page of a listing.
 pub(super) struct Listing(ListObjectsV2Response);
@@ -37,14 +37,14 @@ impl Listing {
     }
 }
 
-/// Returns the MD5 in an entity tag. `None` for a multipart upload, whose entity tag is not an MD5.
-fn md5(etag: &str) -> Option<[u8; 16]> {
+/// Returns an entity tag that may be an MD5. `None` for a multipart upload, whose entity tag is not one.
+fn md5(etag: &str) -> Option<StoredMd5> {
     let digits = etag.trim_matches('"');
     if digits.len() != 32 {
         return None;
     }
     let number = u128::from_str_radix(digits, 16).ok()?;
-    Some(number.to_be_bytes())
+    Some(StoredMd5::EntityTag(number.to_be_bytes()))
 }
 
 /// Parses an object from headers. `offset` is the offset of the content, or `None` for the answer to a `HEAD`.
@@ -120,7 +120,8 @@ mod tests {
             ("x-amz-checksum-sha256", &hash),
         ]);
         assert_eq!(whole.sha256, Some(Sha256::new([7; 32])));
-        assert!(whole.md5.is_some_and(|md5| md5[0] == 0x2c && md5[15] == 0xf9));
+        let expected = 0x2c17_43a3_9130_5fbf_367d_f8e4_f069_f9f9_u128.to_be_bytes();
+        assert_eq!(whole.md5, Some(StoredMd5::EntityTag(expected)));
         let parts = object(&[
             ("content-length", "5"),
             ("etag", "\"30dcfd3901d1c613b7fb532281748544-2\""),
