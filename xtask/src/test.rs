@@ -269,8 +269,8 @@ mod tests {
     fn a_filter_selects_from_everything() {
         assert_eq!(completed(&["copy"]), "--workspace copy -- --include-ignored");
         assert_eq!(
-            completed(&["--test", "outside"]),
-            "--workspace --test outside -- --include-ignored",
+            completed(&["--test", "external"]),
+            "--workspace --test external -- --include-ignored",
             "and so does a target"
         );
     }

@@ -1,6 +1,6 @@
 //! `kpromo cip` as a user runs it: output, files and exit codes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! The variable with which `cargo xtask test` runs the integration tests with one request at a time at each host.
 
 #![cfg(debug_assertions)]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! The choice of the signer: by flags, by the configuration, or by Kubernetes' defaults; and the error if none of them applies.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! What the documentation shows exists: the commands and flags in its blocks, and the fields of its configurations.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 

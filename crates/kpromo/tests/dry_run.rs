@@ -1,6 +1,6 @@
 //! Dry runs list what `--confirm` would do, and fail if it would fail.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! What people see: errors that are said once and name what to do, colors, quiet and verbose runs, standard streams, help.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! `kpromo lint`: formats, exit codes, fixes, and runs over a diff by `--diff-base`.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! The files that a run writes: they are checked before any request to a registry, and written completely or not at all.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 

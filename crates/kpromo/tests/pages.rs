@@ -4,7 +4,7 @@
 //! lines that the page shows must be in the output in their order; `…` stands for any text in a line or, alone, for any lines.
 //! A block in YAML whose first line is a comment with a name is a file. Ports are replaced by free ones, as the pages allow.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 
@@ -221,7 +221,7 @@ fn without_numbers(line: &str) -> String {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_stranger_comes_from_the_readme_to_an_own_image_that_is_promoted_signed_and_verified() {
     let reader = Reader::new(PROGRAMS);
     let followed = reader.follow(walk());
@@ -229,7 +229,7 @@ fn a_stranger_comes_from_the_readme_to_an_own_image_that_is_promoted_signed_and_
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn the_first_promotion_works_as_it_is_written() {
     Reader::new(PROGRAMS).follow(FIRST);
 }

@@ -1,6 +1,6 @@
 //! Invalid entries in manifests: everything else is promoted, and the run ends as partly failed.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 

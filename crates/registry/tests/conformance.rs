@@ -61,13 +61,13 @@ fn assert_conformant(report: &Report) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_registry_in_memory_is_conformant() {
     assert_conformant(&run(Config::default(), None).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_registry_on_disk_is_conformant() {
     let directory = tempfile::tempdir().unwrap();
     let storage = Storage::Directory(directory.path().to_owned());
@@ -75,7 +75,7 @@ async fn a_registry_on_disk_is_conformant() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_registry_with_tokens_is_conformant() {
     let account = Account { name: "suite".into(), password: "p:ss".into(), access: Access::Full };
     let tokens = Tokens {
@@ -89,7 +89,7 @@ async fn a_registry_with_tokens_is_conformant() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_registry_with_basic_credentials_is_conformant() {
     let account = Account { name: "suite".into(), password: "pass".into(), access: Access::Full };
     let config = Config { authentication: Authentication::Basic(vec![account.clone()]), ..Config::default() };

@@ -65,7 +65,7 @@ fn sigstore_and_signer() -> (&'static Sigstore, Signing<'static>, Expected<'stat
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn bundles_of_either_cosign_with_either_log_verify_with_the_other_in_both_registries() {
     let registries = Registries::start().await;
     let (sigstore, signing, expected) = sigstore_and_signer();
@@ -88,7 +88,7 @@ async fn bundles_of_either_cosign_with_either_log_verify_with_the_other_in_both_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn tags_of_either_cosign_verify_with_the_other() {
     let registries = Registries::start().await;
     let (sigstore, signing, expected) = sigstore_and_signer();
@@ -107,7 +107,7 @@ async fn tags_of_either_cosign_verify_with_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn signatures_by_key_verify_in_both_forms_for_an_index_and_its_images() {
     let registries = Registries::start().await;
     let sigstore = Sigstore::shared();
@@ -129,7 +129,7 @@ async fn signatures_by_key_verify_in_both_forms_for_an_index_and_its_images() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn fulcio_certifies_the_identities_of_each_issuer() {
     let registries = Registries::start().await;
     let sigstore = Sigstore::shared();
@@ -150,7 +150,7 @@ async fn fulcio_certifies_the_identities_of_each_issuer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn fulcio_refuses_invalid_tokens() {
     let registries = Registries::start().await;
     let sigstore = Sigstore::shared();
@@ -193,7 +193,7 @@ fn claims(answer: &str) -> Value {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn token_endpoints_behave_like_those_of_github_and_google() {
     let issuer = Sigstore::shared().issuer(Issuer::Usual);
     let github = "GET /github?audience=sigstore&job_workflow_ref=a HTTP/1.0";
@@ -218,7 +218,7 @@ fn token_endpoints_behave_like_those_of_github_and_google() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn cosign_gets_its_trust_root_from_the_tuf_repository() {
     let (sigstore, config) = (Sigstore::shared(), DockerConfig::anonymous());
     let repository = TufRepository::of(sigstore, Rekor::V2);
@@ -274,7 +274,7 @@ fn write_summary(directory: &Path, subject: &oci::Digest) {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn slsa_verifier_accepts_a_summary_and_refuses_other_expected_values() {
     let directory = tempfile::tempdir().unwrap();
     let (subject, other) = (oci::Digest::of(b"image"), oci::Digest::of(b"another"));

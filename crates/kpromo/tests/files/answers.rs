@@ -61,7 +61,7 @@ fn result_for(key: &str) -> String {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn an_answer_that_is_not_that_of_a_write_proves_nothing_at_s3() {
     let error = "<Error><Code>InternalError</Code><Message>try again</Message></Error>";
     for (kind, size, status, body) in [
@@ -102,7 +102,7 @@ fn an_answer_that_is_not_that_of_a_write_proves_nothing_at_s3() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_write_with_an_answer_of_no_store_is_done_if_the_object_is_there() {
     for (kind, size) in [(PUT, 5), (COMPLETE, LARGE)] {
         let (s3, scene) = (VersityGw::start(&["prod"], REGION), Scene::new(size, "s3://prod"));
@@ -118,7 +118,7 @@ fn a_write_with_an_answer_of_no_store_is_done_if_the_object_is_there() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_checksum_that_contradicts_what_was_sent_is_an_error() {
     for (kind, size) in [(PUT, 5), (PART, LARGE)] {
         let (s3, scene) = (VersityGw::start(&["prod"], REGION), Scene::new(size, "s3://prod"));
@@ -134,7 +134,7 @@ fn a_checksum_that_contradicts_what_was_sent_is_an_error() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn an_answer_that_is_not_about_the_object_proves_nothing_at_google() {
     let resource =
         |name: &str, more: &str| format!("{{\"name\":\"{name}\",\"size\":\"5\",\"generation\":\"1\"{more}}}");
@@ -161,7 +161,7 @@ fn an_answer_that_is_not_about_the_object_proves_nothing_at_google() {
 
 /// Only the store's own words prove that an object or a bucket is absent.
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_404_of_something_in_between_proves_no_absence() {
     let gcs = FakeGcs::start(&["staging", "prod"]);
     for body in ["", HTML, r#"{"message":"route not found"}"#, r#"{"error":{"code":404}}"#] {
@@ -184,7 +184,7 @@ fn a_404_of_something_in_between_proves_no_absence() {
 
 /// The answer to a `HEAD` of a bucket has no body, so the bucket is listed before it is called absent.
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_head_404_proves_no_missing_bucket() {
     let (s3, scene) = (VersityGw::start(&["prod"], "us-east-1"), Scene::new(5, "s3://prod"));
     let relay =
@@ -201,7 +201,7 @@ fn a_head_404_proves_no_missing_bucket() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_size_that_no_object_has_is_an_error_of_that_object() {
     let (gcs, desk) = (FakeGcs::start(&["staging", "prod"]), Desk::new());
     gcs.put("staging", "a", b"alpha", "");
@@ -224,7 +224,7 @@ fn a_size_that_no_object_has_is_an_error_of_that_object() {
 
 /// The metadata says that it is the content, and the size says that it is not.
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn metadata_of_a_destination_is_not_believed_against_its_size() {
     let (gcs, scene) = (FakeGcs::start(&["prod"]), Scene::new(5, "gs://prod"));
     let metadata = format!("\"metadata\":{{\"content-hash-sha256\":\"{}\"}}", sha256(&scene.content()));
@@ -237,7 +237,7 @@ fn metadata_of_a_destination_is_not_believed_against_its_size() {
 
 /// A store that does not give the rest of a content gives it from the start.
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_content_whose_rest_is_refused_is_read_again_from_the_start() {
     let large = "0123456789abcdef".repeat(640 << 10);
     for rest in ["400", "403", "416", "whole", "other part"] {
@@ -274,7 +274,7 @@ fn a_content_whose_rest_is_refused_is_read_again_from_the_start() {
 
 /// A store that gives neither the rest nor the whole is not asked again and again.
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_content_whose_rest_and_whole_are_refused_is_given_up_and_nothing_of_it_is_written() {
     let large = "0123456789abcdef".repeat(640 << 10);
     let (gcs, desk) = (FakeGcs::start(&["staging", "prod"]), Desk::new());
@@ -302,7 +302,7 @@ fn a_content_whose_rest_and_whole_are_refused_is_given_up_and_nothing_of_it_is_w
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_page_in_place_of_the_content_is_no_change_of_the_object() {
     let (gcs, desk) = (FakeGcs::start(&["staging", "prod"]), Desk::new());
     gcs.put("staging", "a", b"alpha", "");
@@ -322,7 +322,7 @@ fn a_page_in_place_of_the_content_is_no_change_of_the_object() {
 
 /// An upload that the store has lost is begun anew, whatever of it was sent.
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn an_upload_that_is_lost_is_begun_anew() {
     let (gcs, scene) = (FakeGcs::start(&["prod"]), Scene::new(20 << 20, "gs://prod"));
     let parts = AtomicUsize::new(0);
@@ -338,7 +338,7 @@ fn an_upload_that_is_lost_is_begun_anew() {
 
 /// A part that was under way when the upload was aborted may be kept, so the store is asked whether it still has the upload.
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn an_upload_is_aborted_until_it_is_gone_or_named() {
     for is_removed in [true, false] {
         let (s3, desk) = (VersityGw::start(&["prod"], REGION), Desk::new());

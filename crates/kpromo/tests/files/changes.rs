@@ -13,7 +13,7 @@ use super::stores::{REGION, command, content, manifests, put, runtime, sha256};
 use super::support::{Desk, run};
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn an_object_that_changes_while_it_is_read_is_not_promoted() {
     for source in ["gs://staging", "s3://staging"] {
         let (gcs, s3, desk) = (
@@ -87,7 +87,7 @@ fn an_object_that_changes_while_it_is_read_is_not_promoted() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn an_object_that_appears_between_plan_and_write_is_not_overwritten() {
     let (gcs, s3, desk) =
         (FakeGcs::start(&["staging", "prod"]), VersityGw::start(&["prod"], REGION), Desk::new());
@@ -124,7 +124,7 @@ fn an_object_that_appears_between_plan_and_write_is_not_overwritten() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_listing_that_never_ends_is_left_and_files_are_asked_for_one_by_one() {
     let (gcs, s3, desk) =
         (FakeGcs::start(&["staging", "prod"]), VersityGw::start(&["prod"], REGION), Desk::new());
@@ -150,7 +150,7 @@ fn a_listing_that_never_ends_is_left_and_files_are_asked_for_one_by_one() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn buckets_that_cannot_be_used_are_all_named_before_anything_is_read() {
     let (gcs, s3, desk) = (FakeGcs::start(&["staging"]), VersityGw::start(&["ours"], REGION), Desk::new());
     gcs.put("staging", "a", b"alpha", "");
@@ -191,7 +191,7 @@ fn buckets_that_cannot_be_used_are_all_named_before_anything_is_read() {
 
 /// A region that is not the default one is found out and signed for.
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn the_region_of_a_bucket_is_asked_for_once() {
     let (s3, desk) = (VersityGw::start(&["staging", "prod"], "ap-southeast-4"), Desk::new());
     fs::write(s3.bucket("staging").join("a"), b"alpha").unwrap();

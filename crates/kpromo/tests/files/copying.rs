@@ -8,7 +8,7 @@ use super::stores::{REGION, command, content, custom, manifests, put, runtime, s
 use super::support::{Desk, run};
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_source_object_is_read_once_for_all_destinations_and_nothing_is_asked_twice() {
     let scene = Scene::new("gs://staging");
     let gcs = Relay::like_google(scene.gcs.host(), |_| Fault::None);
@@ -42,7 +42,7 @@ fn a_source_object_is_read_once_for_all_destinations_and_nothing_is_asked_twice(
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn metadata_travels_between_all_kinds_of_stores() {
     let (gcs, s3, desk) =
         (FakeGcs::start(&["staging", "prod"]), VersityGw::start(&["staging", "prod"], REGION), Desk::new());
@@ -74,7 +74,7 @@ fn metadata_travels_between_all_kinds_of_stores() {
 
 /// Objects as gsutil and the AWS command line make them.
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn composite_multipart_and_compressed_objects_are_objects_like_others() {
     let (gcs, s3, desk) =
         (FakeGcs::start(&["staging", "prod"]), VersityGw::start(&["staging", "prod"], REGION), Desk::new());
@@ -120,7 +120,7 @@ fn composite_multipart_and_compressed_objects_are_objects_like_others() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn custom_metadata_of_s3_is_kept_by_its_name() {
     let (s3, desk) = (VersityGw::start(&["staging", "prod"], REGION), Desk::new());
     let attributes = Attributes { custom: custom(&[("team", "release")]), ..Attributes::default() };

@@ -1,4 +1,4 @@
-//! Promotion between directories: what every store does, without an outside part.
+//! Promotion between directories: what every store does, without external programs.
 
 use std::fs;
 use std::path::Path;

@@ -12,7 +12,7 @@ use super::stores::{REGION, command, content, manifests, put, runtime, sha256};
 use super::support::{Desk, run};
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn behind_relays_that_fail_everything_arrives_and_nothing_false() {
     for source in ["gs://staging", "s3://staging"] {
         let scene = Scene::new(source);
@@ -26,7 +26,7 @@ fn behind_relays_that_fail_everything_arrives_and_nothing_false() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_run_that_is_killed_anywhere_leaves_whole_objects_and_the_next_one_completes() {
     let scene = Scene::new("gs://staging");
     for after in [20, 60, 100, 140, 180, 200] {
@@ -53,7 +53,7 @@ fn interrupt(process: u32) {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn an_interrupt_in_the_middle_of_an_upload_aborts_it() {
     let (gcs, s3, desk) = (FakeGcs::start(&["prod"]), VersityGw::start(&["prod"], REGION), Desk::new());
     let large = content(40 << 20, 3);
@@ -88,7 +88,7 @@ fn an_interrupt_in_the_middle_of_an_upload_aborts_it() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_clock_that_is_wrong_is_corrected_by_that_of_the_store() {
     // Signatures are valid for six hours, so a clock that is late by less changes nothing.
     for (offset, is_corrected) in [("-20m", false), ("-7h", true), ("+7h", false)] {

@@ -1,6 +1,6 @@
 //! Promotion of files, as a user runs it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -207,7 +207,7 @@ fn line(
 
 /// The snapshot is the table of all cases: exit code, standard output, and the objects in production.
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn every_recorded_case_ends_as_it_did_or_better() {
     let mut table = String::new();
     for (name, case) in cases() {

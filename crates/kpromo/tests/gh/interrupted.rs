@@ -94,7 +94,7 @@ fn an_interrupt_in_the_middle_of_an_asset_leaves_nothing_of_it() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn an_interrupt_in_the_middle_of_an_upload_in_parts_aborts_it() {
     let scene = Scene::new(vec![release("v1", vec![asset(1, "large", 40 << 20)])]);
     let s3 = VersityGw::start(&["prod"], REGION);

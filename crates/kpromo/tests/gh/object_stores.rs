@@ -7,7 +7,7 @@ use super::stores::{REGION, sha256};
 use super::support::run;
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn both_stores_get_everything_and_a_second_run_reads_no_asset() {
     let text = GitHubAsset { content_type: "text/x".to_owned(), ..asset(3, "notes", 50) };
     let releases = vec![release(
@@ -49,7 +49,7 @@ fn both_stores_get_everything_and_a_second_run_reads_no_asset() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn what_others_have_put_there_is_compared_and_never_replaced() {
     let releases = vec![release(
         "v1",
@@ -70,7 +70,7 @@ fn what_others_have_put_there_is_compared_and_never_replaced() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn an_object_that_appears_meanwhile_is_looked_at() {
     for (content, code) in [(asset(1, "a", 100).content, 0), (b"other".to_vec(), 11)] {
         let scene = Scene::new(vec![release("v1", vec![asset(1, "a", 100)])]);
@@ -92,7 +92,7 @@ fn an_object_that_appears_meanwhile_is_looked_at() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_bucket_that_is_not_there_ends_the_run_before_an_asset_is_read() {
     let scene = Scene::new(vec![release("v1", vec![asset(1, "a", 100)])]);
     let (gcs, s3) = (FakeGcs::start(&[]), VersityGw::start(&[], REGION));

@@ -114,7 +114,7 @@ fn ours_does_what_the_go_tool_does_or_better_without_a_bucket() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn ours_does_what_the_go_tool_does_or_better_with_a_bucket() {
     let cases = cases();
     for (name, ours, why) in CASES.iter().filter(|(name, ..)| needs_bucket(name, &cases[*name])) {

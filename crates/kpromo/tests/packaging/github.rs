@@ -79,7 +79,7 @@ fn action(world: &World, inputs: &[(&str, &str)], environment: &[(&str, String)]
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn the_action_shows_the_plan_of_what_was_added_and_writes_nothing() {
     let world = World::new().await;
     let (binary, base) = (binary(), world.git(&["rev-parse", "HEAD^"]));
@@ -144,7 +144,7 @@ async fn the_action_promotes_and_signs_with_the_identity_of_the_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_conflict_fails_the_action_and_is_in_its_summary() {
     let world = World::new().await;
     let other = Recipe { seed: 9, ..Recipe::default() }.image();
@@ -164,7 +164,7 @@ async fn a_conflict_fails_the_action_and_is_in_its_summary() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn wrong_inputs_of_the_action_run_nothing() {
     let world = World::new().await;
     let binary = binary();
@@ -242,7 +242,7 @@ fn install(world: &World, url: &str, sha256: &str) -> Action {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn the_action_runs_a_release_only_if_it_has_the_checksum() {
     let world = World::new().await;
     let release = Release::make(&world);

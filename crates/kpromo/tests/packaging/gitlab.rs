@@ -72,7 +72,7 @@ fn pipeline(world: &World) -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn the_job_of_a_merge_request_keeps_the_plan_and_writes_nothing() {
     let world = World::new().await;
     let ran = execute(&world, "kpromo-plan", &pipeline(&world));
@@ -87,7 +87,7 @@ async fn the_job_of_a_merge_request_keeps_the_plan_and_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn the_job_of_the_default_branch_promotes_with_an_identity() {
     let world = World::new().await;
     let key = world.desk.key_pair();

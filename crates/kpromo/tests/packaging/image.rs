@@ -200,7 +200,7 @@ async fn the_image_runs_confined_and_is_promoted_signed_and_verified_by_itself()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn git_in_the_image_reads_a_repository_of_another_user() {
     let world = World::new().await;
     let layout = world.desk.path("layout");
@@ -220,7 +220,7 @@ async fn git_in_the_image_reads_a_repository_of_another_user() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn an_image_is_the_same_to_the_byte_when_it_is_made_again() {
     let world = World::new().await;
     let (one, two) = (world.desk.path("one"), world.desk.path("two"));

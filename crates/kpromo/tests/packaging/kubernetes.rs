@@ -110,7 +110,7 @@ fn regions(job: &Value) -> &Value {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn kustomize_builds_valid_resources_for_each_cloud() {
     for (directory, annotation) in [
         ("base", None),
@@ -133,7 +133,7 @@ fn kustomize_builds_valid_resources_for_each_cloud() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn kustomize_has_shards_of_one_job_and_shards_beside_their_regions() {
     let objects = kustomize("deploy/kustomize/examples/gke-shards");
     let job = jobs(&objects)[0];
@@ -166,7 +166,7 @@ fn values(changed: &Value) -> Value {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn the_helm_chart_renders_valid_resources_with_every_value() {
     let secrets = json!({
         "schedule": "", "confirm": true, "signingKeySecret": "key", "dockerConfigSecret": "docker", "args": ["--strict"],
@@ -195,7 +195,7 @@ fn the_helm_chart_renders_valid_resources_with_every_value() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn the_chart_plans_until_it_is_confirmed_and_has_shards_and_identities() {
     let objects = helm(&values(&json!({}))).unwrap();
     let words = arguments(jobs(&objects)[0]);
@@ -225,7 +225,7 @@ fn the_chart_plans_until_it_is_confirmed_and_has_shards_and_identities() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn the_chart_refuses_values_that_contradict_one_another() {
     for (changed, expected) in [
         (json!({ "manifests": {} }), "is required"),
@@ -260,7 +260,7 @@ fn the_chart_refuses_values_that_contradict_one_another() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn the_action_the_template_and_the_example_workflow_fit_their_schemas() {
     for (schema, file) in [
         ("vendor.github-actions", "action.yml"),

@@ -1,6 +1,6 @@
 //! What people install and deploy: the container image, the recipes for CI systems, and the files for Kubernetes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod github;
 mod gitlab;

@@ -73,7 +73,7 @@ async fn the_postsubmit_and_the_periodic_of_prow_sign_as_an_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn the_pods_of_prow_s_jobs_are_valid() {
     for job in jobs() {
         let mut spec = job["spec"].clone();
@@ -147,7 +147,7 @@ async fn the_task_of_tekton_plans_by_default_and_promotes_when_it_is_confirmed()
 
 /// A step is a container with a few other names, and its volumes are those of a pod.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn the_pod_of_tekton_s_task_is_valid_and_every_name_in_it_is_declared() {
     let task = yaml(TEKTON);
     assert_eq!((&task["apiVersion"], &task["kind"]), (&json!("tekton.dev/v1"), &json!("Task")));

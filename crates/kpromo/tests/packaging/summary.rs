@@ -42,7 +42,7 @@ fn plan(edges: &[Value]) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn text_of_strangers_has_no_effect_in_a_summary() {
     let world = World::new().await;
     let hostile = "`</code><img src=x>\n| @everyone [link](https://evil.example) \u{202e}\u{1b}[31m";
@@ -74,7 +74,7 @@ async fn text_of_strangers_has_no_effect_in_a_summary() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_summary_fits_into_a_comment_and_says_what_it_leaves_out() {
     let world = World::new().await;
     let long = "x".repeat(10_000);
@@ -89,7 +89,7 @@ async fn a_summary_fits_into_a_comment_and_says_what_it_leaves_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_run_without_a_plan_has_a_summary_too() {
     let world = World::new().await;
     let text = summary(&world, 10, &Value::Null, &Value::Null);

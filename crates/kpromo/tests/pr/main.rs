@@ -1,6 +1,6 @@
 //! `kpromo pr` and `kpromo manifest add`, against a forge with real git and an embedded registry.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod add;
 mod branches;

@@ -29,7 +29,7 @@ fn title(dom: &str) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_script_in_the_message_of_a_registry_does_not_run() {
     let world = World::new().await;
     world.refuse("prod/two", HOSTILE);

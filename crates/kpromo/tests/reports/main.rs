@@ -1,6 +1,6 @@
 //! What a run tells programs and people: reports as JSON and as a page, metrics, and errors as JSON.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod browser;
 mod json_log;

@@ -1,6 +1,6 @@
 //! Vulnerabilities: runs that only scan, and the gate within a promotion, by the binary.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod attested;
 mod files;

@@ -1,6 +1,6 @@
 //! Shards of one promotion, each a process of its own.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod command_line;
 mod owners;

@@ -1,6 +1,6 @@
 //! `kpromo sigcheck`, and `--repair` of `kpromo cip`, as a user runs them.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod command_line;
 mod interrupted;

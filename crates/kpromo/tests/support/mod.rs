@@ -1,7 +1,7 @@
 //! Runs the binary as a user does.
 
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 pub mod page;
 pub mod schema;

@@ -1,7 +1,7 @@
 //! Promotions with signatures and attestations on a real Sigstore, checked with cosign; and cosign's signatures, checked with
 //! kpromo.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod attested;
 mod repaired;

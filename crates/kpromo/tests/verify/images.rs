@@ -316,7 +316,7 @@ async fn bundles_are_signatures_too_and_what_is_in_the_tag_of_attestations_is_at
 
 /// kpromo attributes cosign's signatures with certificates, in both forms, to the signer in the certificate.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn what_cosign_has_signed_is_by_whom_its_certificate_says_and_by_nobody_else() {
     let (sigstore, config) = (Sigstore::shared(), DockerConfig::anonymous());
     let server = Server::start(Config::default()).await.unwrap();

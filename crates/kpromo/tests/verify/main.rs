@@ -1,6 +1,6 @@
 //! `kpromo verify` as a user runs it: results, output and exit codes. The signatures are made with the tests' own keys.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod command_line;
 mod images;

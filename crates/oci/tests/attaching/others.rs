@@ -6,7 +6,7 @@ use testkit::{Auth, Distribution, DockerRegistry};
 use super::{BUNDLE, Scene, signature};
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn other_registries_keep_attached_content() {
     let (old, new) = (DockerRegistry::start(), Distribution::start(Auth::None));
     for host in [old.host(), new.host()] {

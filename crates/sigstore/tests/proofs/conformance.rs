@@ -174,7 +174,7 @@ impl Workspace {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn the_client_verifies_its_signatures_and_refuses_altered_ones() {
     let workspace = Workspace::new();
     let by = By::Identity(SIGNER, issuer());
@@ -201,7 +201,7 @@ fn the_client_verifies_its_signatures_and_refuses_altered_ones() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn the_client_verifies_signatures_by_a_key() {
     let workspace = Workspace::new();
     let (signer, key) = key_signer(Rekor::V2);
@@ -215,7 +215,7 @@ async fn the_client_verifies_signatures_by_a_key() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn an_invalid_token_signs_nothing() {
     let workspace = Workspace::new();
     let mut arguments: Vec<OsString> =

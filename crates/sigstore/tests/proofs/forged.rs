@@ -34,7 +34,7 @@ pub(crate) fn accepted(good: &Good, verifier: &Verifier) {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_signature_over_other_content_is_rejected_even_if_the_bundle_names_the_right_digest() {
     let good = Good::message(Rekor::V1, b"the artifact").await;
     accepted(&good, &verifier());
@@ -58,7 +58,7 @@ fn base64_of(hexadecimal: &str) -> Value {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_statement_about_another_image_is_refused() {
     let mut good = Good::statement(Rekor::V2, b"the image").await;
     accepted(&good, &verifier());
@@ -68,7 +68,7 @@ async fn a_statement_about_another_image_is_refused() {
 
 /// Verification returns the signer; the pattern decides whether it is accepted.
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_valid_signature_by_another_identity_or_issuer_does_not_match_the_pattern() {
     let other_issuer = sigstore().issuer(Issuer::Other);
     let wanted = pattern(issuer(), SIGNER);
@@ -87,7 +87,7 @@ async fn a_valid_signature_by_another_identity_or_issuer_does_not_match_the_patt
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn an_expression_that_matches_only_part_of_the_identity_does_not_match() {
     let good = Good::message(Rekor::V1, b"message").await;
     let signatory = good.judged_by(&verifier()).unwrap();
@@ -104,7 +104,7 @@ async fn an_expression_that_matches_only_part_of_the_identity_does_not_match() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_certificate_must_be_valid_at_a_proven_time() {
     let (authority, minutes) = (Authority::trusted(), SignedDuration::from_mins);
     let verifier = verifier_with(without_logs);
@@ -125,7 +125,7 @@ fn a_certificate_must_be_valid_at_a_proven_time() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_timestamp_must_be_over_the_signature_and_by_a_trusted_authority_in_its_validity() {
     let good = Good::message(Rekor::V2, b"message").await;
     accepted(&good, &verifier());
@@ -150,7 +150,7 @@ async fn a_timestamp_must_be_over_the_signature_and_by_a_trusted_authority_in_it
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn an_unlogged_certificate_is_rejected_if_the_root_has_a_certificate_log() {
     let fulcio = Authority::trusted().serve(vec![Wanted::default()]);
     let no_certificate_log = verifier_with(|root| root["ctlogs"] = json!([]));
@@ -165,7 +165,7 @@ async fn an_unlogged_certificate_is_rejected_if_the_root_has_a_certificate_log()
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_certificate_of_another_certificate_log_is_refused() {
     let good = Good::message(Rekor::V1, b"message").await;
     accepted(&good, &verifier());
@@ -177,7 +177,7 @@ async fn a_certificate_of_another_certificate_log_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_certificate_of_another_authority_with_the_same_name_is_rejected() {
     let good = handmade::message(&Authority::trusted(), &Wanted::default(), true);
     let verifier = verifier_with(without_logs);
@@ -194,7 +194,7 @@ async fn a_certificate_of_another_authority_with_the_same_name_is_rejected() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn certificate_and_key_signatures_do_not_verify_as_each_other() {
     let good = Good::message(Rekor::V1, b"message").await;
     let (by_key, key) = crate::support::stack::key_signer(Rekor::V1);
@@ -211,7 +211,7 @@ async fn certificate_and_key_signatures_do_not_verify_as_each_other() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn an_envelope_with_another_payload_or_another_type_or_two_signatures_is_refused() {
     let good = Good::statement(Rekor::V1, b"image").await;
     accepted(&good, &verifier());

@@ -30,7 +30,7 @@ fn missigned(checkpoint: &Value) -> Value {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn an_unlogged_signature_is_rejected_if_the_root_has_logs() {
     for rekor in BOTH {
         let good = Good::message(rekor, b"message").await;
@@ -47,7 +47,7 @@ async fn an_unlogged_signature_is_rejected_if_the_root_has_logs() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_promise_without_an_inclusion_proof_is_accepted_only_in_version_0_1() {
     let good = Good::message(Rekor::V1, b"message").await;
     let promised = good.with(|bundle| {
@@ -59,7 +59,7 @@ async fn a_promise_without_an_inclusion_proof_is_accepted_only_in_version_0_1() 
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn an_entry_about_another_signature_is_refused() {
     for rekor in BOTH {
         for (good, other) in [
@@ -74,7 +74,7 @@ async fn an_entry_about_another_signature_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn an_altered_inclusion_proof_is_rejected() {
     for rekor in BOTH {
         // The first entry of a log has no hashes in its proof.
@@ -103,7 +103,7 @@ async fn an_altered_inclusion_proof_is_rejected() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_proof_or_a_checkpoint_of_another_log_is_refused() {
     let (one, two) = (Good::message(Rekor::V1, b"message").await, Good::message(Rekor::V2, b"message").await);
     for (good, other) in [(&one, &two), (&two, &one)] {
@@ -119,7 +119,7 @@ async fn a_proof_or_a_checkpoint_of_another_log_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_checkpoint_that_the_log_has_not_signed_is_refused() {
     for rekor in BOTH {
         let good = Good::message(rekor, b"message").await;
@@ -139,7 +139,7 @@ async fn a_checkpoint_that_the_log_has_not_signed_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_promise_that_the_log_has_not_made_is_refused() {
     let good = Good::message(Rekor::V1, b"message").await;
     accepted(&good, &verifier());
@@ -156,7 +156,7 @@ async fn a_promise_that_the_log_has_not_made_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn entries_of_unknown_and_retired_logs_are_rejected() {
     for (rekor, the_other) in [(Rekor::V1, Rekor::V2), (Rekor::V2, Rekor::V1)] {
         let good = Good::message(rekor, b"message").await;
@@ -187,7 +187,7 @@ async fn entries_of_unknown_and_retired_logs_are_rejected() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_bundle_with_too_many_entries_is_rejected() {
     let good = Good::message(Rekor::V1, b"message").await;
     let crowded = good.with(|bundle| {
@@ -199,7 +199,7 @@ async fn a_bundle_with_too_many_entries_is_rejected() {
 
 /// The returned time of signing is proven, and is the earliest proven time.
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn the_signing_time_is_the_earliest_proven_time() {
     let second = |time: &Value| time.as_str().unwrap().parse::<i64>().unwrap();
     for rekor in BOTH {
@@ -217,7 +217,7 @@ async fn the_signing_time_is_the_earliest_proven_time() {
 
 /// Signatures by a key must be in the root's logs too.
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn signatures_by_a_key_must_be_logged_if_the_root_has_logs() {
     for rekor in BOTH {
         let (signer, key) = crate::support::stack::key_signer(rekor);

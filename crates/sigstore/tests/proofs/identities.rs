@@ -19,7 +19,7 @@ fn signer(request: &TokenRequest, account: Option<&str>, fulcio: &Server) -> Sig
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn an_unusable_token_is_never_sent_to_fulcio() {
     let fulcio = Server::before(sigstore().fulcio(), |_, answer| answer);
     let request = || TokenRequest::email(SIGNER);

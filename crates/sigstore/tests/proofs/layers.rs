@@ -53,7 +53,7 @@ impl Layer {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_layer_verifies_and_names_its_image() {
     let layer = Layer::signed().await;
     let payload = layer.judged().unwrap();
@@ -68,7 +68,7 @@ async fn a_layer_verifies_and_names_its_image() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_layer_without_signature_certificate_or_log_entry_is_refused() {
     let layer = Layer::signed().await;
     assert!(matches!(layer.without(SIGNATURE).judged(), Err(Rejection::Malformed(_))));
@@ -85,7 +85,7 @@ async fn a_layer_without_signature_certificate_or_log_entry_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn garbage_in_any_annotation_is_refused() {
     let layer = Layer::signed().await;
     layer.judged().unwrap();
@@ -106,7 +106,7 @@ async fn garbage_in_any_annotation_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn parts_swapped_between_two_valid_layers_are_refused() {
     let (one, other) = (Layer::signed().await, Layer::signed().await);
     assert!(one.judged().is_ok() && other.judged().is_ok());
@@ -120,7 +120,7 @@ async fn parts_swapped_between_two_valid_layers_are_refused() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn an_altered_promise_is_rejected() {
     let layer = Layer::signed().await;
     for path in ["/SignedEntryTimestamp", "/Payload/body"] {
@@ -140,7 +140,7 @@ async fn an_altered_promise_is_rejected() {
 
 /// A valid signature over a message is not a signature of an image.
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_signature_over_content_that_is_not_a_payload_is_rejected() {
     let payload = br#"{"critical":{"type":"something else"}}"#.to_vec();
     let annotations = signer(Rekor::V1).message(&payload).await.unwrap().annotations();
@@ -148,7 +148,7 @@ async fn a_signature_over_content_that_is_not_a_payload_is_rejected() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_layer_signed_with_a_key_verifies_only_with_that_key() {
     let payload = SimpleSigning::new("registry.example/app", "sha256:ab", [].into()).to_json();
     let (signer, key) = key_signer(Rekor::V1);
@@ -172,7 +172,7 @@ fn judged(attestation: &Attestation, root: &[u8]) -> Result<(), Rejection> {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn the_timestamp_of_an_attestation_is_over_its_envelope_and_one_valid_time_suffices() {
     let log = Log::new();
     let now = Timestamp::now() - SignedDuration::from_secs(1);
@@ -201,7 +201,7 @@ fn the_timestamp_of_an_attestation_is_over_its_envelope_and_one_valid_time_suffi
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_layer_made_of_our_attestation_verifies_only_for_its_image() {
     let signed = signer(Rekor::V1).statement(&statement(b"image"), &sha256(b"image")).await.unwrap();
     let bundle: Value = serde_json::from_slice(&signed.bundle()).unwrap();

@@ -41,7 +41,7 @@ async fn sign(signer: &Signer, number: usize) -> usize {
 
 /// Timestamped but not logged, because so many real log entries would take minutes.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn two_thousand_digests_need_at_most_three_certificates() {
     let fulcio = Server::before(sigstore().fulcio(), |_, answer| answer);
     let services = Services { fulcio: Some(fulcio.url()), rekor: Vec::new(), ..services(Rekor::V1) };
@@ -52,7 +52,7 @@ async fn two_thousand_digests_need_at_most_three_certificates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn three_hundred_logged_digests_need_one_certificate() {
     let fulcio = Server::before(sigstore().fulcio(), |_, answer| answer);
     let services = Services { fulcio: Some(fulcio.url()), ..services(Rekor::V1) };
@@ -62,7 +62,7 @@ async fn three_hundred_logged_digests_need_one_certificate() {
 
 /// The first task requests the certificate, and the others wait for the result.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn concurrent_signers_request_one_certificate() {
     let fulcio = Server::before(sigstore().fulcio(), |_, answer| answer);
     let services = Services { fulcio: Some(fulcio.url()), ..services(Rekor::V1) };
@@ -74,7 +74,7 @@ async fn concurrent_signers_request_one_certificate() {
 
 /// If the certificate expires during a run, the rest is signed with another one, and all signatures verify.
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_certificate_is_replaced_only_shortly_before_it_expires() {
     let lives = [300, 89, 10, 600].map(|seconds| Wanted::good_for(SignedDuration::from_secs(seconds)));
     let fulcio = Authority::trusted().serve(lives.to_vec());
@@ -101,7 +101,7 @@ async fn a_certificate_is_replaced_only_shortly_before_it_expires() {
 
 /// A key needs no certificate.
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn signing_with_a_key_sends_no_request_to_fulcio() {
     let fulcio = Server::before(sigstore().fulcio(), |_, answer| answer);
     let services = Services { fulcio: Some(fulcio.url()), ..services(Rekor::V1) };

@@ -47,7 +47,7 @@ async fn error(service: Service, server: &Server) -> SignError {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_failing_service_is_retried_and_then_reported_with_its_answer() {
     for service in EACH {
         let server =
@@ -66,7 +66,7 @@ async fn a_failing_service_is_retried_and_then_reported_with_its_answer() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_service_that_recovers_causes_no_error() {
     for service in EACH {
         let (url, first) = (url_of(service).parse().unwrap(), Mutex::new(true));
@@ -80,7 +80,7 @@ async fn a_service_that_recovers_causes_no_error() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_refused_request_to_a_service_is_not_retried() {
     for service in EACH {
         let server = Server::start(|_| Answer::status(400, "no"));
@@ -92,7 +92,7 @@ async fn a_refused_request_to_a_service_is_not_retried() {
 
 /// Thousands of signatures do not wait for the same failure one after another.
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_certificate_that_is_unavailable_is_requested_once_for_all_signatures() {
     let server = Server::start(|_| Answer::status(503, ""));
     let signer = signer_at(with(Service::Fulcio, &server), verifier());
@@ -105,7 +105,7 @@ async fn a_certificate_that_is_unavailable_is_requested_once_for_all_signatures(
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_service_that_does_not_answer_times_out_and_is_named() {
     for service in EACH {
         let server = Server::start(|_| Answer::Silence);
@@ -119,7 +119,7 @@ async fn a_service_that_does_not_answer_times_out_and_is_named() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn answers_of_services_are_bounded_and_validated() {
     for service in EACH {
         for garbage in ["", "garbage", "{}", "[]", "{\"a\":{}}", "\0\u{1}\u{2}"] {
@@ -140,7 +140,7 @@ async fn answers_of_services_are_bounded_and_validated() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_certificate_of_another_identity_or_for_another_key_is_not_used() {
     let no_certificate_log = || verifier_with(|root| root["ctlogs"] = serde_json::json!([]));
     let sign = async |fulcio: &Server| {
@@ -182,7 +182,7 @@ fn stuck(url: &str) -> Server {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn an_entry_or_a_timestamp_of_another_signature_is_not_used() {
     for service in [Service::Rekor, Service::TimestampAuthority] {
         let server = stuck(url_of(service));
@@ -202,7 +202,7 @@ async fn an_entry_or_a_timestamp_of_another_signature_is_not_used() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn an_entry_that_the_trusted_log_has_not_made_is_not_used() {
     let server = Server::before(sigstore().rekor(Rekor::V1), |_, answer| {
         let mut entries: Value = serde_json::from_slice(&answer).unwrap();
@@ -223,7 +223,7 @@ async fn an_entry_that_the_trusted_log_has_not_made_is_not_used() {
 
 /// The answer to the first request is lost; the second request reports that the entry exists.
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn an_entry_whose_answer_was_lost_is_found_again() {
     let (url, first) = (sigstore().rekor(Rekor::V1).parse().unwrap(), Mutex::new(true));
     let server = Server::start(move |asked| {
@@ -244,7 +244,7 @@ async fn an_entry_whose_answer_was_lost_is_found_again() {
 
 /// Signatures that are logged after the certificate expired are made again once, with a new certificate.
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_signature_that_was_logged_too_late_is_made_again() {
     let over = Wanted::good_for(SignedDuration::from_secs(-1));
     let verifier = || verifier_with(|root| root["ctlogs"] = serde_json::json!([]));

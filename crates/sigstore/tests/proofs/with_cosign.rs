@@ -107,7 +107,7 @@ async fn check_with_cosign(workspace: &Workspace, signer: &Signer, by: By<'_>) {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn both_cosign_versions_verify_our_signatures_by_an_identity() {
     let workspace = Workspace::new();
     for rekor in LOGS {
@@ -116,7 +116,7 @@ async fn both_cosign_versions_verify_our_signatures_by_an_identity() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn both_cosign_versions_verify_our_signatures_by_a_key() {
     let workspace = Workspace::new();
     let public = workspace.file("key.pub");
@@ -128,7 +128,7 @@ async fn both_cosign_versions_verify_our_signatures_by_a_key() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn signatures_by_cosign_with_an_identity_verify() {
     let workspace = Workspace::new();
     let [old, new] = workspace.versions();
@@ -150,7 +150,7 @@ fn signatures_by_cosign_with_an_identity_verify() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn signatures_by_cosign_with_an_encrypted_key_verify() {
     let workspace = Workspace::new();
     let [old, new] = workspace.versions();
@@ -170,7 +170,7 @@ fn signatures_by_cosign_with_an_encrypted_key_verify() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn an_encrypted_key_of_cosign_can_sign() {
     let workspace = Workspace::new();
     for cosign in workspace.versions() {
@@ -189,7 +189,7 @@ async fn an_encrypted_key_of_cosign_can_sign() {
 
 /// cosign also rejects an invalid bundle, which shows that this test can fail.
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn cosign_accepts_our_bundles_in_older_versions_and_rejects_a_forged_one() {
     let workspace = Workspace::new();
     let good = Good::message(Rekor::V1, ARTIFACT).await;
@@ -209,7 +209,7 @@ async fn cosign_accepts_our_bundles_in_older_versions_and_rejects_a_forged_one()
 
 /// cosign's legacy bundle has the content of a layer's annotations.
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_layer_made_of_a_signature_by_cosign_verifies() {
     use sigstore::{CosignLayer, SimpleSigning};
     let workspace = Workspace::new();

@@ -23,7 +23,7 @@ fn summary(subject: &Digest) -> Statement {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_summary_is_accepted_only_for_its_subject_and_level_and_with_its_key() {
     let directory = tempfile::tempdir().unwrap();
     let (envelope, key_file) = (directory.path().join("summary.json"), directory.path().join("key.pub"));

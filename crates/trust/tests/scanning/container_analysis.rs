@@ -360,7 +360,7 @@ async fn each_platform_is_requested_and_the_worst_counts() {
 }
 
 #[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn grafeas_lists_occurrences_in_pages_and_finished_scans_are_distinguished() {
     let server = Grafeas::start();
     server.create_project("project");

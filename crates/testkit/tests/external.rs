@@ -46,7 +46,7 @@ fn panic_message(action: impl FnOnce()) -> String {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn both_clients_read_the_same_manifest_from_docker_registry() {
     let (registry, config) = (DockerRegistry::start(), DockerConfig::anonymous());
     let (crane, skopeo) = (Crane::new(&config), Skopeo::new(&config));
@@ -58,7 +58,7 @@ fn both_clients_read_the_same_manifest_from_docker_registry() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn both_clients_read_the_same_manifest_from_the_registry_of_crane() {
     let (registry, config) = (CraneRegistry::start(), DockerConfig::anonymous());
     let (crane, skopeo) = (Crane::new(&config), Skopeo::new(&config));
@@ -70,7 +70,7 @@ fn both_clients_read_the_same_manifest_from_the_registry_of_crane() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn both_clients_read_the_same_manifest_from_olareg() {
     let (registry, config) = (Olareg::start(), DockerConfig::anonymous());
     let (crane, skopeo) = (Crane::new(&config), Skopeo::new(&config));
@@ -82,7 +82,7 @@ fn both_clients_read_the_same_manifest_from_olareg() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn both_clients_copy_whole_indexes_between_the_registries() {
     let (old, new) = (DockerRegistry::start(), Distribution::start(Auth::None));
     let config = DockerConfig::anonymous();
@@ -99,7 +99,7 @@ fn both_clients_copy_whole_indexes_between_the_registries() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_registry_with_accounts_requires_credentials() {
     let registry = Distribution::start(Auth::Htpasswd);
     let (known, unknown) = (DockerConfig::new(registry.credential()), DockerConfig::anonymous());
@@ -113,7 +113,7 @@ fn a_registry_with_accounts_requires_credentials() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn the_error_of_a_client_has_its_command_and_its_error_output() {
     let (registry, config) = (DockerRegistry::start(), DockerConfig::anonymous());
     let absent = format!("{}/no/such:tag", registry.host());
@@ -132,7 +132,7 @@ fn ask(host: &Host) -> std::io::Result<String> {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn many_registries_start_at_once_on_different_ports() {
     let registries: Vec<DockerRegistry> = std::thread::scope(|scope| {
         let starting: Vec<_> = (0..8).map(|_| scope.spawn(DockerRegistry::start)).collect();
@@ -146,7 +146,7 @@ fn many_registries_start_at_once_on_different_ports() {
 }
 
 #[test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_dropped_registry_stops_and_its_data_is_removed() {
     let registry = Distribution::start(Auth::None);
     let (host, storage) = (registry.host().clone(), registry.storage());

@@ -37,7 +37,7 @@ async fn check(what: &str, host: &Host) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn registries_of_other_projects_are_read_by_their_catalogs() {
     check("docker-registry 2.8", DockerRegistry::start().host()).await;
     check("distribution v3", Distribution::start(Auth::None).host()).await;
@@ -46,7 +46,7 @@ async fn registries_of_other_projects_are_read_by_their_catalogs() {
 
 /// olareg has no catalog.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_registry_without_a_catalog_is_read_repository_by_repository() {
     let olareg = Olareg::start();
     let (host, config) = (olareg.host(), DockerConfig::anonymous());

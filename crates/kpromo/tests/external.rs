@@ -1,6 +1,6 @@
 //! Promotions between the registries of other projects and the embedded one, checked with the clients of other projects.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
 
 mod support;
 
@@ -98,7 +98,7 @@ fn samples() -> Vec<(&'static str, Sample)> {
 
 /// Every registry promotes to every other one and to itself.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn every_pair_of_registries_promotes_byte_for_byte_and_a_second_run_has_nothing_to_do() {
     let workshop = Arc::new(Server::start(Config::default()).await.unwrap());
     for (name, sample) in samples() {
@@ -165,7 +165,7 @@ fn cip(docker_config: &Path, flags: &[&str]) -> support::Ran {
 
 /// crane builds an image from a real layer, and finds the promoted image valid.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn crane_validates_promoted_images_that_crane_built() {
     let (staging, desk) = (Distribution::start(Auth::None), Desk::new());
     let storage = Storage::Directory(desk.path("storage"));
@@ -201,7 +201,7 @@ async fn crane_validates_promoted_images_that_crane_built() {
 
 /// Only the configuration makes the TLS certificate trusted. Without it, nothing is read and nothing is written.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_registry_is_spoken_with_over_tls_where_its_authority_is_trusted() {
     let (production, certificate) = Distribution::start_with_tls();
     let (staging, desk) = (Server::start(Config::default()).await.unwrap(), Desk::new());
