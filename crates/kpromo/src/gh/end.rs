@@ -84,7 +84,7 @@ struct Totals {
     conflicts: usize,
     /// Objects that could not be copied.
     failed: usize,
-    /// Objects that were not begun, or not completed, because the run was stopped.
+    /// Objects that were not started or not completed because the run was stopped.
     not_begun: usize,
     /// Bytes of objects that this run has written.
     bytes_sent: u64,

@@ -50,7 +50,8 @@ pub struct Summary {
     pub projects: BTreeMap<String, Count>,
     /// The counts of all projects.
     pub total: Count,
-    /// Promoted images that may lack a signature or a record, and were not looked at. `--check-signatures` makes a dry run look at them.
+    /// Promoted images that may lack a signature or a record, and were not examined. With
+    /// `--check-signatures`, a dry run examines them.
     pub not_looked_at: usize,
 }
 

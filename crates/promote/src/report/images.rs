@@ -19,7 +19,7 @@ pub struct SkippedPhase {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PromotedImage {
-    /// The project whose manifest asks for it. Absent if the run was abandoned before its plan was complete.
+    /// The project whose manifest lists it. Absent if the run was abandoned before its plan was complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
     /// The image in staging, by digest.
@@ -40,7 +40,7 @@ pub struct PromotedImage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FailedImage {
-    /// The project whose manifest asks for it. Absent if the run was abandoned before its plan was complete.
+    /// The project whose manifest lists it. Absent if the run was abandoned before its plan was complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
     /// The image in staging, by digest.
@@ -54,7 +54,7 @@ pub struct FailedImage {
     /// How to resolve the error. Absent if that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
-    /// What went wrong, without the image: equal for all that failed for the same reason. Absent if the error is that of one image.
+    /// The error without the image, equal for all failures with the same cause. Absent if it concerns one image only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
 }
@@ -70,7 +70,7 @@ pub struct UnsignedImage {
     /// How to resolve the error. Absent if that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
-    /// What went wrong, without the image: equal for all that failed for the same reason. Absent if the error is that of one image.
+    /// The error without the image, equal for all failures with the same cause. Absent if it concerns one image only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
 }

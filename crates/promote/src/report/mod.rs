@@ -77,7 +77,7 @@ struct Entries {
     writing: bool,
 }
 
-/// The numbers of what the run has done.
+/// The counts of what the run has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Totals {
@@ -151,7 +151,7 @@ pub struct Report {
     pub skipped_phases: Vec<SkippedPhase>,
     /// The counts of the plan. Null if the run ended before its plan was complete.
     pub plan: Option<PlanCounts>,
-    /// The numbers of what was done.
+    /// The counts of what the run has done.
     pub totals: Totals,
     /// The counts of staging images that were examined.
     pub examined_totals: ExaminedTotals,

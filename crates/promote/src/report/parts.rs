@@ -21,7 +21,7 @@ pub struct PlanCounts {
     pub hosts: BTreeMap<String, Count>,
     /// The counts of all projects.
     pub total: Count,
-    /// Promoted images that may lack a signature or a record, and were not looked at.
+    /// Promoted images that may lack a signature or a record, and were not examined.
     pub not_looked_at: usize,
 }
 
