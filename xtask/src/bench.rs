@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::sigstore::{self, COSIGN, Sigstore};
 use crate::step::{not_started, say, step};
 use crate::test::{CRANE, SKOPEO, VERSITYGW};
-use crate::tools::{Cache, Source, Tool};
+use crate::tools::{Build, Cache, Source, Tool};
 use crate::workspace::Workspace;
 
 const REGSYNC: Tool = Tool {
@@ -119,7 +119,7 @@ fn terminated_with_us(program: &Path) -> Command {
 /// Starts the Sigstore of the tests with empty logs. Also returns the benchmark's arguments for the cosign of the Sigstore.
 fn sigstore(workspace: &Workspace) -> Result<(Sigstore, [OsString; 2]), Error> {
     let tools = workspace.target().join("xtask").join("tools");
-    let cache = Cache::open()?;
+    let cache = Cache::open(Build::Optimised)?;
     cache.link(sigstore::TOOLS, &tools)?;
     let cosign = peer(COSIGN.name, COSIGN.version, &cache.install(&COSIGN)?);
     Ok((Sigstore::start(workspace, &tools)?, cosign))
@@ -153,7 +153,7 @@ fn forwarded(arguments: &Arguments, scenarios: &[&str]) -> Vec<OsString> {
 /// Installs the other tools. Returns the benchmark's arguments for them.
 fn peers() -> Result<Vec<OsString>, Error> {
     debian::install(&[SKOPEO, RCLONE])?;
-    let cache = Cache::open()?;
+    let cache = Cache::open(Build::Optimised)?;
     let mut words = Vec::new();
     for tool in [CRANE, REGSYNC, PROMO_TOOLS, VERSITYGW] {
         words.extend(peer(tool.name, tool.version, &cache.install(&tool)?));

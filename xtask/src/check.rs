@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::error::Error;
 use crate::step::{say, step};
-use crate::tools::{Cache, Source, Tool};
+use crate::tools::{Build, Cache, Source, Tool};
 use crate::workspace::Workspace;
 
 /// Checks the dependencies against deny.toml.
@@ -28,7 +28,7 @@ pub(crate) fn run(workspace: &Workspace, advisories: bool) -> Result<(), Error> 
 }
 
 fn dependencies(workspace: &Workspace, advisories: bool) -> Result<(), Error> {
-    let mut deny = Command::new(Cache::open()?.install(&CARGO_DENY)?);
+    let mut deny = Command::new(Cache::open(Build::Fast)?.install(&CARGO_DENY)?);
     deny.current_dir(workspace.root()).args(["--workspace", "check"]);
     // The graphs for duplicates are pages long. `cargo tree --duplicates` shows them.
     deny.arg("--hide-inclusion-graph").args(["bans", "licenses", "sources"]);

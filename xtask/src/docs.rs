@@ -10,7 +10,7 @@ use std::process::Command;
 
 use crate::error::Error;
 use crate::step::{output, say, step};
-use crate::tools::{Cache, Source, Tool};
+use crate::tools::{Build, Cache, Source, Tool};
 use crate::workspace::Workspace;
 
 /// Builds the book. Without the default features, it has no web server. `search` is the search in the book.
@@ -126,7 +126,7 @@ fn book(workspace: &Workspace) -> Result<(), Error> {
 }
 
 fn mdbook(root: &Path, directory: &Path) -> Result<Command, Error> {
-    let mut command = Command::new(Cache::open()?.install(&MDBOOK)?);
+    let mut command = Command::new(Cache::open(Build::Fast)?.install(&MDBOOK)?);
     command.arg("build").arg("--dest-dir").arg(directory).arg(root);
     Ok(command)
 }

@@ -11,6 +11,9 @@ pub(crate) enum Error {
     #[error("{name} failed after {:.1} s: `{command}` ended with {status}", took.as_secs_f64())]
     StepFailed { name: String, command: String, status: ExitStatus, took: Duration },
 
+    #[error("failed: {}", names.join(", "))]
+    Failed { names: Vec<String> },
+
     #[error("{name}: `{command}` ended with {status}:\n{stderr}")]
     CommandFailed { name: String, command: String, status: ExitStatus, stderr: String },
 

@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod image;
 mod man;
+mod programs;
 mod python;
 mod release;
 mod sbom;

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::release::Features;
 use crate::sources::{self, Stamp};
 use crate::step::step;
-use crate::tools::{Cache, Source, Tool};
+use crate::tools::{Build, Cache, Source, Tool};
 use crate::workspace::Workspace;
 
 /// Lists the crates that the binary is built from.
@@ -48,7 +48,7 @@ pub(crate) fn of_binary(
     platform: &str,
     stamp: &Stamp,
 ) -> Result<Value, Error> {
-    let tool = Cache::open()?.install(&CARGO_CYCLONEDX)?;
+    let tool = Cache::open(Build::Fast)?.install(&CARGO_CYCLONEDX)?;
     let directory =
         tempfile::tempdir().map_err(Error::file("making a directory in", std::env::temp_dir()))?;
     // The tool writes a file beside the manifest of each crate, so it runs in a copy of the checkout.

@@ -3,13 +3,16 @@
 use std::ffi::{OsStr, OsString};
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
 
 use crate::debian::{self, Package};
 use crate::environment;
 use crate::error::Error;
+use crate::programs::{Job, TestProgram, build, run_all};
 use crate::sigstore::{self, Sigstore};
 use crate::step::step;
-use crate::tools::{Cache, Source, Tool};
+use crate::tools::{Build, Cache, Source, Tool};
 use crate::workspace::Workspace;
 
 /// The tests and the benchmark copy images with it.
@@ -138,8 +141,11 @@ const TOOLS: &[Tool] = &[
     VERSITYGW,
 ];
 
-/// Makes cargo end a test program after 20 minutes, several times the duration of the slowest. A test that hangs then fails,
-/// after the names of the unfinished tests were printed. The program runs in the foreground, so that Ctrl-C reaches the tests.
+/// A test program is ended after this time, several times the duration of the slowest. A test that hangs then fails, after the
+/// names of the unfinished tests were printed.
+const LIMIT: Duration = Duration::from_secs(1200);
+
+/// Makes cargo end a test program after [`LIMIT`]. The program runs in the foreground, so that Ctrl-C reaches the tests.
 const BOUNDED: &str =
     r#"target."cfg(all())".runner = ["timeout", "--foreground", "--kill-after", "5", "1200"]"#;
 
@@ -156,19 +162,37 @@ pub(crate) fn run(
     if let Some(concurrency) = concurrency {
         return narrow(workspace, concurrency, arguments);
     }
-    whole(workspace, arguments)?;
-    if arguments.is_empty() { narrow(workspace, NonZero::<usize>::MIN, arguments) } else { Ok(()) }
+    let tools = install(workspace)?;
+    let programs = if arguments.is_empty() { build(workspace)? } else { Vec::new() };
+    let sigstore = if environment::has_sigstore() { None } else { Some(Sigstore::start(workspace, &tools)?) };
+    let external = |command: &mut Command| {
+        command.env(environment::TOOLS, &tools);
+        command.envs(sigstore.as_ref().map(|running| (environment::SIGSTORE, running.directory())));
+    };
+    if arguments.is_empty() {
+        return run_all("tests", every_test(workspace, &programs, external));
+    }
+    let mut command = workspace.cargo(["test", "--config", BOUNDED]);
+    external(command.args(complete(arguments)));
+    step("tests", &mut command).map(drop)
 }
 
-/// Installs what is missing and runs the tests, including those that need external programs.
-fn whole(workspace: &Workspace, arguments: &[OsString]) -> Result<(), Error> {
-    let tools = install(workspace)?;
-    let sigstore = if environment::has_sigstore() { None } else { Some(Sigstore::start(workspace, &tools)?) };
-    let mut command = workspace.cargo(["test", "--config", BOUNDED]);
-    command.args(complete(arguments)).env(environment::TOOLS, &tools);
-    command.envs(sigstore.as_ref().map(|running| (environment::SIGSTORE, running.directory())));
-    step("tests", &mut command)?;
-    Ok(())
+/// Returns the commands for all tests, and then for those of [`narrow`].
+fn every_test(workspace: &Workspace, programs: &[TestProgram], external: impl Fn(&mut Command)) -> Vec<Job> {
+    let mut documentation = workspace.cargo(["test", "--workspace", "--doc", "--config", BOUNDED]);
+    external(documentation.args(["--", "--include-ignored"]));
+    let mut jobs = vec![Job { name: "documentation".to_owned(), command: documentation }];
+    for program in programs {
+        let mut command = program.command(LIMIT);
+        external(command.arg("--include-ignored"));
+        jobs.push(Job { name: program.name.clone(), command });
+    }
+    for program in programs.iter().filter(|program| program.is_integration) {
+        let mut command = program.command(LIMIT);
+        command.env(environment::CONCURRENCY, "1");
+        jobs.push(Job { name: format!("{} with one request at a time", program.name), command });
+    }
+    jobs
 }
 
 /// Runs the integration tests that need no external program, with at most `concurrency` requests of a kind in flight at each
@@ -187,7 +211,7 @@ fn narrow(workspace: &Workspace, concurrency: NonZero<usize>, arguments: &[OsStr
 pub(crate) fn install(workspace: &Workspace) -> Result<PathBuf, Error> {
     debian::install(&[PACKAGES, sigstore::PACKAGES].concat())?;
     let tools = workspace.target().join("xtask").join("tools");
-    Cache::open()?.link(&[TOOLS, sigstore::TOOLS].concat(), &tools)?;
+    Cache::open(Build::Fast)?.link(&[TOOLS, sigstore::TOOLS].concat(), &tools)?;
     Ok(tools)
 }
 

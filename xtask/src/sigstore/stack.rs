@@ -8,7 +8,7 @@ use super::programs::Programs;
 use super::{ports, trillian};
 use crate::error::Error;
 use crate::step::output;
-use crate::tools::go_build;
+use crate::tools::{Build, go_build};
 use crate::workspace::Workspace;
 
 /// The beginning of the validity of the keys. It is well before their creation, because the clocks of machines differ.
@@ -114,7 +114,7 @@ pub(super) fn start(workspace: &Workspace, tools: &Path, directory: &Path) -> Re
 /// Builds the issuer. If its source is unchanged, Go reuses the build from its cache.
 fn build_issuer(workspace: &Workspace, directory: &Path) -> Result<(), Error> {
     let source = workspace.root().join("xtask").join("sigstore").join("oidc");
-    output("building the issuer", &mut go_build("the issuer", &source, directory)?).map(drop)
+    output("building the issuer", &mut go_build("the issuer", &source, Build::Fast, directory)?).map(drop)
 }
 
 /// Starts the parts with these programs on these ports.
