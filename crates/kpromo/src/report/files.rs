@@ -6,7 +6,7 @@ use std::path::Path;
 use promote::Report;
 
 use super::metrics::{Metrics, write_metrics};
-use super::page::page;
+use super::page::images_page;
 use crate::args::ReportArgs;
 use crate::output::{check_file, write_file};
 
@@ -32,7 +32,7 @@ pub(crate) fn write(args: &ReportArgs, report: &Report) -> Vec<String> {
 /// Returns the reason with the file's name if it cannot be written.
 pub(super) fn write_report(path: &Path, report: &Report) -> Result<(), String> {
     write_file(path, "report", |to| match is_page(path) {
-        true => to.write_all(page(report).as_bytes()),
+        true => to.write_all(images_page(report).as_bytes()),
         false => write_json(to, report),
     })
 }

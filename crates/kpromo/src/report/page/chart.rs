@@ -1,4 +1,4 @@
-//! Drawings: the share of a phase, and the requests of registries over time.
+//! Drawings: the share of a phase, and the requests to hosts over time.
 //!
 //! Sizes are attributes of SVG elements: the page's policy allows no style but that of the page.
 
@@ -8,7 +8,7 @@ use super::markup::{Html, note};
 use super::overview::seconds;
 use crate::render::{count, counted};
 
-/// The maximum number of registries with a drawing.
+/// The maximum number of hosts with a drawing.
 const HOSTS_MAX: usize = 100;
 /// The smallest number of buckets of a drawing, so that those of a short run are not wide blocks.
 const BUCKETS_MIN: usize = 40;
@@ -29,8 +29,8 @@ pub(super) fn phase_bar(seconds: f64, longest: f64) -> Html {
     html
 }
 
-/// Adds a drawing of each registry.
-pub(super) fn timeline(html: &mut Html, timeline: &ReportTimeline) {
+/// Adds a drawing of each host. `many` is what the page calls hosts.
+pub(super) fn timeline(html: &mut Html, timeline: &ReportTimeline, many: &str) {
     html.markup(
         "<h3>Over time</h3>\n<p class=\"legend\"><span class=\"key requests\"></span> requests \
          <span class=\"key refused\"></span> refused (429) <span class=\"key faults\"></span> faults and no answer. ",
@@ -50,10 +50,10 @@ pub(super) fn timeline(html: &mut Html, timeline: &ReportTimeline) {
     for (host, numbers) in hosts.into_iter().take(HOSTS_MAX) {
         drawing(html, host, numbers, buckets, width);
     }
-    note(html, timeline.hosts.len(), HOSTS_MAX, "registries");
+    note(html, timeline.hosts.len(), HOSTS_MAX, many);
 }
 
-/// Adds the drawing of one registry.
+/// Adds the drawing of one host.
 fn drawing(html: &mut Html, host: &str, numbers: &HostTimeline, buckets: usize, width: f64) {
     let faults = sums(&numbers.faults, &numbers.unanswered);
     let lanes = [&numbers.requests, &numbers.refused, &faults];

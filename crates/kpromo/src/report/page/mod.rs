@@ -3,27 +3,28 @@
 //! The page is complete without scripts. Its script searches, marks tables that are wider than the
 //! page, and opens what is folded before it is printed. A
 //! Content-Security-Policy allows this script and this style by their hashes, and nothing else.
+//!
+//! `images` has the page of `kpromo cip`. The other modules have the parts that do not depend on what a run promotes.
 
 mod chart;
 mod failures;
+mod images;
 mod markup;
 mod overview;
-mod tables;
+mod sections;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use failures::failures;
+pub(crate) use images::images_page;
 use markup::Html;
 use oci::Digest;
-use overview::{headline, overview, runs};
-use promote::Report;
-use tables::{examined, hosts, notices, phases, projects, promoted, registries, scanned};
+use overview::Overview;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// Returns the page of a report.
-pub(crate) fn page(report: &Report) -> String {
+/// Returns a page with this top and these sections.
+fn page(top: &Overview<'_>, sections: &Html) -> String {
     let mut html = Html::default();
     let policy = format!(
         "default-src 'none'; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'",
@@ -35,17 +36,11 @@ pub(crate) fn page(report: &Report) -> String {
     html.markup("<meta http-equiv=\"Content-Security-Policy\"").attribute("content", &policy).markup(">\n");
     html.markup("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
     html.markup("<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n");
-    let title =
-        format!("kpromo: {} on {}", headline(report).1, report.started.strftime("%Y-%m-%d %H:%M UTC"));
-    html.element("<title>", &title, "</title>\n");
+    html.element("<title>", &top.title(), "</title>\n");
     html.markup("<style>").markup(STYLE).markup("</style>\n</head>\n<body>\n");
-    overview(&mut html, report);
-    html.markup("<main>\n");
-    for section in [failures, runs, notices, projects, hosts, phases, registries, promoted, examined, scanned]
-    {
-        section(&mut html, report);
-    }
-    html.markup("</main>\n<script>").markup(SCRIPT).markup("</script>\n</body>\n</html>\n");
+    top.write(&mut html);
+    html.markup("<main>\n").append(sections).markup("</main>\n<script>").markup(SCRIPT);
+    html.markup("</script>\n</body>\n</html>\n");
     html.into_text()
 }
 

@@ -1,20 +1,16 @@
-//! The tables of the page: what happened by project, host and phase, the registries, and the images.
+//! The tables: what happened by project, host and phase, and the images.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use promote::phase::Count;
-use promote::{HostTraffic, Report, ReportedScan};
+use promote::{Report, ReportedScan};
 
-use super::chart::{phase_bar, timeline};
-use super::markup::{Cell, Html, Table, note};
-use super::overview::seconds;
-use crate::render::{bytes, count, counted};
+use super::super::markup::{Cell, Html, Table};
+use super::super::sections::{PhaseRow, list, noun, state};
+use crate::render::bytes;
 
 /// The phases in their order.
 const PHASES: [&str; 8] = ["setup", "plan", "provenance", "scan", "validate", "promote", "sign", "attest"];
-
-/// The maximum number of warnings.
-const WARNINGS_MAX: usize = 500;
 
 /// The actions for a project or at a host.
 #[derive(Clone, Copy, Debug, Default)]
@@ -114,7 +110,7 @@ pub(super) fn projects(html: &mut Html, report: &Report) {
 }
 
 /// Adds the numbers by the host of the destination.
-pub(super) fn hosts(html: &mut Html, report: &Report) {
+pub(super) fn destinations(html: &mut Html, report: &Report) {
     let host = |destination: &str| destination.split('/').next().unwrap_or_default().to_owned();
     let done = done(report, |destination, _| Some(host(destination)));
     let counts = report.plan.as_ref().map(|plan| plan.hosts.clone()).unwrap_or_default();
@@ -126,49 +122,26 @@ pub(super) fn hosts(html: &mut Html, report: &Report) {
     html.markup("</section>\n");
 }
 
-/// Adds the phases, with what they have done.
-pub(super) fn phases(html: &mut Html, report: &Report) {
+/// Returns the phases that ran or were skipped, in their order.
+pub(super) fn phase_rows(report: &Report) -> Vec<PhaseRow<'_>> {
     let skipped: HashMap<&str, &str> =
         report.skipped_phases.iter().map(|skipped| (&*skipped.phase, &*skipped.why)).collect();
     let known = PHASES.iter().copied();
     let others = report.phase_seconds.keys().map(String::as_str).filter(|phase| !PHASES.contains(phase));
     let phases = known.chain(others);
-    let phases: Vec<&str> = phases
+    phases
         .filter(|phase| report.phase_seconds.contains_key(*phase) || skipped.contains_key(phase))
-        .collect();
-    if phases.is_empty() {
-        return;
-    }
-    html.markup("<section data-group><h2>By phase</h2>\n");
-    let longest = report.phase_seconds.values().copied().fold(0.0, f64::max);
-    let table = Table { caption: "Phases in their order", columns: &["phase", "took", "share", "result"] };
-    table.write(
-        html,
-        phases.into_iter().map(|phase| {
-            let took = report.phase_seconds.get(phase).copied();
-            let result = skipped.get(phase).map_or_else(|| result(report, phase), |why| (*why).to_owned());
-            vec![
-                Cell::Name(phase.to_owned()),
-                Cell::Amount(took.map_or_else(|| "–".to_owned(), seconds)),
-                Cell::Part(phase_bar(took.unwrap_or_default(), longest)),
-                Cell::Text(result),
-            ]
-        }),
-    );
-    html.markup("</section>\n");
+        .map(|name| PhaseRow {
+            name,
+            seconds: report.phase_seconds.get(name).copied(),
+            result: skipped.get(name).map_or_else(|| result(report, name), |why| (*why).to_owned()),
+        })
+        .collect()
 }
 
 /// Returns the result of a phase, as a text for a person.
 fn result(report: &Report, phase: &str) -> String {
     let (totals, examined, scans) = (report.totals, report.examined_totals, report.scan_totals);
-    let list = |parts: &[(usize, String)]| {
-        let parts: Vec<&str> =
-            parts.iter().filter(|(number, _)| *number > 0).map(|(_, text)| text.as_str()).collect();
-        if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
-    };
-    // Grammar agrees in number: a noun is counted, and a state has the same form for any number.
-    let noun = |number: usize, one: &str, rest: &str| (number, format!("{}{rest}", counted(number, one)));
-    let state = |number: usize, what: &str| (number, format!("{} {what}", count(number as u64)));
     match (phase, &report.plan) {
         ("setup", Some(plan)) => {
             list(&[noun(plan.projects.len(), "project", ""), noun(plan.total.edges, "edge", "")])
@@ -213,66 +186,6 @@ fn result(report: &Report, phase: &str) -> String {
         }
         _ => String::new(),
     }
-}
-
-/// Adds the traffic of each registry, and its timeline.
-pub(super) fn registries(html: &mut Html, report: &Report) {
-    if report.registries.is_empty() {
-        return;
-    }
-    html.markup("<section data-group><h2>Registries</h2>\n");
-    let table = Table {
-        caption: "Requests and bytes by registry",
-        columns: &[
-            "registry",
-            "requests",
-            "refused",
-            "faults",
-            "no answer",
-            "retried",
-            "received",
-            "sent",
-            "time",
-        ],
-    };
-    let mut rows: Vec<(&String, &HostTraffic)> = report.registries.iter().collect();
-    rows.sort_by_key(|(name, traffic)| {
-        (traffic.faults == 0 && traffic.unanswered == 0, traffic.refused == 0, *name)
-    });
-    table.write(
-        html,
-        rows.into_iter().map(|(name, traffic)| {
-            vec![
-                Cell::Name(name.clone()),
-                Cell::Number(traffic.total()),
-                Cell::Warning(traffic.refused),
-                Cell::Bad(traffic.faults),
-                Cell::Bad(traffic.unanswered),
-                Cell::Number(traffic.retried),
-                Cell::Amount(bytes(traffic.received)),
-                Cell::Amount(bytes(traffic.sent)),
-                Cell::Amount(seconds(traffic.milliseconds as f64 / 1000.0)),
-            ]
-        }),
-    );
-    if let Some(all) = &report.timeline {
-        timeline(html, all);
-    }
-    html.markup("</section>\n");
-}
-
-/// Adds the warnings.
-pub(super) fn notices(html: &mut Html, report: &Report) {
-    if report.warnings.is_empty() {
-        return;
-    }
-    html.markup("<section data-group><h2>Warnings</h2>\n<ul class=\"warnings\">\n");
-    for warning in report.warnings.iter().take(WARNINGS_MAX) {
-        html.element("<li data-row>", warning, "</li>\n");
-    }
-    html.markup("</ul>\n");
-    note(html, report.warnings.len(), WARNINGS_MAX, "warnings");
-    html.markup("</section>\n");
 }
 
 /// Adds the promoted images.
