@@ -114,6 +114,14 @@ impl Error {
         }
     }
 
+    /// Returns what went wrong, without the object and the request: equal for all that fail for the same reason.
+    pub fn cause(&self) -> String {
+        match &self.kind {
+            ErrorKind::Http(error) => error.cause(),
+            kind => kind.to_string(),
+        }
+    }
+
     /// Returns advice on how to resolve the error, if there is any.
     pub fn advice(&self) -> Option<&'static str> {
         Some(match &self.kind {

@@ -29,7 +29,7 @@ pub use phase::{
     CarriedOut, Confirmed, Conflict, Decision, Edge, GivenUp, Opened, Options, Plan, Presence, ReadStores,
     Readers, Summary, Writers, carry_out, look, open_stores, plan, read,
 };
-pub use report::{Ending, Report, ReportBuilder, Totals};
+pub use report::{CopiedFile, Ending, FailedFile, Report, ReportBuilder, Totals};
 pub use run::Observer;
 pub use stores::{
     AwsKeys, Condition, Content, GcsSettings, GoogleTokens, Page, PartUpload, S3Settings, Settings, Store,

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use run::Observer;
 use schemars::JsonSchema;
 use serde::Serialize;
-use transport::HostTally;
+use transport::Tally;
 
+use crate::error::Error;
 use crate::event::{Event, Operation, Phase};
 use crate::phase::{Plan, Summary};
 
@@ -30,7 +31,7 @@ pub struct ReportBuilder {
 #[derive(Debug, Default)]
 struct Entries {
     copied: Vec<(Operation, u64, bool)>,
-    failed: Vec<Failure>,
+    failed: Vec<FailedFile>,
     lost: Vec<String>,
     warnings: Vec<String>,
     seconds: BTreeMap<String, f64>,
@@ -54,33 +55,35 @@ pub struct Totals {
 
 /// A file that could not be promoted to a destination.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-#[schemars(rename = "FailedFile")]
-struct Failure {
+pub struct FailedFile {
     /// The URL of the file in the source.
-    source: String,
+    pub source: String,
     /// The URL of the file at the destination.
-    destination: String,
+    pub destination: String,
     /// The reason.
-    error: String,
+    pub error: String,
     /// How to resolve the error. Absent if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    advice: Option<&'static str>,
+    pub advice: Option<&'static str>,
+    /// What went wrong, without the file: equal for all that failed for the same reason. JSON does not have it.
+    #[serde(skip)]
+    pub cause: String,
 }
 
 /// A file that a destination has received, or had when it was about to be written.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct CopiedFile {
+pub struct CopiedFile {
     /// The URL of the file in the source.
-    source: String,
+    pub source: String,
     /// The URL of the file at the destination.
-    destination: String,
+    pub destination: String,
     /// Whether it has replaced other content.
-    replaced: bool,
+    pub replaced: bool,
     /// Whether this run has written it.
-    sent: bool,
+    pub sent: bool,
     /// Its size in bytes.
-    bytes: u64,
+    pub bytes: u64,
 }
 
 /// What a run of `kpromo run files` has done (`--report FILE`).
@@ -89,44 +92,43 @@ struct CopiedFile {
 pub struct Report {
     /// The version of this schema.
     #[schemars(extend("const" = SCHEMA))]
-    schema: u32,
+    pub schema: u32,
     /// The version of kpromo.
-    version: &'static str,
+    pub version: &'static str,
     /// The outcome as one word.
     #[schemars(extend("enum" = OUTCOMES))]
-    outcome: String,
+    pub outcome: String,
     /// The exit code of the process (`docs/reference/exit-codes.md`).
-    exit_code: u8,
+    pub exit_code: u8,
     /// Whether `--confirm` was given.
-    confirmed: bool,
+    pub confirmed: bool,
     /// When the run started.
-    started: Timestamp,
+    pub started: Timestamp,
     /// The duration of the run, in seconds.
     #[schemars(range(min = 0))]
-    elapsed_seconds: f64,
+    pub elapsed_seconds: f64,
     /// The duration of each phase that ran, in seconds.
     #[schemars(extend("additionalProperties" = { "type": "number", "minimum": 0 }))]
-    phase_seconds: BTreeMap<String, f64>,
+    pub phase_seconds: BTreeMap<String, f64>,
     /// The counts of the plan. Null if the run ended before its plan was complete.
-    plan: Option<Summary>,
+    pub plan: Option<Summary>,
     /// The counts of what the run has done.
-    totals: Totals,
+    pub totals: Totals,
     /// The files that destinations have received, or had when they were about to be written.
-    copied: Vec<CopiedFile>,
+    pub copied: Vec<CopiedFile>,
     /// The files that could not be promoted to a destination.
-    failed: Vec<Failure>,
+    pub failed: Vec<FailedFile>,
     /// The files that are in neither the source nor the destination.
-    lost: Vec<String>,
+    pub lost: Vec<String>,
     /// The warnings of the run.
-    warnings: Vec<String>,
+    pub warnings: Vec<String>,
     /// Why the run stopped early. Null if it did not.
-    error: Option<String>,
+    pub error: Option<String>,
     /// How to resolve the error. Absent if there is none, or if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    advice: Option<&'static str>,
+    pub advice: Option<&'static str>,
     /// The requests and bytes of each host.
-    #[schemars(with = "BTreeMap<String, HostTally>")]
-    hosts: serde_json::Value,
+    pub hosts: Tally,
 }
 
 /// The properties of the end of a run that [`ReportBuilder`] cannot derive from events.
@@ -143,7 +145,7 @@ pub struct Ending<'a> {
     /// The error that ended the run, and advice about it.
     pub error: Option<(String, Option<&'static str>)>,
     /// The requests and bytes of each host.
-    pub hosts: serde_json::Value,
+    pub hosts: Tally,
 }
 
 impl Default for ReportBuilder {
@@ -191,7 +193,7 @@ impl ReportBuilder {
         let entries = self.entries();
         let of_plan = ending.plan.into_iter().flat_map(Plan::failures);
         let of_plan = of_plan.map(|(operation, error)| failure(&operation, &error));
-        let failed: Vec<Failure> = of_plan.chain(entries.failed.iter().cloned()).collect();
+        let failed: Vec<FailedFile> = of_plan.chain(entries.failed.iter().cloned()).collect();
         totals.failed = failed.len();
         let copied = entries.copied.iter().map(|(operation, bytes, sent)| CopiedFile {
             source: operation.source.clone(),
@@ -226,9 +228,9 @@ impl ReportBuilder {
     }
 }
 
-fn failure(operation: &Operation, error: &crate::Error) -> Failure {
+fn failure(operation: &Operation, error: &Error) -> FailedFile {
     let Operation { source, destination, .. } = operation.clone();
-    Failure { source, destination, error: error.to_string(), advice: error.advice() }
+    FailedFile { source, destination, error: error.to_string(), advice: error.advice(), cause: error.cause() }
 }
 
 impl Observer<Event> for ReportBuilder {

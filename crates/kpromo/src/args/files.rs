@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::config::ConfigFlags;
 use super::manifest_add::ManifestAddFlags;
+use super::report::{ReportArgs, ReportFlags};
 use super::value::{BOOL, duration, go_bool, path};
 
 const EXAMPLES: &str = "\
@@ -67,12 +68,8 @@ pub(crate) struct RunFilesFlags {
     /// Stop after this time, for example "30m".
     #[arg(long, help_heading = "Run", value_name = "TIME", value_parser = duration)]
     timeout: Option<Duration>,
-    /// Write a report to this file, as JSON.
-    #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
-    report: Option<OsString>,
-    /// Write metrics of the run to this file, for Prometheus' textfile collector.
-    #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
-    metrics: Option<OsString>,
+    #[command(flatten)]
+    report: ReportFlags,
     #[command(flatten)]
     config: ConfigFlags,
 }
@@ -96,8 +93,7 @@ pub(crate) struct RunFilesArgs {
     pub(crate) verify_source: bool,
     pub(crate) strict: bool,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) report: Option<PathBuf>,
-    pub(crate) metrics: Option<PathBuf>,
+    pub(crate) report: ReportArgs,
     /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
 }
@@ -117,13 +113,6 @@ impl RunFilesFlags {
                 return Err("--manifests, or --filestores and --files, is required".to_owned());
             }
         };
-        let report = path(self.report);
-        let is_page = |path: &PathBuf| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("html"));
-        if report.as_ref().is_some_and(is_page) {
-            return Err("`kpromo run files` writes reports as JSON only: use a file name that does not \
-             end in .html"
-                .to_owned());
-        }
         Ok(RunFilesArgs {
             manifests,
             confirm: self.confirm,
@@ -132,8 +121,7 @@ impl RunFilesFlags {
             verify_source: self.verify_source,
             strict: self.strict,
             timeout: self.timeout,
-            report,
-            metrics: path(self.metrics),
+            report: self.report.resolve(),
             config: self.config.resolve()?,
         })
     }
@@ -220,5 +208,13 @@ mod tests {
         assert!(args.confirm && !args.use_service_account);
         assert!(!run_files("--manifests m --confirm=false").unwrap().confirm);
         assert!(run_files("--manifests m --confirm true").is_err(), "a word of its own is an argument");
+    }
+
+    #[test]
+    fn there_may_be_several_reports_and_one_file_of_metrics() {
+        let args = run_files("--manifests m --report r.json --report r.html --metrics m.prom").unwrap();
+        assert_eq!(args.report.reports, [PathBuf::from("r.json"), "r.html".into()]);
+        assert_eq!(args.report.metrics, Some("m.prom".into()));
+        assert_eq!(run_files("--manifests m").unwrap().report, ReportArgs::default());
     }
 }

@@ -8,7 +8,7 @@ use trust::Problem;
 use crate::args::{CipArgs, Limit, ReportArgs};
 use crate::exit::Exit;
 use crate::render::{count, counted, failures, plan_table, scan_summary, scan_table, summary};
-use crate::report::{self, Traffic};
+use crate::report::{Metrics, Traffic, images_page, write_metrics, write_reports};
 use crate::terminal::{ErrorLine, Stopped, is_json, print, print_error, print_help};
 
 /// The end of a run, from which the report and the exit code are derived.
@@ -147,7 +147,12 @@ pub(super) fn finish(
         let exit_code = exit.code();
         let (outcome, confirmed) = (outcome_word, args.confirm);
         let ending = Ending { outcome, exit_code, confirmed, plan, error, registries, timeline };
-        for problem in report::write(&args.report, &report.report(ending)) {
+        let report = report.report(ending);
+        let mut problems = write_reports(&args.report.reports, &report, images_page);
+        let metrics =
+            args.report.metrics.iter().map(|path| write_metrics(path, &Metrics::of_report(&report)));
+        problems.extend(metrics.filter_map(Result::err));
+        for problem in problems {
             print_error(&problem);
             // A run whose report cannot be written does not succeed.
             exit = if exit == Exit::Success { Exit::Failure } else { exit };

@@ -8,9 +8,8 @@ use transport::Door;
 
 use crate::args::RunFilesArgs;
 use crate::exit::Exit;
-use crate::output::write_file;
 use crate::render::{bytes, count};
-use crate::report::{Metrics, RunEnd, Traffic, write_metrics};
+use crate::report::{Metrics, RunEnd, Traffic, files_page, write_metrics, write_reports};
 use crate::terminal::{ErrorLine, Stopped, is_json, print, print_error, print_help, stopped};
 
 /// The end of a run, from which the report and the exit code are derived.
@@ -42,34 +41,37 @@ pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, doo
     if let Some(plan) = plan {
         tell(end, plan, report);
     }
-    let tally = door.tally();
-    if let Some(path) = &args.report {
-        let error = match end {
-            End::GivenUp(GivenUp::Interrupted) => Some((stopped_text(), None)),
-            End::GivenUp(given_up) => Some((given_up.to_string(), given_up.advice())),
-            End::CutShort(stopped) => Some((stopped.to_string(), None)),
-            End::Finished(done) if done.not_begun() > 0 => Some((stopped_text(), None)),
-            _ => None,
-        };
-        let hosts = serde_json::to_value(&tally).unwrap_or_default();
-        let ending =
-            Ending { outcome: word, exit_code: exit.code(), confirmed: args.confirm, plan, error, hosts };
+    let traffic = Traffic::of(door);
+    // A run whose outputs cannot be written does not succeed.
+    let or_failure = |exit: Exit| if exit == Exit::Success { Exit::Failure } else { exit };
+    if !args.report.reports.is_empty() {
+        let (exit_code, confirmed, error) = (exit.code(), args.confirm, stop_error(end));
+        let ending = Ending { outcome: word, exit_code, confirmed, plan, error, hosts: door.tally() };
         let report = report.report(ending);
-        let written =
-            write_file(path, "report", |to| serde_json::to_writer_pretty(to, &report).map_err(Into::into));
-        if let Err(problem) = written {
+        for problem in write_reports(&args.report.reports, &report, |report| files_page(report, &traffic)) {
             print_error(&problem);
-            // A run whose report cannot be written does not succeed.
-            exit = if exit == Exit::Success { Exit::Failure } else { exit };
+            exit = or_failure(exit);
         }
     }
-    if let Some(path) = &args.metrics
-        && let Err(problem) = write_metrics(path, &metrics(args, word, exit, failures.len(), report, door))
+    if let Some(path) = &args.report.metrics
+        && let Err(problem) =
+            write_metrics(path, &metrics(args, word, exit, failures.len(), report, &traffic))
     {
         print_error(&problem);
-        exit = if exit == Exit::Success { Exit::Failure } else { exit };
+        exit = or_failure(exit);
     }
     exit
+}
+
+/// Returns why the run stopped early, and advice about it. `None` if it did not.
+fn stop_error(end: &End) -> Option<(String, Option<&'static str>)> {
+    match end {
+        End::GivenUp(GivenUp::Interrupted) => Some((stopped_text(), None)),
+        End::GivenUp(given_up) => Some((given_up.to_string(), given_up.advice())),
+        End::CutShort(stopped) => Some((stopped.to_string(), None)),
+        End::Finished(done) if done.not_begun() > 0 => Some((stopped_text(), None)),
+        End::DryRun(_) | End::Finished(_) => None,
+    }
 }
 
 /// Returns what stopped the run.
@@ -84,7 +86,7 @@ fn metrics(
     exit: Exit,
     failed: usize,
     report: &ReportBuilder,
-    door: &Door,
+    traffic: &Traffic,
 ) -> Metrics {
     let end = RunEnd {
         version: env!("CARGO_PKG_VERSION"),
@@ -105,7 +107,7 @@ fn metrics(
     metrics.single("files_failed", "Files that could not be promoted to a destination.", failed as f64);
     metrics.single("files_sent_bytes", "Bytes of files that were written.", totals.bytes_sent as f64);
     metrics.phases(&report.phase_seconds());
-    metrics.hosts(&Traffic::of(door).registries);
+    metrics.hosts(&traffic.registries);
     metrics
 }
 

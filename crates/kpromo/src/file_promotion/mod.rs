@@ -23,7 +23,7 @@ use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::file_manifests::{load, warn};
-use crate::output::check_file;
+use crate::report;
 use crate::terminal::{Interrupts, print};
 use crate::watchdog;
 
@@ -37,9 +37,7 @@ pub(crate) async fn run(args: &RunFilesArgs, environment: &Environment, screen: 
         Err(faults) => return Failure::invalid(faults).print(),
     };
     warn(&manifests);
-    let checked = check_accounts(args, &manifests)
-        .and_then(|()| args.report.as_deref().map_or(Ok(()), |path| check_file(path, "report")))
-        .and_then(|()| args.metrics.as_deref().map_or(Ok(()), |path| check_file(path, "metrics")));
+    let checked = check_accounts(args, &manifests).and_then(|()| report::check(&args.report));
     let invalid = |problem: String| Failure::new(Exit::Invalid, problem);
     let connected = checked.map_err(invalid).and_then(|()| {
         let config = Config::of(args.config.as_deref(), environment)?;

@@ -8,7 +8,8 @@ use oci_types::text::visible;
 use promote::{Report, merge};
 
 use super::GAPS_ADVICE;
-use super::files::{is_page, write_json, write_report};
+use super::formats::{is_page, write_json, write_report};
+use super::page::images_page;
 use crate::args::MergeArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -36,7 +37,7 @@ fn attempt(args: &MergeArgs) -> Result<(), Failure> {
     let reports = args.inputs.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let merged = merge(reports).map_err(|error| Failure::new(Exit::Invalid, error.to_string()))?;
     let written = match output {
-        Some(path) => write_report(path, &merged),
+        Some(path) => write_report(path, &merged, images_page),
         None => write_standard(&merged),
     };
     written.map_err(|problem| Failure::new(Exit::Failure, problem))?;

@@ -6,7 +6,8 @@ use std::path::Path;
 use super::stores::{command, content, manifests, sha256};
 use super::support::{Desk, Ran, run, schema};
 
-fn scene(names: &[(&str, &[u8])]) -> (Desk, Vec<String>) {
+/// Writes files to a directory, and manifests that promote them to two others. Returns the flags for them.
+pub(crate) fn scene(names: &[(&str, &[u8])]) -> (Desk, Vec<String>) {
     let desk = Desk::new();
     for (name, content) in names {
         let path = desk.path(&format!("staging/{name}"));
@@ -21,7 +22,7 @@ fn scene(names: &[(&str, &[u8])]) -> (Desk, Vec<String>) {
     (desk, flags)
 }
 
-fn promote(flags: &[String], more: &[&str]) -> Ran {
+pub(crate) fn promote(flags: &[String], more: &[&str]) -> Ran {
     let mut command = command("127.0.0.1:1", "127.0.0.1:1");
     command.args(flags).args(more);
     run(command)
@@ -70,10 +71,10 @@ fn a_dry_run_writes_nothing_and_says_what_a_confirmed_run_does() {
         assert_eq!(fs::read(desk.path(directory).join("v1/tool")).unwrap(), b"alpha");
         assert_eq!(below(&desk.path(directory)).len(), 3, "nothing else is left");
     }
-    let report = desk.json("report.json");
-    schema::is_strict("files-report", &report);
-    assert_eq!((report["outcome"].as_str(), report["totals"]["copied"].as_u64()), (Some("done"), Some(6)));
-    assert_eq!(report["totals"]["bytesSent"].as_u64(), Some(2 * ((20 << 20) + 5)));
+    let written = desk.json("report.json");
+    schema::is_strict("files-report", &written);
+    assert_eq!((written["outcome"].as_str(), written["totals"]["copied"].as_u64()), (Some("done"), Some(6)));
+    assert_eq!(written["totals"]["bytesSent"].as_u64(), Some(2 * ((20 << 20) + 5)));
     let metrics = fs::read_to_string(metrics).unwrap();
     for (name, value) in
         [("run_exit_code", 0), ("files_copied", 6), ("files_sent_bytes", 2 * ((20 << 20) + 5))]
@@ -81,8 +82,11 @@ fn a_dry_run_writes_nothing_and_says_what_a_confirmed_run_does() {
         let line = format!("kpromo_{name}{{command=\"run files\"}} {value}\n");
         assert!(metrics.contains(&line), "{line}: {metrics}");
     }
-    let page = promote(&flags, &["--report", "files.html"]);
-    assert!(page.code == 2 && page.stderr.contains("as JSON only"), "{}", page.stderr);
+    let page = desk.path("files.html").display().to_string();
+    let again = promote(&flags, &["--report", &page, "--report", &report]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert_eq!(desk.json("report.json")["outcome"].as_str(), Some("dry-run"));
+    assert!(fs::read_to_string(page).unwrap().contains(">Dry run</span></h1>"));
 
     let again = promote(&flags, &["--confirm"]);
     assert_eq!(again.stdout, "********** START **********\n********** FINISHED **********\n");

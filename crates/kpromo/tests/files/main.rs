@@ -11,6 +11,7 @@ mod copying;
 mod directories;
 mod faults;
 mod manifest_files;
+mod page;
 mod recorded;
 mod scene;
 mod stores;

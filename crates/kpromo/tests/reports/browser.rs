@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::page::HOSTILE;
+use crate::support::html::HOSTILE;
 use crate::world::World;
 
 /// Returns the page as the browser has it after its scripts have run.

@@ -4,10 +4,11 @@
 //! page, and opens what is folded before it is printed. A
 //! Content-Security-Policy allows this script and this style by their hashes, and nothing else.
 //!
-//! `images` has the page of `kpromo cip`. The other modules have the parts that do not depend on what a run promotes.
+//! `images` has the page of `kpromo cip`, and `files` that of `kpromo run files`. The other modules have what both consist of.
 
 mod chart;
 mod failures;
+mod files;
 mod images;
 mod markup;
 mod overview;
@@ -15,6 +16,7 @@ mod sections;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+pub(crate) use files::files_page;
 pub(crate) use images::images_page;
 use markup::Html;
 use oci::Digest;

@@ -1,12 +1,10 @@
 //! The formats of a report. The file name determines the format.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use promote::Report;
+use serde::Serialize;
 
-use super::metrics::{Metrics, write_metrics};
-use super::page::images_page;
 use crate::args::ReportArgs;
 use crate::output::{check_file, write_file};
 
@@ -19,20 +17,26 @@ pub(crate) fn check(args: &ReportArgs) -> Result<(), String> {
     args.metrics.as_deref().map_or(Ok(()), |path| check_file(path, "metrics"))
 }
 
-/// Writes the reports of a run. Returns why some could not be written, with their names.
-pub(crate) fn write(args: &ReportArgs, report: &Report) -> Vec<String> {
-    let reports = args.reports.iter().map(|path| write_report(path, report));
-    let metrics = args.metrics.iter().map(|path| write_metrics(path, &Metrics::of_report(report)));
-    reports.chain(metrics).filter_map(Result::err).collect()
+/// Writes a report to each of these files. Returns why some could not be written, with their names.
+pub(crate) fn write_reports<R: Serialize>(
+    paths: &[PathBuf],
+    report: &R,
+    page: impl Fn(&R) -> String,
+) -> Vec<String> {
+    paths.iter().filter_map(|path| write_report(path, report, &page).err()).collect()
 }
 
 /// Writes a report to a file: as a page if its name ends in `.html`, otherwise as JSON.
 ///
 /// # Errors
 /// Returns the reason with the file's name if it cannot be written.
-pub(super) fn write_report(path: &Path, report: &Report) -> Result<(), String> {
+pub(super) fn write_report<R: Serialize>(
+    path: &Path,
+    report: &R,
+    page: impl Fn(&R) -> String,
+) -> Result<(), String> {
     write_file(path, "report", |to| match is_page(path) {
-        true => to.write_all(images_page(report).as_bytes()),
+        true => to.write_all(page(report).as_bytes()),
         false => write_json(to, report),
     })
 }
@@ -41,7 +45,7 @@ pub(super) fn write_report(path: &Path, report: &Report) -> Result<(), String> {
 ///
 /// # Errors
 /// If the writer fails.
-pub(super) fn write_json(mut to: &mut dyn Write, report: &Report) -> io::Result<()> {
+pub(super) fn write_json(mut to: &mut dyn Write, report: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut to, report)?;
     to.write_all(b"\n")
 }
