@@ -73,6 +73,8 @@ pub enum Event {
     Lost(String),
     /// The content of an object was read; its size, in bytes.
     Read(u64),
+    /// The copy of a file to a destination begins.
+    Begun(Operation),
     /// A destination has a file now.
     Copied {
         /// The file.

@@ -248,7 +248,7 @@ impl Observer<Event> for ReportBuilder {
                 entries.copied.push((operation.clone(), *size, *sent));
             }
             Event::Failed(operation, error) => entries.failed.push(failure(operation, error)),
-            Event::Work { .. } | Event::Worked | Event::Read(_) => {}
+            Event::Work { .. } | Event::Worked | Event::Read(_) | Event::Begun(_) => {}
         }
     }
 }

@@ -13,7 +13,7 @@ use super::plan::{Decision, Edge, Plan};
 use super::readers::Writers;
 use crate::decide::Verdict;
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, Phase, Run};
+use crate::event::{Event, Operation, Phase, Run};
 use crate::object::Object;
 use crate::stores::{Condition, Content, StoreRead, StoreWrite, Upload};
 use crate::transfer::{Source, Target, content, has_content, memory, transfer};
@@ -115,9 +115,11 @@ impl Copying<'_> {
             self.not_begun.fetch_add(decisions.len(), Relaxed);
             return;
         }
+        let operations = decisions.iter().map(|decision| self.plan.operation(decision));
+        let operations: Vec<Operation> = operations.collect();
+        operations.iter().for_each(|operation| self.run.emit(&Event::Begun(operation.clone())));
         let results = self.copy(entry, object, &decisions).await;
-        for (decision, result) in decisions.iter().zip(results) {
-            let operation = self.plan.operation(decision);
+        for (operation, result) in operations.into_iter().zip(results) {
             match result {
                 Ok(sent) => self.run.emit(&Event::Copied { operation, size: object.size, sent }),
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted) => {

@@ -21,6 +21,8 @@ const GCS: &str = "https://storage.googleapis.com";
 pub(crate) struct Connected {
     pub(super) stores: Stores,
     pub(super) door: Door,
+    /// The settings of the door.
+    pub(super) settings: DoorSettings,
     caller: Arc<dyn AccessTokens>,
     /// Whether Google Cloud Storage is an emulator, which gets no credentials.
     is_emulated: bool,
@@ -45,7 +47,7 @@ impl Connected {
         environment: &Environment,
         change: impl FnOnce(&mut DoorSettings),
     ) -> Result<Self, String> {
-        let Connection { door, keychain, .. } =
+        let Connection { door, settings, keychain, .. } =
             connect_with(config, environment, change).map_err(|error| error.to_string())?;
         let emulator = environment.storage_emulator.as_deref();
         let endpoint =
@@ -63,6 +65,7 @@ impl Connected {
         Ok(Self {
             stores,
             door,
+            settings,
             caller: keychain,
             is_emulated: emulator.is_some(),
             path: environment.places.path.clone(),

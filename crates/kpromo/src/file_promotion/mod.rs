@@ -24,6 +24,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::file_manifests::{load, warn};
 use crate::report;
+use crate::telemetry::Trace;
 use crate::terminal::{Interrupts, print};
 use crate::watchdog;
 
@@ -54,6 +55,8 @@ pub(crate) async fn run(args: &RunFilesArgs, environment: &Environment, screen: 
     if !screen.is_hidden() {
         observers.push(Arc::new(Bars::new(screen.clone())));
     }
+    let trace = Trace::begin(&environment.collector, &connected.settings, "kpromo run files");
+    observers.extend(trace.as_ref().map(Trace::observer));
     let run = Run::new(observers, stop.clone());
     let interrupts = Interrupts::new();
     let why = interrupts.why();
@@ -67,7 +70,11 @@ pub(crate) async fn run(args: &RunFilesArgs, environment: &Environment, screen: 
         () = interrupts.until_abandoned(args.timeout, &stop, || report.has_writing_begun(), FINISHING) => End::CutShort(why.get()),
         never = watchdog::watch(&connected.door) => match never {},
     };
-    finish(args, &end, &report, &connected.door)
+    let exit = finish(args, &end, &report, &connected.door);
+    if let Some(trace) = trace {
+        trace.end(exit).await;
+    }
+    exit
 }
 
 /// Checks that destinations on Google Cloud Storage have a service account, if one is required.

@@ -84,6 +84,7 @@ impl Observer<Event> for Lines {
                     None => tracing::error!("{operation}: {error}"),
                 }
             }
+            Event::Begun(operation) => tracing::trace!("begins: {operation}"),
             Event::Worked => {}
         }
     }

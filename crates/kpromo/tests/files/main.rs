@@ -15,3 +15,4 @@ mod page;
 mod recorded;
 mod scene;
 mod stores;
+mod trace;

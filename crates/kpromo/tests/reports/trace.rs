@@ -1,90 +1,16 @@
 //! The OpenTelemetry trace of a run.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::thread;
-
+use crate::support::collector::{Collector, Manner, trace, warnings};
 use crate::support::{Ran, kpromo, run};
 use crate::world::World;
-
-/// What a collector does with a request.
-#[derive(Clone, Copy, PartialEq)]
-enum Manner {
-    Accept,
-    Fail,
-    Hang,
-}
-
-/// The received requests: the head as text, and the body.
-type Requests = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
-
-/// A collector. It keeps the requests that it has received.
-struct Collector {
-    url: String,
-    requests: Requests,
-}
-
-impl Collector {
-    fn start(manner: Manner) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let requests = Requests::default();
-        let kept = Arc::clone(&requests);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (kept, stream) = (Arc::clone(&kept), stream.unwrap());
-                thread::spawn(move || serve(stream, manner, &kept));
-            }
-        });
-        Self { url, requests }
-    }
-
-    /// Returns all heads, and all bodies as one text.
-    fn received(&self) -> (Vec<String>, String) {
-        let requests = self.requests.lock().unwrap();
-        let bodies: Vec<u8> = requests.iter().flat_map(|(_, body)| body.clone()).collect();
-        let heads = requests.iter().map(|(head, _)| head.clone()).collect();
-        (heads, String::from_utf8_lossy(&bodies).into_owned())
-    }
-}
-
-fn serve(mut stream: TcpStream, manner: Manner, kept: &Requests) {
-    let (mut read, mut piece) = (Vec::new(), [0; 4096]);
-    while let Ok(length @ 1..) = stream.read(&mut piece) {
-        read.extend_from_slice(&piece[..length]);
-        let Some(end) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8(read[..end].to_vec()).unwrap().to_ascii_lowercase();
-        let body: usize =
-            head.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
-        if read.len() < end + 4 + body {
-            continue;
-        }
-        let rest = read.split_off(end + 4 + body);
-        kept.lock().unwrap().push((head, read.split_off(end + 4)));
-        read = rest;
-        let status = match manner {
-            Manner::Accept => "200 OK",
-            Manner::Fail => "400 Bad Request",
-            Manner::Hang => return thread::park(),
-        };
-        let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
-    }
-}
 
 /// Runs a confirmed promotion with a credential for the collector.
 fn traced(world: &World, endpoint: &str, flags: &[&str]) -> Ran {
     let mut command = kpromo(None);
     command.args(["cip", "--sign=false", "--confirm", "--manifest"]).arg(world.desk.path("manifest.yaml"));
     command.args(["--report", &world.path("report.json")]).args(flags);
-    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
-    command.env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20hush,x-team=releng");
+    trace(&mut command, endpoint);
     run(command)
-}
-
-/// Returns the lines about the trace.
-fn warnings(ran: &Ran) -> Vec<&str> {
-    ran.stderr.lines().filter(|line| line.contains("the trace") || line.contains("not traced")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
