@@ -41,7 +41,7 @@ impl TestProgram {
     }
 }
 
-/// Builds the test programs of all crates.
+/// Builds the test programs of all crates. Returns them by name.
 ///
 /// # Errors
 /// If one cannot be built.
@@ -61,6 +61,8 @@ pub(crate) fn build(workspace: &Workspace) -> Result<Vec<TestProgram>, Error> {
     }
     let status = cargo.wait().map_err(|source| not_started(name, &command, source))?;
     finish(name, status, begun)?;
+    // Cargo reports them in the order in which their builds ended.
+    programs.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(programs)
 }
 
