@@ -123,8 +123,14 @@ async fn vex_by_file_takes_out_what_does_not_affect_this_image() {
 async fn an_output_never_replaces_a_file_that_the_policy_names() {
     let world = World::new().await;
     write_all(&world, &[]);
-    let vex = json!({ "@context": "https://openvex.dev/ns/v0.2.0", "statements": [] }).to_string();
-    let vex = world.desk.write("vex.json", &vex).display().to_string();
+    let vex = json!({
+        "@context": "https://openvex.dev/ns/v0.2.0", "timestamp": "2024-01-01T00:00:00Z",
+        "statements": [{
+            "vulnerability": { "name": "CVE-2024-1" }, "status": "fixed",
+            "products": [{ "@id": format!("pkg:oci/one@{}", world.index.digest()) }],
+        }],
+    });
+    let vex = world.desk.write("vex.json", &vex.to_string()).display().to_string();
     let report = world.desk.path("reports/0.json").display().to_string();
     let policy = world.policy("threshold: high\nsources: [reports]\nvex: [vex.json]\n");
     for (flag, output, expected) in

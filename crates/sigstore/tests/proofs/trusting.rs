@@ -284,8 +284,8 @@ async fn the_cached_copy_replaces_a_repository_that_fails_or_hangs() {
     for answer in [Answer::status(503, ""), Answer::status(404, ""), Answer::ok("garbage"), Answer::Silence] {
         // The directory in the cache depends on the URL, so the copy is copied there.
         let server = Server::start(move |_| answer.clone());
-        let address = server.url().authority().replace(':', "_");
-        let own = known.repository.url().trim_start_matches("http://").replace(':', "_");
+        let address = server.url().authority().replace(':', "_3a");
+        let own = known.repository.url().trim_start_matches("http://").replace(':', "_3a");
         copy(&known.cache.path().join(own), &known.cache.path().join(address));
         let settings = TrustSettings { mirror: Some(server.url()), ..known.settings() };
         let trust = Trust::new(impatient_door(), settings.clone()).unwrap();
@@ -340,8 +340,8 @@ async fn a_cache_of_another_repository_is_not_trusted() {
     assert_eq!(asked(&Trust::new(door(), settings(&evil, Some(own.path()))).unwrap()).await.unwrap(), "evil");
     // Replaces the valid copy with this content, while its URL no longer answers.
     let gone = Server::start(|_| Answer::status(503, ""));
-    let directory = known.cache.path().join(gone.url().authority().replace(':', "_"));
-    copy(&own.path().join(evil.url().trim_start_matches("http://").replace(':', "_")), &directory);
+    let directory = known.cache.path().join(gone.url().authority().replace(':', "_3a"));
+    copy(&own.path().join(evil.url().trim_start_matches("http://").replace(':', "_3a")), &directory);
     let settings = TrustSettings { mirror: Some(gone.url()), ..known.settings() };
     let error = asked(&Trust::new(impatient_door(), settings).unwrap()).await.unwrap_err();
     assert!(matches!(error, TrustError::Tuf { .. }), "{error}");

@@ -223,7 +223,7 @@ fn reports_of_another_kind_are_refused() {
     for (name, pointer, value, expected) in [
         ("trivy.json", "/SchemaVersion", json!(1), "schema version 1"),
         ("trivy.json", "/ArtifactType", json!("filesystem"), "scanned a filesystem"),
-        ("trivy.json", "/ArtifactType", json!(null), "scanned a nothing"),
+        ("trivy.json", "/ArtifactType", json!(null), "does not state what Trivy has scanned"),
         ("trivy.json", "/Results", json!([{ "Class": "secret" }]), "something else than vulnerabilities"),
         ("grype.json", "/source/type", json!("directory"), "`directory`"),
         ("grype.json", "/source", json!({ "type": "unknown", "target": "unknown" }), "`unknown`"),
