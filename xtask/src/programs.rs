@@ -23,6 +23,8 @@ use crate::workspace::Workspace;
 pub(crate) struct TestProgram {
     /// Its crate and its target, such as `oci reading`.
     pub(crate) name: String,
+    /// The directory name of its crate.
+    pub(crate) crate_name: String,
     /// Whether it has integration tests.
     pub(crate) is_integration: bool,
     file: PathBuf,
@@ -73,6 +75,7 @@ fn program(message: Message) -> Option<TestProgram> {
     let crate_name = directory.file_name()?;
     Some(TestProgram {
         name: format!("{crate_name} {}", artifact.target.name),
+        crate_name: crate_name.to_owned(),
         is_integration: artifact.target.kind.contains(&TargetKind::Test),
         file: file.into(),
         directory: directory.into(),
