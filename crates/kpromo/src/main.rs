@@ -36,6 +36,7 @@ mod scans;
 mod serve;
 mod sigcheck;
 mod snapshot;
+mod store_outputs;
 mod telemetry;
 mod terminal;
 mod verify;

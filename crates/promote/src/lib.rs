@@ -27,9 +27,9 @@ pub use phase::{Completion, Confirmed, Copying, Job};
 pub use pipeline::{Prepared, carry_out, prepare};
 pub use report::{
     Ending, ExaminedAttestation, ExaminedImage, ExaminedTotals, FailedImage, HostTimeline, HostTraffic,
-    InvalidReport, PlanCounts, PromotedImage, Report, ReportBuilder, ReportTimeline, ReportedFinding,
-    ReportedPart, ReportedScan, ScanTotals, ShardRun, SkippedPhase, Totals, Unmergeable, UnsignedImage,
-    merge,
+    InvalidReport, LastRuns, PlanCounts, PromotedImage, Report, ReportBuilder, ReportTimeline,
+    ReportedFinding, ReportedPart, ReportedScan, ScanTotals, ShardRun, SkippedPhase, Totals, Unmergeable,
+    UnsignedImage, merge,
 };
 pub use run::Observer;
 pub use shard::{InvalidShard, Shard, ShardHosts};

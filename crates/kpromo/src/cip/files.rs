@@ -40,7 +40,7 @@ pub(super) fn check_inputs(
     args.report.metrics.iter().for_each(|path| files.writes("--metrics", path));
     args.cache.iter().for_each(|cache| files.writes("--inventory-cache", &cache.path));
     files.check().map_err(|clash| match clash {
-        Clash::Usage(text) | Clash::Output(text) => InvalidConfig::flag("outputs", text),
+        Clash::Usage(text) | Clash::Output(text) => InvalidConfig::flag("the files of this run", text),
     })
 }
 

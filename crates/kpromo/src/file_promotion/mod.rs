@@ -24,6 +24,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::file_manifests::{load, warn};
 use crate::report;
+use crate::store_outputs::check_outside;
 use crate::telemetry::Trace;
 use crate::terminal::{Interrupts, print};
 use crate::watchdog;
@@ -38,7 +39,9 @@ pub(crate) async fn run(args: &RunFilesArgs, environment: &Environment, screen: 
         Err(faults) => return Failure::invalid(faults).print(),
     };
     warn(&manifests);
-    let checked = check_accounts(args, &manifests).and_then(|()| report::check(&args.report));
+    let checked = check_accounts(args, &manifests)
+        .and_then(|()| check_outputs(args, &manifests))
+        .and_then(|()| report::check(&args.report));
     let invalid = |problem: String| Failure::new(Exit::Invalid, problem);
     let connected = checked.map_err(invalid).and_then(|()| {
         let config = Config::of(args.config.as_deref(), environment)?;
@@ -91,6 +94,18 @@ fn check_accounts(args: &RunFilesArgs, manifests: &FileManifests) -> Result<(), 
         return Ok(());
     }
     Err(format!("these stores in production need a `service-account`\n  {}", lines.join("\n  ")))
+}
+
+/// Checks that no output is in a store, where it could replace a file that the run reads or has written.
+fn check_outputs(args: &RunFilesArgs, manifests: &FileManifests) -> Result<(), String> {
+    let reports = args.report.reports.iter().map(|path| ("--report", path));
+    let metrics = args.report.metrics.iter().map(|path| ("--metrics", path));
+    for (flag, path) in reports.chain(metrics) {
+        let projects = manifests.projects.iter();
+        let stores = projects.flat_map(|project| [&project.source].into_iter().chain(&project.destinations));
+        check_outside(stores.map(|store| &store.url), flag, path)?;
+    }
+    Ok(())
 }
 
 /// Runs the phases. The plan is printed between them.

@@ -1,15 +1,16 @@
 //! The jobs of a run: entries that are checked completely before any request.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use manifest::files::{Scheme, StoreUrl};
+use manifest::files::StoreUrl;
 use manifest::releases::{ReleaseBucket, ReleaseDirectory, ReleaseEntry, load_releases};
 
 use crate::args::{GhArgs, ReleaseSource};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::check_file;
+use crate::store_outputs::{check_outside, resolved};
 
 /// Releases of a repository, and their destinations.
 #[derive(Debug)]
@@ -68,31 +69,10 @@ impl Jobs {
         }
         args.report.as_deref().map_or(Ok(()), |path| check_file(path, "report")).map_err(invalid)?;
         for (flag, path) in [("--files-manifest", &args.files_manifest), ("--report", &args.report)] {
-            path.as_deref().map_or(Ok(()), |path| jobs.check_outside(flag, path)).map_err(invalid)?;
+            let stores = || jobs.jobs.iter().flat_map(|job| &job.places).map(|place| &place.store);
+            path.as_deref().map_or(Ok(()), |path| check_outside(stores(), flag, path)).map_err(invalid)?;
         }
         Ok(jobs)
-    }
-
-    /// Checks that an output file is not in a directory that assets are written to. It would be published with them, or replace
-    /// one.
-    fn check_outside(&self, flag: &str, path: &Path) -> Result<(), String> {
-        // Standard output.
-        if path == Path::new("-") {
-            return Ok(());
-        }
-        let file = resolved(path).map_err(|error| format!("{flag} {}: {error}", path.display()))?;
-        let stores = self.jobs.iter().flat_map(|job| &job.places).map(|place| &place.store);
-        let mut directories = stores.filter(|store| store.scheme() == Scheme::File);
-        let inside = directories.find(|store| {
-            resolved(Path::new(store.path())).is_ok_and(|directory| file.starts_with(directory))
-        });
-        match inside {
-            Some(store) => Err(format!(
-                "{flag} {}: the file is inside of {store}, which gets the assets",
-                path.display()
-            )),
-            None => Ok(()),
-        }
     }
 
     /// Checks that all files are in one store, because the names in a manifest are relative to one store.
@@ -108,16 +88,6 @@ impl Jobs {
             bases.join(", ")
         ))
     }
-}
-
-/// Returns an absolute path without links and `..`, like in the URL of a store. The path need not exist yet.
-fn resolved(path: &Path) -> std::io::Result<PathBuf> {
-    let absolute = std::path::absolute(path)?;
-    let resolved = absolute.ancestors().find_map(|above| {
-        let below = absolute.strip_prefix(above).ok()?;
-        Some(above.canonicalize().ok()?.join(below))
-    });
-    Ok(resolved.unwrap_or(absolute))
 }
 
 /// Returns the URL of a local directory.

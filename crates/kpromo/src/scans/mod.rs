@@ -28,14 +28,14 @@ pub(crate) struct Scans {
     pub(crate) gate: ScanGate,
     /// The report files, to list at the end those that matched no image.
     files: Vec<Arc<ReportFiles>>,
-    /// The files and directories that are read because the policy file names them, each with its field.
+    /// The files and directories that the policy file names, each with its field.
     named: Vec<(&'static str, PathBuf)>,
     /// Whether all images of the manifests are scanned, and not only those that lack something.
     is_all: bool,
 }
 
 impl Scans {
-    /// Returns the files and directories that are read because the policy file names them, with the names of its fields.
+    /// Returns the files and directories that the policy file names, with the names of its fields.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = (String, PathBuf, Content)> {
         let named = self.named.iter();
         named.map(|(field, path)| (format!("`{field}` of --vuln-policy"), path.clone(), Content::ScanReports))
@@ -120,9 +120,9 @@ pub(crate) fn scans(
     }
     policy.counts_unfixed |= args.counts_unfixed;
     policy.allows_unscanned |= args.allows_unscanned;
-    if args.sources.is_empty() {
-        named.extend(sources.iter().filter_map(Source::path).map(|path| ("sources", path.to_owned())));
-    } else {
+    // Also those that --vuln-source replaces in this run: the next run may read them.
+    named.extend(sources.iter().filter_map(Source::path).map(|path| ("sources", path.to_owned())));
+    if !args.sources.is_empty() {
         sources = args.sources.iter().map(|text| Source::of(text, Path::new(""))).collect();
     }
     let mut made = Made { policy, verification, connection, sources: Vec::new(), files: Vec::new() };

@@ -92,6 +92,26 @@ fn a_dry_run_writes_nothing_and_says_what_a_confirmed_run_does() {
     assert_eq!(again.stdout, "********** START **********\n********** FINISHED **********\n");
 }
 
+/// A report that is named like a file of a store must not cost that file.
+#[test]
+fn an_output_is_never_written_into_a_store() {
+    let (desk, flags) = scene(&[("a", b"alpha")]);
+    for (flag, place) in [("--report", "staging/a"), ("--metrics", "one/a"), ("--report", "two/new.json")] {
+        let output = desk.path(place).display().to_string();
+        for confirm in ["--confirm=false", "--confirm"] {
+            let ran = promote(&flags, &[confirm, flag, &output]);
+            assert_eq!(ran.code, 10, "{place}: {}", ran.stderr);
+            assert!(
+                ran.stderr.contains(flag) && ran.stderr.contains("is in the store file://"),
+                "{}",
+                ran.stderr
+            );
+        }
+    }
+    assert_eq!(fs::read(desk.path("staging/a")).unwrap(), b"alpha");
+    assert!(!desk.path("two/new.json").exists() && !desk.path("one/a").exists(), "nothing was written");
+}
+
 #[test]
 fn a_wrong_hash_fails_its_file_alone_and_leaves_nothing() {
     let (large, other) = (content(9 << 20, 1), content(9 << 20, 2));

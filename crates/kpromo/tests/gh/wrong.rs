@@ -92,7 +92,7 @@ fn an_output_file_in_a_directory_that_gets_assets_is_refused() {
         std::fs::create_dir_all(scene.desk.path("bucket/out")).unwrap();
         let ran = scene.run(&flags);
         assert_eq!(ran.code, 10, "{flags:?}: {}", ran.stderr);
-        assert!(ran.stderr.contains("which gets the assets"), "{flags:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("the file is in the store file://"), "{flags:?}: {}", ran.stderr);
     }
     assert!(scene.github.requests().is_empty() && scene.files().is_empty());
 }

@@ -146,6 +146,12 @@ async fn an_output_never_replaces_a_file_that_the_policy_names() {
         );
         assert!(before == std::fs::read(output).unwrap(), "{flag}");
     }
+    // The flag replaces the sources of the policy in this run, and the next run may read them.
+    let (before, other) = (std::fs::read(&report).unwrap(), world.desk.path("other.json"));
+    std::fs::copy(&report, &other).unwrap();
+    let other = other.display().to_string();
+    let ran = world.cip(&["--vuln-policy", &policy, "--vuln-source", &other, "--report", &report]);
+    assert!(ran.code == 10 && before == std::fs::read(&report).unwrap(), "{}", ran.stderr);
     assert_eq!(world.staging.tally().snapshot().total(), 0);
 }
 

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use jiff::Timestamp;
 
-use super::runs::{Unmergeable, check, gaps, runs};
+use super::runs::{LastRuns, Unmergeable, check, gaps, runs};
 use super::{
     ExaminedTotals, FailedImage, HostTimeline, HostTraffic, PlanCounts, PromotedImage, Report,
     ReportTimeline, SCHEMA, ScanTotals, ShardRun, Totals,
@@ -49,7 +49,8 @@ pub fn merge(reports: Vec<(String, Report)>) -> Result<Report, Unmergeable> {
     check(&named)?;
     let mut shards: Vec<ShardRun> = reports.iter().flat_map(|(runs, ..)| runs).cloned().collect();
     shards.sort_by(|one, other| (one.place(), &one.name).cmp(&(other.place(), &other.name)));
-    let counting = || shards.iter().filter(|run| !run.was_run_again(&shards));
+    let last_runs = LastRuns::of(&shards);
+    let counting = || shards.iter().filter(|run| !last_runs.have_replaced(run));
     let worst = counting().rev().max_by_key(|run| severity(run)).ok_or(Unmergeable::Nothing)?;
     let (mut outcome, mut exit_code) = (worst.outcome.clone(), worst.exit_code);
     let gaps = gaps(&shards);
@@ -66,7 +67,7 @@ pub fn merge(reports: Vec<(String, Report)>) -> Result<Report, Unmergeable> {
         version.contains(", ").then(|| format!("the runs are of different versions of kpromo: {version}"));
     // If a shard was run again, only the state of its last run counts. A merged report counts as a whole.
     let counts = |runs: &[ShardRun]| match runs {
-        [run] => !run.was_run_again(&shards),
+        [run] => !last_runs.have_replaced(run),
         _ => true,
     };
     let last = || reports.iter().filter(|(runs, ..)| counts(runs)).map(|(.., report)| report);

@@ -25,7 +25,7 @@ use outcome::OUTCOMES;
 pub use parts::{HostTimeline, HostTraffic, PlanCounts, ReportTimeline, ShardRun};
 pub use read::InvalidReport;
 use run::Observer;
-pub use runs::Unmergeable;
+pub use runs::{LastRuns, Unmergeable};
 pub use scanned::{ReportedFinding, ReportedPart, ReportedScan, ScanTotals};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

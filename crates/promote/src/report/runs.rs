@@ -98,12 +98,34 @@ impl ShardRun {
     pub(super) fn place(&self) -> (u32, Timestamp) {
         (self.number().map_or(u32::MAX, Shard::index), self.started)
     }
+}
+
+/// The last start of each shard.
+#[derive(Debug)]
+pub struct LastRuns(HashMap<(u32, u32), Timestamp>);
+
+impl LastRuns {
+    /// Returns the last starts among these runs.
+    pub fn of(runs: &[ShardRun]) -> Self {
+        let mut last = HashMap::new();
+        for run in runs {
+            if let Some(shard) = run.number() {
+                let started = last.entry(key(shard)).or_insert(run.started);
+                *started = run.started.max(*started);
+            }
+        }
+        Self(last)
+    }
 
     /// Returns whether the same shard was run again later. The state of images is then taken from the later run.
-    pub fn was_run_again(&self, all: &[Self]) -> bool {
-        let Some(shard) = self.number() else { return false };
-        all.iter().any(|other| other.number() == Some(shard) && other.started > self.started)
+    pub fn have_replaced(&self, run: &ShardRun) -> bool {
+        let last = run.number().and_then(|shard| self.0.get(&key(shard)));
+        last.is_some_and(|started| *started > run.started)
     }
+}
+
+fn key(shard: Shard) -> (u32, u32) {
+    (shard.index(), shard.count().get())
 }
 
 /// Checks that reports can be merged. Each report is given by its name and its runs.
@@ -176,7 +198,8 @@ fn missing(runs: &[ShardRun]) -> Option<String> {
 /// report it.
 fn other_promotions(runs: &[ShardRun]) -> Option<String> {
     let count = runs.first()?.number()?.count().get();
-    let mut last = runs.iter().filter(|run| !run.was_run_again(runs) && run.promotion.is_some());
+    let last_runs = LastRuns::of(runs);
+    let mut last = runs.iter().filter(|run| !last_runs.have_replaced(run) && run.promotion.is_some());
     let first = last.next()?;
     let others = last.filter(|run| run.promotion != first.promotion);
     let others: BTreeSet<u32> = others.filter_map(ShardRun::number).map(Shard::index).collect();

@@ -248,6 +248,7 @@ mod tests {
             }
             for manifest in &mut other {
                 manifest.destinations.reverse();
+                manifest.images.iter_mut().for_each(|image| image.digests.reverse());
                 manifest.name = "renamed".into();
             }
             prop_assert_eq!(all(&manifests, count), all(&other, count));

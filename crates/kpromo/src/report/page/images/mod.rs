@@ -4,7 +4,7 @@ mod failures;
 mod tables;
 
 use failures::failures;
-use promote::{Report, ShardRun};
+use promote::{LastRuns, Report, ShardRun};
 use tables::{destinations, examined, phase_rows, projects, promoted, scanned};
 
 use super::markup::{Cell, Html, Table};
@@ -80,13 +80,14 @@ fn runs(html: &mut Html, report: &Report) {
         caption: "The runs that this report consists of",
         columns: &["report", "shard", "outcome", "exit code", "started", "took"],
     };
+    let last_runs = LastRuns::of(&report.shards);
     let mut shards: Vec<&ShardRun> = report.shards.iter().collect();
     shards.sort_by_key(|shard| (shard.exit_code == 0, shard.exit_code != report.exit_code));
     table.write(
         html,
         shards.into_iter().map(|shard| {
             let (class, words) = outcome(&shard.outcome);
-            let again = if shard.was_run_again(&report.shards) { "; run again later" } else { "" };
+            let again = if last_runs.have_replaced(shard) { "; run again later" } else { "" };
             vec![
                 Cell::Name(shard.name.clone()),
                 Cell::Text(shard.shard.clone().unwrap_or_default()),
