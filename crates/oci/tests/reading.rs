@@ -102,7 +102,7 @@ async fn an_access_token_is_sent_unchanged_without_a_token_service() {
     assert_eq!(
         server.tally().snapshot().total(),
         1,
-        "a refused token is not sent again if there is no other one"
+        "a refused token is not sent again without a new one"
     );
 }
 

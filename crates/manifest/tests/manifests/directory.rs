@@ -47,7 +47,7 @@ fn projects_are_ordered_by_name_and_named_after_their_directories() {
 fn unrelated_files_are_ignored() {
     let directory = directory();
     for path in ["README.md", "OWNERS", "manifests/OWNERS", "manifests/good/notes.yaml", "images/README.md"] {
-        write(&directory.path().join(path), "{ this is no manifest");
+        write(&directory.path().join(path), "{ not a manifest");
     }
     assert_eq!(promotions(&load_thin(directory.path()).unwrap()), ["a@a:x"]);
     assert_eq!(warnings(directory.path()), "");

@@ -108,7 +108,7 @@ async fn signatures_that_the_go_tool_accepts_are_verified() {
         }
         let found = verdict(&scene).await;
         assert_eq!(found.signature, Some(expected), "{case}: {found:?}");
-        assert_eq!(found.record, RecordVerdict::Missing, "{case}: there is no record");
+        assert_eq!(found.record, RecordVerdict::Missing, "{case}: the image has no record");
         let differs = go_accepts != (expected == V::Ok);
         let expects_to_differ =
             ["garbage-signature-accepted", "other reference", "other digest"].contains(&case);
