@@ -27,9 +27,9 @@ pub(crate) struct TestProgram {
     pub(crate) crate_name: String,
     /// Whether it has integration tests.
     pub(crate) is_integration: bool,
-    file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The directory of its crate, in which cargo runs tests.
-    directory: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 impl TestProgram {

@@ -337,6 +337,48 @@ mod tests {
         );
     }
 
+    /// Without the flag, the tests that need external programs would be left out silently.
+    #[test]
+    fn all_programs_run_with_their_ignored_tests_and_some_again_with_one_request_at_a_time() {
+        let program = |crate_name: &str, is_integration| TestProgram {
+            name: format!("{crate_name} target"),
+            crate_name: crate_name.to_owned(),
+            is_integration,
+            file: "program".into(),
+            directory: "/".into(),
+        };
+        let programs = [program("oci", true), program("oci", false), program("manifest", true)];
+        let jobs = every_test(&Workspace::locate().unwrap(), &programs, |command| {
+            command.env(environment::TOOLS, "tools");
+        });
+        let described: Vec<_> = jobs
+            .iter()
+            .map(|Job { name, command }| {
+                let includes_ignored = command.get_args().any(|word| word == "--include-ignored");
+                let has = |variable: &str| command.get_envs().any(|(name, _)| name == variable);
+                (name.as_str(), includes_ignored, has(environment::TOOLS), has(environment::CONCURRENCY))
+            })
+            .collect();
+        assert_eq!(
+            described,
+            [
+                ("documentation", true, true, false),
+                ("oci target", true, true, false),
+                ("oci target", true, true, false),
+                ("manifest target", true, true, false),
+                ("oci target with one request at a time", false, false, true),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_crates_that_send_no_requests_exist() {
+        let root = Workspace::locate().unwrap().root().to_owned();
+        for name in WITHOUT_REQUESTS {
+            assert!(root.join("crates").join(name).is_dir() || root.join(name).is_dir(), "{name}");
+        }
+    }
+
     #[test]
     fn every_tool_is_pinned_and_has_a_unique_name() {
         let tools = [TOOLS, sigstore::TOOLS].concat();
