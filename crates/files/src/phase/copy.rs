@@ -43,7 +43,7 @@ impl Confirmed {
 pub struct CarriedOut {
     plan: Plan,
     failed: usize,
-    not_begun: usize,
+    not_completed: usize,
 }
 
 impl CarriedOut {
@@ -57,9 +57,9 @@ impl CarriedOut {
         self.failed + self.plan.summary().failed
     }
 
-    /// Returns the number of copies that were not started or were aborted because the run was stopped.
-    pub fn not_begun(&self) -> usize {
-        self.not_begun
+    /// Returns the number of copies that did not begin or were aborted because the run was stopped.
+    pub fn not_completed(&self) -> usize {
+        self.not_completed
     }
 }
 
@@ -80,13 +80,13 @@ pub async fn carry_out(run: &Run, confirmed: Confirmed, plan: Plan) -> CarriedOu
             writers: &writers,
             memory: Semaphore::new(MEMORY as usize),
             failed: AtomicUsize::new(0),
-            not_begun: AtomicUsize::new(0),
+            not_completed: AtomicUsize::new(0),
         };
         let copies = iter(files.into_values().map(|decisions| copying.file(decisions)));
         copies.buffer_unordered(AT_ONCE).collect::<()>().await;
-        let Copying { failed, not_begun, .. } = copying;
-        let (failed, not_begun) = (failed.into_inner(), not_begun.into_inner());
-        CarriedOut { plan, failed, not_begun }
+        let Copying { failed, not_completed, .. } = copying;
+        let (failed, not_completed) = (failed.into_inner(), not_completed.into_inner());
+        CarriedOut { plan, failed, not_completed }
     })
     .await
 }
@@ -97,7 +97,7 @@ struct Copying<'a> {
     writers: &'a Writers,
     memory: Semaphore,
     failed: AtomicUsize,
-    not_begun: AtomicUsize,
+    not_completed: AtomicUsize,
 }
 
 impl Copying<'_> {
@@ -112,7 +112,7 @@ impl Copying<'_> {
             () = self.run.stopped() => None,
         };
         if permit.is_none() || self.run.is_stopping() {
-            self.not_begun.fetch_add(decisions.len(), Relaxed);
+            self.not_completed.fetch_add(decisions.len(), Relaxed);
             return;
         }
         let operations = decisions.iter().map(|decision| self.plan.operation(decision));
@@ -123,7 +123,7 @@ impl Copying<'_> {
             match result {
                 Ok(sent) => self.run.emit(&Event::Copied { operation, size: object.size, sent }),
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted) => {
-                    self.not_begun.fetch_add(1, Relaxed);
+                    self.not_completed.fetch_add(1, Relaxed);
                 }
                 Err(error) => {
                     self.failed.fetch_add(1, Relaxed);

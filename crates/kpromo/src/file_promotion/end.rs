@@ -69,7 +69,7 @@ fn stop_error(end: &End) -> Option<(String, Option<&'static str>)> {
         End::GivenUp(GivenUp::Interrupted) => Some((stopped_text(), None)),
         End::GivenUp(given_up) => Some((given_up.to_string(), given_up.advice())),
         End::CutShort(stopped) => Some((stopped.to_string(), None)),
-        End::Finished(done) if done.not_begun() > 0 => Some((stopped_text(), None)),
+        End::Finished(done) if done.not_completed() > 0 => Some((stopped_text(), None)),
         End::DryRun(_) | End::Finished(_) => None,
     }
 }
@@ -126,7 +126,7 @@ fn print_end(args: &RunFilesArgs, end: &End, failures: &[(String, Option<&'stati
             ("FINISHED WITH ERRORS", failures.iter().map(|(error, _)| format!("{error}\n")).collect())
         }
         End::DryRun(_) => ("FINISHED (DRY RUN)", Vec::new()),
-        End::Finished(done) if done.not_begun() > 0 => {
+        End::Finished(done) if done.not_completed() > 0 => {
             ("FINISHED WITH ERRORS", vec![format!("{}\n", stopped_text())])
         }
         End::Finished(_) => ("FINISHED", Vec::new()),
@@ -151,13 +151,13 @@ fn tell(end: &End, plan: &Plan, report: &ReportBuilder) {
     let number = |number: usize| count(number as u64);
     match end {
         End::Finished(done) => tracing::info!(
-            "copied {} ({}), already there {}, failed {}, lost {}, not begun {}",
+            "copied {} ({}), already there {}, failed {}, lost {}, not completed {}",
             number(totals.copied),
             bytes(totals.bytes_sent),
             number(summary.done + totals.there),
             number(done.failed()),
             number(summary.lost),
-            number(done.not_begun())
+            number(done.not_completed())
         ),
         _ => tracing::info!(
             "to copy {}, to replace {} ({}), already there {}, lost {}, conflicts {}, failed {}",
@@ -188,7 +188,7 @@ fn outcome(end: &End, report: &ReportBuilder) -> (&'static str, Exit) {
         End::GivenUp(GivenUp::Interrupted) => ("interrupted", Exit::Interrupted),
         End::CutShort(_) if report.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
         End::CutShort(_) => ("interrupted", Exit::Interrupted),
-        End::Finished(done) if done.not_begun() > 0 => ("interrupted", Exit::InterruptedWriting),
+        End::Finished(done) if done.not_completed() > 0 => ("interrupted", Exit::InterruptedWriting),
         End::Finished(done) if done.failed() > 0 => ("failed", Exit::Partial),
         End::DryRun(_) if failed > 0 => ("failed", Exit::Partial),
         End::DryRun(_) => ("dry-run", Exit::Success),
