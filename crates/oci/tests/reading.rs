@@ -99,11 +99,7 @@ async fn an_access_token_is_sent_unchanged_without_a_token_service() {
         client(Arc::new(AccessToken)).reader().listing(&repository(&server, "app")).await.unwrap_err();
     assert_eq!(refused.status().unwrap().as_u16(), 401);
     assert!(!format!("{refused} {refused:?}").contains("access-token"), "no secret is shown");
-    assert_eq!(
-        server.tally().snapshot().total(),
-        1,
-        "a refused token is not sent again without a new one"
-    );
+    assert_eq!(server.tally().snapshot().total(), 1, "a refused token is not sent again without a new one");
 }
 
 /// A broken credential helper causes an error for the requests that need it.
