@@ -17,7 +17,7 @@ use crate::body::{Body, Response};
 /// Declares [`Kind`] together with the list of its values, so that the two cannot differ.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
-        /// The kinds of requests to a registry. `HEAD` counts as `GET` if there is no kind for it.
+        /// The kinds of requests to a registry. `HEAD` counts as `GET` unless it has a kind of its own.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Kind { $($(#[$doc])* $name),+ }
 

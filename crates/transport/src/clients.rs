@@ -9,6 +9,7 @@ use crate::address::{Allowed, has_metadata_host, has_private_host, is_loopback};
 use crate::error::ErrorKind;
 use crate::request::NamedBy;
 use crate::settings::{InvalidSettings, Settings};
+use crate::tls;
 
 /// One client for each route to a host.
 #[derive(Debug)]
@@ -26,12 +27,7 @@ pub(crate) struct Clients {
 
 impl Clients {
     pub(crate) fn new(settings: &Settings) -> Result<Self, InvalidSettings> {
-        let mut authorities = Vec::new();
-        for (index, pem) in settings.authorities.iter().enumerate() {
-            let found = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|source| InvalidSettings::Authority { position: index + 1, source })?;
-            authorities.extend(found);
-        }
+        let tls = tls::config(&settings.authorities)?;
         #[expect(clippy::disallowed_methods, reason = "only the door creates HTTP clients")]
         let builder = || {
             reqwest::Client::builder()
@@ -44,7 +40,7 @@ impl Clients {
                 // ping may be queued behind a body that is sent slowly, so it gets as much time as any other answer.
                 .http2_keep_alive_interval(settings.timeouts.answer / 2)
                 .http2_keep_alive_timeout(settings.timeouts.answer)
-                .tls_certs_merge(authorities.clone())
+                .tls_backend_preconfigured(tls.clone())
         };
         let build = |builder: reqwest::ClientBuilder| builder.build().map_err(InvalidSettings::Client);
         Ok(Self {

@@ -26,6 +26,7 @@ mod shared;
 mod stream;
 mod tally;
 mod timeline;
+mod tls;
 mod under_way;
 
 pub use answer::Answer;

@@ -133,8 +133,11 @@ pub enum InvalidSettings {
         /// Its position in [`Settings::authorities`], starting at 1.
         position: usize,
         /// The cause.
-        source: reqwest::Error,
+        source: rustls::pki_types::pem::Error,
     },
+    /// TLS cannot be set up with the certificates.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(rustls::Error),
     /// The HTTP client rejects the settings.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(reqwest::Error),

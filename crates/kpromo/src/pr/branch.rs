@@ -13,7 +13,7 @@ use crate::failure::Failure;
 /// The state of the branch of the proposal in the fork.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BranchState {
-    /// There is no such branch.
+    /// The branch does not exist.
     Absent,
     /// The branch proposes the same file.
     Current,

@@ -28,7 +28,7 @@ pub(super) struct Policy<'a> {
 }
 
 impl Policy<'_> {
-    /// Warns about each image that the policy of its manifest would not let pass. Sends no request if there is no policy.
+    /// Warns about each image that the policy of its manifest would refuse. Sends no request without a policy.
     pub(super) async fn warn(&self, manifests: &Manifests, added: &[Addition]) {
         let repository = |addition: &Addition| self.args.staging.repository(&addition.image).ok();
         let ruled = added.iter().filter_map(|addition| {

@@ -221,7 +221,7 @@ impl<'t> Region<'_, 't> {
                         // The comment is between a dash that is alone on its line and the image.
                         0 if is_inside => None,
                         0 => Some(column),
-                        // There is no digest before the first one.
+                        // No digest precedes the first one.
                         1..=FIRST_ROW => None,
                         _ => Some(self.text.before(entry.range.start).len()),
                     };

@@ -14,7 +14,7 @@ const NAMED_MAX: usize = 100;
 /// Why reports cannot be merged. The errors use the names that the caller gave to the reports.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Unmergeable {
-    /// There is no report.
+    /// No report was given.
     #[error("no report is named")]
     Nothing,
     /// Two reports are of the same run, whose counts would be added twice.
@@ -224,4 +224,43 @@ fn named(indices: impl Iterator<Item = u32>, number: usize, count: u32) -> Strin
         more => format!(" and {more} more"),
     };
     format!("{}{more}", named.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_of(shard: String, second: i64) -> ShardRun {
+        ShardRun {
+            name: String::new(),
+            shard: Some(shard),
+            promotion: Some(format!("sha256:{}", "a".repeat(64))),
+            outcome: "done".to_owned(),
+            exit_code: 0,
+            confirmed: true,
+            started: Timestamp::from_second(second).unwrap(),
+            elapsed_seconds: 1.0,
+        }
+    }
+
+    #[test]
+    fn the_last_run_of_a_shard_replaces_the_earlier_ones() {
+        let runs = [(0, 5), (1, 7), (0, 9)].map(|(index, second)| run_of(format!("{index}/2"), second));
+        let last = LastRuns::of(&runs);
+        assert_eq!(runs.each_ref().map(|run| last.have_replaced(run)), [true, false, false]);
+        let whole = ShardRun { shard: None, ..runs[0].clone() };
+        assert!(
+            !LastRuns::of(&[whole.clone(), whole.clone()]).have_replaced(&whole),
+            "runs without shards are independent"
+        );
+    }
+
+    /// A report from outside may list any number of runs: each of them must not be compared with all others.
+    #[test]
+    fn a_report_of_many_runs_is_examined() {
+        let count = 200_000;
+        let runs: Vec<ShardRun> = (0..count).map(|index| run_of(format!("{index}/{count}"), 1)).collect();
+        assert_eq!(gaps(&runs), Vec::<String>::new());
+        assert_eq!(gaps(&runs[1..]).len(), 1);
+    }
 }

@@ -68,7 +68,7 @@ pub(crate) async fn damage(
     done
 }
 
-/// Returns the manifest that another signature tag names, or the manifest of the tag itself if there is no other.
+/// Returns the manifest that another signature tag names, or the manifest of the tag itself if no other names it.
 fn another(tags: &BTreeMap<Tag, Digest>, tag: &Tag) -> Digest {
     let others = tags.iter().filter(|(other, _)| *other != tag && AttachedTag::parse(other).is_some());
     others.map(|(_, digest)| *digest).next().unwrap_or(tags[tag])

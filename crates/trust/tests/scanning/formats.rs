@@ -68,7 +68,7 @@ fn trivy_cyclonedx() {
     assert_eq!(
         found,
         [
-            // There is no rating by Debian, so the highest of the others counts.
+            // Debian has no rating, so the highest of the others counts.
             ("CVE-2019-18224", Severity::Critical, "libidn2-0", "2.0.5-1", true),
             // The rating by Debian is low, and other ratings do not count.
             ("CVE-2019-18276", Severity::Low, "bash", "5.0-4", true),
