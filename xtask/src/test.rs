@@ -2,8 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use crate::debian::{self, Package};
@@ -53,6 +55,15 @@ const TOOLS: &[Tool] = &[
         name: "actionlint",
         version: "v1.7.12",
         source: Source::Go("github.com/rhysd/actionlint/cmd/actionlint"),
+    },
+    // Only for its copy of axe-core, which a browser runs.
+    Tool {
+        name: "axe",
+        version: "0.1.8",
+        source: Source::Python {
+            module: "axe_playwright_python",
+            packages: &["axe-playwright-python==0.1.8"],
+        },
     },
     Tool {
         name: "check-jsonschema",
@@ -144,6 +155,16 @@ const TOOLS: &[Tool] = &[
 /// Crates that send no request through the door, so that its limits do not matter to their tests.
 const WITHOUT_REQUESTS: [&str; 6] = ["bench", "manifest", "oci-types", "registry", "testkit", "xtask"];
 
+/// Programs that take minutes. They run first, so that none of them runs alone at the end.
+const SLOW: [&str; 6] = [
+    "kpromo external",
+    "kpromo packaging",
+    "kpromo trust",
+    "promote crash_points",
+    "promote fault_points",
+    "promote wild",
+];
+
 /// A test program is ended after this time, several times the duration of the slowest. A test that hangs then fails, after the
 /// names of the unfinished tests were printed.
 const LIMIT: Duration = Duration::from_secs(1200);
@@ -165,8 +186,13 @@ pub(crate) fn run(
     if let Some(concurrency) = concurrency {
         return narrow(workspace, concurrency, arguments);
     }
-    let tools = install(workspace)?;
-    let programs = if arguments.is_empty() { build(workspace)? } else { Vec::new() };
+    // At the same time, because downloads and linkers leave processors idle.
+    let (tools, programs) = thread::scope(|scope| {
+        let installing = scope.spawn(|| install(workspace));
+        let programs = if arguments.is_empty() { build(workspace) } else { Ok(Vec::new()) };
+        (installing.join().unwrap_or_else(|panic| resume_unwind(panic)), programs)
+    });
+    let (tools, programs) = (tools?, programs?);
     let sigstore = if environment::has_sigstore() { None } else { Some(Sigstore::start(workspace, &tools)?) };
     let external = |command: &mut Command| {
         command.env(environment::TOOLS, &tools);
@@ -180,7 +206,7 @@ pub(crate) fn run(
     step("tests", &mut command).map(drop)
 }
 
-/// Returns the commands for all tests, and then for those of [`narrow`].
+/// Returns the commands for all tests and for those of [`narrow`]. The slow ones are first.
 fn every_test(workspace: &Workspace, programs: &[TestProgram], external: impl Fn(&mut Command)) -> Vec<Job> {
     let mut documentation = workspace.cargo(["test", "--workspace", "--doc", "--config", BOUNDED]);
     external(documentation.args(["--", "--include-ignored"]));
@@ -196,6 +222,7 @@ fn every_test(workspace: &Workspace, programs: &[TestProgram], external: impl Fn
         command.env(environment::CONCURRENCY, "1");
         jobs.push(Job { name: format!("{} with one request at a time", program.name), command });
     }
+    jobs.sort_by_key(|job| !SLOW.iter().any(|name| job.name.starts_with(name)));
     jobs
 }
 
@@ -340,14 +367,19 @@ mod tests {
     /// Without the flag, the tests that need external programs would be left out silently.
     #[test]
     fn all_programs_run_with_their_ignored_tests_and_some_again_with_one_request_at_a_time() {
-        let program = |crate_name: &str, is_integration| TestProgram {
-            name: format!("{crate_name} target"),
+        let program = |crate_name: &str, target: &str, is_integration| TestProgram {
+            name: format!("{crate_name} {target}"),
             crate_name: crate_name.to_owned(),
             is_integration,
             file: "program".into(),
             directory: "/".into(),
         };
-        let programs = [program("oci", true), program("oci", false), program("manifest", true)];
+        let programs = [
+            program("oci", "target", true),
+            program("oci", "target", false),
+            program("manifest", "target", true),
+            program("promote", "wild", true),
+        ];
         let jobs = every_test(&Workspace::locate().unwrap(), &programs, |command| {
             command.env(environment::TOOLS, "tools");
         });
@@ -362,6 +394,8 @@ mod tests {
         assert_eq!(
             described,
             [
+                ("promote wild", true, true, false),
+                ("promote wild with one request at a time", false, false, true),
                 ("documentation", true, true, false),
                 ("oci target", true, true, false),
                 ("oci target", true, true, false),
@@ -369,6 +403,19 @@ mod tests {
                 ("oci target with one request at a time", false, false, true),
             ]
         );
+    }
+
+    #[test]
+    fn the_slow_programs_exist() {
+        let crates = Workspace::locate().unwrap().root().join("crates");
+        for name in SLOW {
+            let (crate_name, target) = name.split_once(' ').unwrap();
+            let tests = crates.join(crate_name).join("tests");
+            assert!(
+                tests.join(target).is_dir() || tests.join(target).with_extension("rs").is_file(),
+                "{name}"
+            );
+        }
     }
 
     #[test]

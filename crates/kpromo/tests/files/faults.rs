@@ -67,8 +67,8 @@ fn an_interrupt_in_the_middle_of_an_upload_aborts_it() {
     });
     let gcs_relay = Relay::like_google(gcs.host(), |_| Fault::None);
     let mut command = command(&gcs_relay.host(), &s3_relay.host());
-    let report = desk.path("report.json").display().to_string();
-    command.args(&flags).args(["--confirm", "--report", &report]);
+    let [report, page] = ["report.json", "report.html"].map(|name| desk.path(name).display().to_string());
+    command.args(&flags).args(["--confirm", "--report", &report, "--report", &page]);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let mut child = child.unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -85,6 +85,8 @@ fn an_interrupt_in_the_middle_of_an_upload_aborts_it() {
     assert_eq!(s3.parts("prod"), 0, "nothing is left");
     assert!(gcs.names("prod").is_empty() && s3.get("prod", "large").is_none());
     assert_eq!(desk.json("report.json")["outcome"].as_str(), Some("interrupted"));
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("<dt>not completed</dt><dd class=\"warning\">2</dd>"), "{page}");
 }
 
 #[test]

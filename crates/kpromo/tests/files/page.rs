@@ -67,6 +67,7 @@ fn the_page_of_a_failed_run_has_each_reason_once_with_its_files() {
         "<dt>sent</dt><dd class=\"\">9 B</dd>",
         "<dt>failed</dt><dd class=\"bad\">2</dd>",
         "<dt>lost files</dt><dd class=\"warning\">2</dd>",
+        "<dt>not completed</dt><dd class=\"\">0</dd>",
         "2 files copied, 2 failed",
         "<h3>Over time</h3>",
         "/prod/plain</code>",

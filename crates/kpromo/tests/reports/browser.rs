@@ -50,3 +50,40 @@ async fn a_script_in_the_message_of_a_registry_does_not_run() {
     let open = broken.replace("Content-Security-Policy", "Open");
     assert_eq!(title(&loaded(&world.desk.write("open.html", &open))), "taken over");
 }
+
+/// Returns the violations of accessibility rules that axe finds in a page.
+fn violations(world: &World, page: &str) -> String {
+    // The program is a Python package, and this file is next to it.
+    let program = fs::canonicalize(testkit::tool("axe")).unwrap();
+    let axe = program.parent().unwrap().join("lib/axe_playwright_python/axe.min.js");
+    let script = format!(
+        "<script>{}</script><script>axe.run().then(({{violations}}) => {{ document.title = 'checked: ' + violations.map(\
+         ({{id, nodes}}) => id + ' ' + nodes.map((node) => node.target.join(' ')).join(', ')).join('; ') }})</script></body>",
+        fs::read_to_string(axe).unwrap()
+    );
+    // The policy of the page permits only its own script.
+    let page = page.replace("Content-Security-Policy", "Open").replace("</body>", &script);
+    let dom = loaded(&world.desk.write("checked.html", &page));
+    let checked = title(&dom).strip_prefix("checked: ");
+    checked.unwrap_or_else(|| panic!("axe has not finished: {}", title(&dom))).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
+async fn the_page_is_accessible_in_light_and_dark() {
+    let world = World::new().await;
+    world.refuse("prod/two", HOSTILE);
+    let path = world.path("report.html");
+    for code in [30, 0] {
+        assert_eq!(world.cip(&["--confirm", "--report", &path]).code, code);
+        let page = fs::read_to_string(&path).unwrap();
+        let dark = page.replace("(prefers-color-scheme: dark)", "all");
+        assert_ne!(page, dark);
+        for page in [&page, &dark] {
+            assert_eq!(violations(&world, page), "", "of the page of a run with exit code {code}");
+        }
+        world.production.faults().clear();
+    }
+    let page = fs::read_to_string(&path).unwrap().replace("</main>", "<img src=x></main>");
+    assert!(violations(&world, &page).contains("image-alt"), "a page with a fault does not pass");
+}
