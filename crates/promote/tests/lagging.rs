@@ -166,7 +166,13 @@ async fn without_keep_going_nothing_starts_in_any_region_after_a_failure() {
     let attested = world.carry_out(cleared).await;
     let (failed, not_begun) = (attested.promoted().failed() as u64, attested.promoted().not_begun() as u64);
     assert!(failed > 0 && not_begun > 0);
-    assert_eq!(failed + world.report.totals().promoted as u64, 2 * (IMAGES - not_begun));
+    let promoted = world.report.totals().promoted as u64;
+    assert_eq!(promoted, complete(&world, 1));
+    // An image that only the region behind has missed counts as not begun, too.
+    assert!(
+        failed + promoted >= 2 * (IMAGES - not_begun),
+        "{failed} failed, {promoted} promoted, {not_begun} not begun"
+    );
 }
 
 /// A region does not even answer the listing, or only refuses it. The others are promoted in the meantime, and the region gets
