@@ -49,6 +49,8 @@ pub struct Totals {
     pub there: usize,
     /// Files that could not be promoted to a destination.
     pub failed: usize,
+    /// Planned copies that did not begin or were aborted because the run was stopped. Not counted if `plan` is null.
+    pub not_completed: usize,
     /// Bytes of files that were written.
     pub bytes_sent: u64,
 }
@@ -142,6 +144,8 @@ pub struct Ending<'a> {
     pub confirmed: bool,
     /// The plan, if the run got that far.
     pub plan: Option<&'a Plan>,
+    /// The number of planned copies that did not begin or were aborted because the run was stopped.
+    pub not_completed: usize,
     /// The error that ended the run, and advice about it.
     pub error: Option<(String, Option<&'static str>)>,
     /// The requests and bytes of each host.
@@ -155,7 +159,7 @@ impl Default for ReportBuilder {
 }
 
 impl ReportBuilder {
-    /// Returns the current totals.
+    /// Returns the current totals. Copies that were not completed are counted only in the report.
     pub fn totals(&self) -> Totals {
         let entries = self.entries();
         let copied = entries.copied.iter().filter(|(_, _, sent)| *sent).count();
@@ -163,6 +167,7 @@ impl ReportBuilder {
             copied,
             there: entries.copied.len() - copied,
             failed: entries.failed.len(),
+            not_completed: 0,
             bytes_sent: entries.bytes_sent,
         }
     }
@@ -195,6 +200,7 @@ impl ReportBuilder {
         let of_plan = of_plan.map(|(operation, error)| failure(&operation, &error));
         let failed: Vec<FailedFile> = of_plan.chain(entries.failed.iter().cloned()).collect();
         totals.failed = failed.len();
+        totals.not_completed = ending.not_completed;
         let copied = entries.copied.iter().map(|(operation, bytes, sent)| CopiedFile {
             source: operation.source.clone(),
             destination: operation.destination.clone(),

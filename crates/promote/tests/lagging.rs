@@ -166,13 +166,11 @@ async fn without_keep_going_nothing_starts_in_any_region_after_a_failure() {
     let attested = world.carry_out(cleared).await;
     let (failed, not_begun) = (attested.promoted().failed() as u64, attested.promoted().not_begun() as u64);
     assert!(failed > 0 && not_begun > 0);
+    assert_eq!(failed, IMAGES - not_begun, "each image that has begun fails in the first region");
+    // If the first region was behind, the other one also has images that the first one has missed, which count as not begun.
     let promoted = world.report.totals().promoted as u64;
     assert_eq!(promoted, complete(&world, 1));
-    // An image that only the region behind has missed counts as not begun, too.
-    assert!(
-        failed + promoted >= 2 * (IMAGES - not_begun),
-        "{failed} failed, {promoted} promoted, {not_begun} not begun"
-    );
+    assert!(promoted >= failed, "each image that has begun is promoted to the other region");
 }
 
 /// A region does not even answer the listing, or only refuses it. The others are promoted in the meantime, and the region gets

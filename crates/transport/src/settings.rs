@@ -135,7 +135,15 @@ pub enum InvalidSettings {
         /// The cause.
         source: rustls::pki_types::pem::Error,
     },
-    /// TLS cannot be set up with the certificates.
+    /// A certificate cannot be used as an authority.
+    #[error("certificate authority number {position} has a certificate that cannot be used: {source}")]
+    Certificate {
+        /// The position of its file in [`Settings::authorities`], starting at 1.
+        position: usize,
+        /// The cause.
+        source: rustls::Error,
+    },
+    /// TLS cannot be set up, for example because the system has no certificates.
     #[error("TLS cannot be set up: {0}")]
     Tls(rustls::Error),
     /// The HTTP client rejects the settings.

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rustls::ClientConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
 use crate::settings::InvalidSettings;
@@ -35,9 +35,16 @@ fn verifier(
 ) -> Result<Arc<Verifier>, InvalidSettings> {
     let mut added = Vec::new();
     for (index, pem) in authorities.iter().enumerate() {
+        let position = index + 1;
         for certificate in CertificateDer::pem_slice_iter(pem) {
-            let invalid = |source| InvalidSettings::Authority { position: index + 1, source };
-            added.push(certificate.map_err(invalid)?);
+            let certificate =
+                certificate.map_err(|source| InvalidSettings::Authority { position, source })?;
+            // The verifier would not say which of them it cannot use.
+            let mut store = RootCertStore::empty();
+            store
+                .add(certificate.clone())
+                .map_err(|source| InvalidSettings::Certificate { position, source })?;
+            added.push(certificate);
         }
     }
     if !added.is_empty() {
@@ -74,6 +81,9 @@ mod tests {
     fn an_authority_that_is_not_a_certificate_is_refused() {
         let other = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
         let error = config(&[other]).unwrap_err().to_string();
-        assert!(error.starts_with("TLS cannot be set up"), "{error}");
+        assert!(
+            error.starts_with("certificate authority number 1 has a certificate that cannot be used"),
+            "{error}"
+        );
     }
 }

@@ -46,7 +46,8 @@ pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, doo
     let or_failure = |exit: Exit| if exit == Exit::Success { Exit::Failure } else { exit };
     if !args.report.reports.is_empty() {
         let (exit_code, confirmed, error) = (exit.code(), args.confirm, stop_error(end));
-        let ending = Ending { outcome: word, exit_code, confirmed, plan, error, hosts: door.tally() };
+        let (not_completed, hosts) = (not_completed(end), door.tally());
+        let ending = Ending { outcome: word, exit_code, confirmed, plan, not_completed, error, hosts };
         let report = report.report(ending);
         for problem in write_reports(&args.report.reports, &report, |report| files_page(report, &traffic)) {
             print_error(&problem);
@@ -61,6 +62,14 @@ pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, doo
         exit = or_failure(exit);
     }
     exit
+}
+
+/// Returns the number of planned copies that the run has not completed because it was stopped.
+fn not_completed(end: &End) -> usize {
+    match end {
+        End::Finished(done) => done.not_completed(),
+        End::GivenUp(_) | End::DryRun(_) | End::CutShort(_) => 0,
+    }
 }
 
 /// Returns why the run stopped early, and advice about it. `None` if it did not.

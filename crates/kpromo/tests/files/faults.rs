@@ -85,6 +85,7 @@ fn an_interrupt_in_the_middle_of_an_upload_aborts_it() {
     assert_eq!(s3.parts("prod"), 0, "nothing is left");
     assert!(gcs.names("prod").is_empty() && s3.get("prod", "large").is_none());
     assert_eq!(desk.json("report.json")["outcome"].as_str(), Some("interrupted"));
+    assert_eq!(desk.json("report.json")["totals"]["notCompleted"], 2);
     let page = fs::read_to_string(page).unwrap();
     assert!(page.contains("<dt>not completed</dt><dd class=\"warning\">2</dd>"), "{page}");
 }

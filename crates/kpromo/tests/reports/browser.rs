@@ -24,6 +24,14 @@ fn loaded(page: &Path) -> String {
     dom
 }
 
+/// Returns a world with a registry that refuses an image with a message full of markup, and the path of a page.
+async fn refusing() -> (World, String) {
+    let world = World::new().await;
+    world.refuse("prod/two", HOSTILE);
+    let path = world.path("report.html");
+    (world, path)
+}
+
 fn title(dom: &str) -> &str {
     dom.split("<title>").nth(1).unwrap().split("</title>").next().unwrap()
 }
@@ -31,9 +39,7 @@ fn title(dom: &str) -> &str {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn a_script_in_the_message_of_a_registry_does_not_run() {
-    let world = World::new().await;
-    world.refuse("prod/two", HOSTILE);
-    let path = world.path("report.html");
+    let (world, path) = refusing().await;
     assert_eq!(world.cip(&["--confirm", "--report", &path]).code, 30);
     let dom = loaded(Path::new(&path));
     assert!(title(&dom).starts_with("kpromo: failed"), "{}", title(&dom));
@@ -71,9 +77,7 @@ fn violations(world: &World, page: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs external programs, run by `cargo xtask test`"]
 async fn the_page_is_accessible_in_light_and_dark() {
-    let world = World::new().await;
-    world.refuse("prod/two", HOSTILE);
-    let path = world.path("report.html");
+    let (world, path) = refusing().await;
     for code in [30, 0] {
         assert_eq!(world.cip(&["--confirm", "--report", &path]).code, code);
         let page = fs::read_to_string(&path).unwrap();

@@ -111,8 +111,8 @@ pub fn kpromo(docker_config: Option<&Path>) -> Command {
     command
 }
 
-/// The maximum duration of a run. Runs in tests take seconds, and a minute if many programs run at a time, so a longer one hangs.
-const RUN_LIMIT: Duration = Duration::from_secs(300);
+/// The maximum duration of a run. Runs in tests take seconds, so a longer one hangs.
+const RUN_LIMIT: Duration = Duration::from_secs(120);
 
 /// Runs the binary to its end. If it hangs, it is killed, and the panic message has its output. What it prints as JSON must
 /// satisfy its schema.

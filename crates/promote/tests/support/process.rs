@@ -15,7 +15,6 @@ use promote::{Confirmed, Run, carry_out, prepare};
 use registry::sample::{Recipe, layer};
 use registry::{Config, Sequence};
 use tokio::runtime::{Builder, Handle};
-use transport::HostSettings;
 
 use super::signer::Identity;
 use super::{World, within_limit};
@@ -145,15 +144,11 @@ pub fn requests_of_a_run(shape: &Shape, identity: &Identity) -> u64 {
 }
 
 /// Checks all cases, several at a time, and panics with all failures. Each check receives the runtime of the servers.
-///
-/// If tests run with one request at a time, checks only every fifth case: that repetition looks for requests that wait for each
-/// other, and neighbouring cases send the same requests.
 pub fn check_each<T: Debug + Sync>(cases: &[T], check: impl Fn(&Handle, &T) + Sync) {
     let servers = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let step = if HostSettings::default().concurrency == 1 { 5 } else { 1 };
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
-        while let Some(case) = cases.get(next.fetch_add(step, Relaxed)) {
+        while let Some(case) = cases.get(next.fetch_add(1, Relaxed)) {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(servers.handle(), case))) {
                 let message = panic.downcast::<String>().map_or_else(|_| "a panic".to_owned(), |text| *text);
                 failures.lock().unwrap().push(format!("{case:?}: {message}"));

@@ -47,18 +47,10 @@ fn overview(report: &Report) -> Overview<'_> {
             Tile::bad("failed", totals.failed),
             Tile::bad("conflicts", plan.conflicts),
             Tile::warning("lost files", plan.lost),
-            Tile::warning("not completed", not_completed(report)),
+            Tile::warning("not completed", totals.not_completed),
         ],
         search: "Search files, hosts and errors",
     }
-}
-
-/// Returns the number of planned copies that the run has neither completed nor failed to make, because it was stopped.
-fn not_completed(report: &Report) -> usize {
-    let (plan, totals) = (report.plan.unwrap_or_default(), report.totals);
-    let planned = if report.confirmed { plan.copy + plan.replace } else { 0 };
-    let ended = totals.copied + totals.there + totals.failed.saturating_sub(plan.failed);
-    planned.saturating_sub(ended)
 }
 
 /// Adds all failures, or a note that there are none.
