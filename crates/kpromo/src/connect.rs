@@ -68,7 +68,7 @@ pub(crate) fn connect_with(
     // The tokens of the metadata server are for this machine and must not go through a proxy.
     metadata.direct = true;
     let door = Door::open(settings.clone())
-        .map_err(|error| InvalidConfig::flag("the configuration", error.to_string()))?;
+        .map_err(|error| InvalidConfig::flag("the HTTP client", error.to_string()))?;
     let keychain = Arc::new(Keychain::new(environment.places.clone(), door.clone()));
     let client = Client::new(door.clone(), Arc::<Keychain>::clone(&keychain), config.options());
     Ok(Connection { client, door, settings, keychain, production: config.production() })

@@ -10,6 +10,7 @@ use url::Url;
 use crate::address::NotAllowed;
 use crate::limit::NotAdmitted;
 use crate::redact::shown;
+use crate::tls::words;
 
 /// The answers of Go, nginx and Apache to plain HTTP on a TLS port.
 const EXPECTS_TLS: &[&str] = &[
@@ -195,7 +196,7 @@ impl ErrorKind {
         }
         match rustls_error(error) {
             Some(rustls::Error::InvalidCertificate(reason)) => {
-                return Self::Certificate(format!("{reason:?}: {reason}"));
+                return Self::Certificate(words(reason));
             }
             Some(rustls::Error::NoCertificatesPresented) => return Self::Certificate(text),
             Some(rustls::Error::InvalidMessage(_)) if error.is_connect() => return Self::NotTls(text),

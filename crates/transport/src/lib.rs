@@ -40,4 +40,5 @@ pub use settings::{HostSettings, InvalidSettings, Settings, Timeouts};
 pub use stream::{BodyStream, Sink};
 pub use tally::{HostTally, Tally};
 pub use timeline::{BUCKETS_MAX, Bucket, Timeline};
+pub use tls::{Authorities, InvalidAuthorities};
 pub use under_way::Stall;

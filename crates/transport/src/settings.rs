@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::retry::Retry;
+use crate::tls::Authorities;
 
 /// The limits of one host, and how to connect to it.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,9 +95,8 @@ impl Default for Timeouts {
 pub struct Settings {
     /// The `User-Agent` of every request.
     pub user_agent: String,
-    /// Certificate authorities to trust in addition to those of the system. Each is a PEM text that may contain several
-    /// certificates.
-    pub authorities: Vec<Vec<u8>>,
+    /// Certificate authorities to trust in addition to those of the system.
+    pub authorities: Authorities,
     /// Settings by host, as it is written in URLs: `gcr.io`, `127.0.0.1:5000`.
     pub hosts: HashMap<String, HostSettings>,
     /// Settings of all other hosts.
@@ -114,7 +114,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             user_agent: concat!("kpromo/", env!("CARGO_PKG_VERSION")).to_owned(),
-            authorities: Vec::new(),
+            authorities: Authorities::default(),
             hosts: HashMap::new(),
             other_hosts: HostSettings::default(),
             metadata_hosts: Vec::new(),
@@ -127,23 +127,13 @@ impl Default for Settings {
 /// Why a door cannot be created with these settings.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidSettings {
-    /// A certificate cannot be read.
-    #[error("certificate authority number {position} cannot be read as PEM: {source}")]
-    Authority {
-        /// Its position in [`Settings::authorities`], starting at 1.
-        position: usize,
-        /// The cause.
-        source: rustls::pki_types::pem::Error,
-    },
-    /// A certificate cannot be used as an authority.
-    #[error("certificate authority number {position} has a certificate that cannot be used: {source}")]
-    Certificate {
-        /// The position of its file in [`Settings::authorities`], starting at 1.
-        position: usize,
-        /// The cause.
-        source: rustls::Error,
-    },
-    /// TLS cannot be set up, for example because the system has no certificates.
+    /// Neither the system nor the settings have an authority.
+    #[error(
+        "no certificate authority can be read; install the certificates of the system (the package ca-certificates), or correct the files \
+         that SSL_CERT_FILE and SSL_CERT_DIR name, which replace them even if the variables are empty"
+    )]
+    NoAuthorities,
+    /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(rustls::Error),
     /// The HTTP client rejects the settings.

@@ -308,15 +308,6 @@ async fn all_waiting_requests_fail_when_their_host_is_given_up() {
     assert!(server.received() < 50, "{} requests were sent", server.received());
 }
 
-#[test]
-fn an_invalid_authority_is_reported_with_its_position() {
-    let error = Door::open(Settings {
-        authorities: vec![b"-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n".to_vec()],
-        ..settings()
-    });
-    assert!(error.unwrap_err().to_string().contains("number 1"));
-}
-
 /// A server may begin its answer before the operation has completed, and send white space in the meantime.
 #[tokio::test]
 async fn a_patient_request_waits_for_a_body_that_arrives_slowly() {

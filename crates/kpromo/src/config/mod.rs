@@ -14,7 +14,7 @@ use oci::{Host, HostOptions, RepositoryPath};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use signing::{SigningEntry, VerificationEntry};
-use transport::Settings;
+use transport::{Authorities, Settings};
 use trust::Production;
 
 use crate::choice::{SigningArgs, TokenFile, TrustArgs};
@@ -25,8 +25,6 @@ use crate::yaml;
 
 /// The maximum size of a file, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
-/// The first line of a certificate in a PEM text (RFC 7468, section 5).
-const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// The configuration of kpromo: the limits and options of registries, the production registries of an organization, who signs,
 /// and whose signatures count (`docs/reference/configuration.md`). Relative paths are relative to the directory of the file.
@@ -229,11 +227,10 @@ impl Config {
         }
         for file in &self.certificate_authorities {
             let pem = read_bytes(file)?;
-            // Without this check, an invalid file would be noticed only when a certificate is not trusted.
-            if !pem.windows(CERTIFICATE.len()).any(|text| text == CERTIFICATE) {
-                return Err(InvalidConfig::new(file, "contains no PEM certificate".to_owned()));
-            }
-            settings.authorities.push(pem);
+            let authorities = Authorities::from_pem(&pem);
+            settings
+                .authorities
+                .extend(authorities.map_err(|error| InvalidConfig::new(file, error.to_string()))?);
         }
         Ok(settings)
     }
@@ -348,9 +345,12 @@ mod tests {
         assert!(settings().unwrap_err().to_string().contains("ca.pem: cannot be read"));
         write("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
         assert!(settings().unwrap_err().to_string().contains("ca.pem: contains no PEM certificate"));
-        let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        write("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        let error = settings().unwrap_err().to_string();
+        assert!(error.contains("ca.pem: certificate number 1 cannot be read as X.509"), "{error}");
+        let pem = include_str!("../../../transport/tests/line/certificates/authority.pem");
         write(pem);
-        assert_eq!(settings().unwrap().authorities, [pem.as_bytes()]);
+        assert_eq!(settings().unwrap().authorities, Authorities::from_pem(pem.as_bytes()).unwrap());
     }
 
     #[test]

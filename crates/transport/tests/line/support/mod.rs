@@ -8,12 +8,12 @@ pub(crate) mod tls;
 use std::time::Duration;
 
 use bytes::Bytes;
-use transport::{Body, Door, Retry, Settings, Timeouts};
+use transport::{Authorities, Body, Door, Retry, Settings, Timeouts};
 
 /// Returns the settings of the tests: they trust [`tls::AUTHORITY`], and use short pauses.
 pub(crate) fn settings() -> Settings {
     let retry = Retry { attempts: 3, first_pause: Duration::from_millis(5), ..Retry::default() };
-    let authorities = vec![tls::AUTHORITY.to_vec()];
+    let authorities = Authorities::from_pem(tls::AUTHORITY).unwrap();
     Settings { retry, authorities, ..Settings::default() }
 }
 
