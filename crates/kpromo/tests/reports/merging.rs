@@ -80,6 +80,45 @@ async fn numbers_are_added_lists_are_joined_and_the_worst_end_counts() {
     assert_eq!(world.desk.json("again.json"), merged);
 }
 
+/// One shard has promoted its images, and the hosts of the other one were not available.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_names_its_shard_and_is_not_that_of_the_whole() {
+    let (world, _, second) = two_runs().await;
+    let shard = |name: &str, index: u32, change: &dyn Fn(&mut Value)| {
+        let mut report = second.clone();
+        report["shard"] = json!(format!("{index}/2"));
+        report["promotion"] = json!(format!("sha256:{}", "a".repeat(64)));
+        change(&mut report);
+        world.desk.write(name, &report.to_string()).display().to_string()
+    };
+    let done = shard("done.json", 0, &|_| ());
+    let down = shard("down.json", 1, &|report| {
+        (report["outcome"], report["exitCode"]) = (json!("unavailable"), json!(20));
+        report["error"] = json!("no registry can be read; nothing was promoted");
+    });
+    let [merged, again, page] = ["merged.json", "again.json", "merged.html"].map(|name| world.path(name));
+    assert_eq!(kpromo_with(&["report", "merge", &merged, &done, &down]).code, 0);
+    // One that is merged alone, and then with the other.
+    let alone = world.path("alone.json");
+    assert_eq!(
+        kpromo_with(&["report", "merge", "--output", &alone, &down]).code,
+        30,
+        "the other shard is missing"
+    );
+    assert_eq!(kpromo_with(&["report", "merge", &again, &alone, &done]).code, 0);
+    for name in ["merged.json", "again.json"] {
+        let merged = world.desk.json(name);
+        assert_eq!((&merged["outcome"], &merged["exitCode"]), (&"unavailable".into(), &20.into()), "{name}");
+        assert_eq!(merged["error"], "shard 1/2: no registry can be read; nothing was promoted", "{name}");
+    }
+    assert_eq!(kpromo_with(&["report", "merge", &page, &done, &down]).code, 0);
+    let page = fs::read_to_string(page).unwrap();
+    let title = page.split("<title>").nth(1).unwrap().split('<').next().unwrap();
+    assert!(title.starts_with("kpromo: unavailable on "), "{title}");
+    let header = page.split("<header>").nth(1).unwrap().split("</header>").next().unwrap();
+    assert!(!header.contains("nothing was promoted"), "{header}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_comes_from_standard_input_and_goes_to_standard_output_or_a_page() {
     let (world, first, _) = two_runs().await;

@@ -96,7 +96,7 @@ pub fn merge(reports: Vec<(String, Report)>) -> Result<Report, Unmergeable> {
         lost: Vec::new(),
         rejected: Vec::new(),
         warnings: gaps.into_iter().chain(differ).collect(),
-        error: joined(last().filter_map(|report| report.error.as_ref()), "\n"),
+        error: joined(last().filter_map(error_of).collect::<Vec<_>>().iter(), "\n"),
         advice: joined(last().filter_map(|report| report.advice.as_ref()), "\n"),
         registries: BTreeMap::new(),
         timeline,
@@ -134,6 +134,16 @@ fn span<'a>(reports: impl Iterator<Item = &'a Report> + Clone) -> Option<(Timest
     let ends =
         reports.map(|report| report.started.duration_since(started).as_secs_f64() + report.elapsed_seconds);
     Some((started, ends.fold(0.0, f64::max)))
+}
+
+/// Returns the error of a report, after the name of its shard: other shards may have promoted their images. The errors in a
+/// merged report already have these names.
+fn error_of(report: &Report) -> Option<String> {
+    let error = report.error.as_ref()?;
+    Some(match &report.shard {
+        Some(shard) => format!("shard {shard}: {error}"),
+        None => error.clone(),
+    })
 }
 
 /// Joins texts without duplicates. `None` if there are none.

@@ -118,7 +118,7 @@ pub(super) fn outcome(word: &str) -> (&'static str, &'static str) {
         "scanned" => ("good", "scanned, all images pass"),
         "unsigned" => ("warning", "not everything is signed and recorded"),
         "interrupted" => ("warning", "interrupted"),
-        "unavailable" => ("bad", "unavailable, nothing was promoted"),
+        "unavailable" => ("bad", "unavailable"),
         "refused" => ("bad", "refused"),
         "failed" => ("bad", "failed"),
         "incomplete" => ("bad", "incomplete: not the reports of a whole promotion"),
