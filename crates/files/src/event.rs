@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::phase::Summary;
 
 /// The phases of a run, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +72,15 @@ pub enum Event {
     Warned(String),
     /// A file is in neither the source nor a destination. The run skips it.
     Lost(String),
+    /// The plan is complete.
+    Planned {
+        /// Its counts.
+        summary: Summary,
+        /// The files that cannot be promoted.
+        failures: Vec<(Operation, Arc<Error>)>,
+        /// The files that are in neither the source nor the destination.
+        lost: Vec<String>,
+    },
     /// The content of an object was read; its size, in bytes.
     Read(u64),
     /// The copy of a file to a destination begins.

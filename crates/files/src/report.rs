@@ -12,7 +12,7 @@ use transport::Tally;
 
 use crate::error::Error;
 use crate::event::{Event, Operation, Phase};
-use crate::phase::{Plan, Summary};
+use crate::phase::Summary;
 
 /// The version of the schema, which is documented in `docs/reference/files.md`.
 const SCHEMA: u32 = 1;
@@ -32,6 +32,9 @@ pub struct ReportBuilder {
 struct Entries {
     copied: Vec<(Operation, u64, bool)>,
     failed: Vec<FailedFile>,
+    plan: Option<Summary>,
+    /// The files that cannot be promoted, according to the plan.
+    unplannable: Vec<FailedFile>,
     lost: Vec<String>,
     warnings: Vec<String>,
     seconds: BTreeMap<String, f64>,
@@ -49,7 +52,8 @@ pub struct Totals {
     pub there: usize,
     /// Files that could not be promoted to a destination.
     pub failed: usize,
-    /// Planned copies that did not begin or were aborted because the run was stopped. Not counted if `plan` is null.
+    /// Planned copies that have neither succeeded nor failed, because the run was stopped. If the run ended at once, some of the
+    /// destinations may have their file.
     pub not_completed: usize,
     /// Bytes of files that were written.
     pub bytes_sent: u64,
@@ -142,10 +146,6 @@ pub struct Ending<'a> {
     pub exit_code: u8,
     /// Whether `--confirm` was given.
     pub confirmed: bool,
-    /// The plan, if the run got that far.
-    pub plan: Option<&'a Plan>,
-    /// The number of planned copies that did not begin or were aborted because the run was stopped.
-    pub not_completed: usize,
     /// The error that ended the run, and advice about it.
     pub error: Option<(String, Option<&'static str>)>,
     /// The requests and bytes of each host.
@@ -159,17 +159,24 @@ impl Default for ReportBuilder {
 }
 
 impl ReportBuilder {
-    /// Returns the current totals. Copies that were not completed are counted only in the report.
+    /// Returns the current totals. Failures of the plan are not counted.
     pub fn totals(&self) -> Totals {
         let entries = self.entries();
         let copied = entries.copied.iter().filter(|(_, _, sent)| *sent).count();
+        let begun = entries.plan.filter(|_| entries.is_writing);
+        let planned = begun.map_or(0, |plan| plan.copy + plan.replace);
         Totals {
             copied,
             there: entries.copied.len() - copied,
             failed: entries.failed.len(),
-            not_completed: 0,
+            not_completed: planned.saturating_sub(entries.copied.len() + entries.failed.len()),
             bytes_sent: entries.bytes_sent,
         }
+    }
+
+    /// Returns the counts of the plan. `None` before the plan is complete.
+    pub fn plan(&self) -> Option<Summary> {
+        self.entries().plan
     }
 
     /// Returns whether the copy phase has started. If it has, destinations may have been written to.
@@ -196,11 +203,8 @@ impl ReportBuilder {
     pub fn report(&self, ending: Ending<'_>) -> Report {
         let mut totals = self.totals();
         let entries = self.entries();
-        let of_plan = ending.plan.into_iter().flat_map(Plan::failures);
-        let of_plan = of_plan.map(|(operation, error)| failure(&operation, &error));
-        let failed: Vec<FailedFile> = of_plan.chain(entries.failed.iter().cloned()).collect();
+        let failed: Vec<FailedFile> = entries.unplannable.iter().chain(&entries.failed).cloned().collect();
         totals.failed = failed.len();
-        totals.not_completed = ending.not_completed;
         let copied = entries.copied.iter().map(|(operation, bytes, sent)| CopiedFile {
             source: operation.source.clone(),
             destination: operation.destination.clone(),
@@ -217,7 +221,7 @@ impl ReportBuilder {
             started: self.started,
             elapsed_seconds: self.elapsed().as_secs_f64(),
             phase_seconds: entries.seconds.clone(),
-            plan: ending.plan.map(Plan::summary),
+            plan: entries.plan,
             totals,
             copied: copied.collect(),
             failed,
@@ -248,13 +252,19 @@ impl Observer<Event> for ReportBuilder {
                 entries.seconds.insert(phase.to_string(), elapsed.as_secs_f64());
             }
             Event::Warned(text) => entries.warnings.push(text.clone()),
-            Event::Lost(text) => entries.lost.push(text.clone()),
+            Event::Planned { summary, failures, lost } => {
+                entries.plan = Some(*summary);
+                entries
+                    .unplannable
+                    .extend(failures.iter().map(|(operation, error)| failure(operation, error)));
+                entries.lost.extend(lost.iter().cloned());
+            }
             Event::Copied { operation, size, sent } => {
                 entries.bytes_sent += if *sent { *size } else { 0 };
                 entries.copied.push((operation.clone(), *size, *sent));
             }
             Event::Failed(operation, error) => entries.failed.push(failure(operation, error)),
-            Event::Work { .. } | Event::Worked | Event::Read(_) | Event::Begun(_) => {}
+            Event::Lost(_) | Event::Work { .. } | Event::Worked | Event::Read(_) | Event::Begun(_) => {}
         }
     }
 }

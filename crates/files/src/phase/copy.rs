@@ -43,7 +43,6 @@ impl Confirmed {
 pub struct CarriedOut {
     plan: Plan,
     failed: usize,
-    not_completed: usize,
 }
 
 impl CarriedOut {
@@ -55,11 +54,6 @@ impl CarriedOut {
     /// Returns the number of files that could not be copied to a destination, including those that the plan could not decide.
     pub fn failed(&self) -> usize {
         self.failed + self.plan.summary().failed
-    }
-
-    /// Returns the number of copies that did not begin or were aborted because the run was stopped.
-    pub fn not_completed(&self) -> usize {
-        self.not_completed
     }
 }
 
@@ -80,13 +74,11 @@ pub async fn carry_out(run: &Run, confirmed: Confirmed, plan: Plan) -> CarriedOu
             writers: &writers,
             memory: Semaphore::new(MEMORY as usize),
             failed: AtomicUsize::new(0),
-            not_completed: AtomicUsize::new(0),
         };
         let copies = iter(files.into_values().map(|decisions| copying.file(decisions)));
         copies.buffer_unordered(AT_ONCE).collect::<()>().await;
-        let Copying { failed, not_completed, .. } = copying;
-        let (failed, not_completed) = (failed.into_inner(), not_completed.into_inner());
-        CarriedOut { plan, failed, not_completed }
+        let failed = copying.failed.into_inner();
+        CarriedOut { plan, failed }
     })
     .await
 }
@@ -97,7 +89,6 @@ struct Copying<'a> {
     writers: &'a Writers,
     memory: Semaphore,
     failed: AtomicUsize,
-    not_completed: AtomicUsize,
 }
 
 impl Copying<'_> {
@@ -112,7 +103,6 @@ impl Copying<'_> {
             () = self.run.stopped() => None,
         };
         if permit.is_none() || self.run.is_stopping() {
-            self.not_completed.fetch_add(decisions.len(), Relaxed);
             return;
         }
         let operations = decisions.iter().map(|decision| self.plan.operation(decision));
@@ -122,9 +112,8 @@ impl Copying<'_> {
         for (operation, result) in operations.into_iter().zip(results) {
             match result {
                 Ok(sent) => self.run.emit(&Event::Copied { operation, size: object.size, sent }),
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted) => {
-                    self.not_completed.fetch_add(1, Relaxed);
-                }
+                // The run was stopped.
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted) => {}
                 Err(error) => {
                     self.failed.fetch_add(1, Relaxed);
                     self.run.emit(&Event::Failed(operation, Arc::new(error)));

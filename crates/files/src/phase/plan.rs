@@ -161,10 +161,14 @@ impl Plan {
         })
     }
 
-    /// Returns the lost files: the URLs in the source and at the destination, and the position in the manifest.
-    pub fn lost(&self) -> impl Iterator<Item = (Operation, String)> {
+    /// Returns the lost files, described for users.
+    fn lost(&self) -> impl Iterator<Item = String> {
         let lost = self.decisions.iter().filter(|decision| decision.verdict == Verdict::Lost);
-        lost.map(|decision| (self.operation(decision), self.entry(decision.edge).origin()))
+        lost.map(|decision| {
+            let Operation { source, destination, .. } = self.operation(decision);
+            let origin = self.entry(decision.edge).origin();
+            format!("not found in the source: {source}, for {destination}, {origin}; check the name and the source")
+        })
     }
 
     /// Returns the counts of the plan.
@@ -207,18 +211,16 @@ impl Plan {
         });
     }
 
-    /// Emits the warnings about the plan.
+    /// Emits the plan, and the warnings about it.
     pub(super) fn tell(&self, run: &Run) {
+        let (failures, lost): (_, Vec<String>) = (self.failures().collect(), self.lost().collect());
+        if !self.strict {
+            lost.iter().for_each(|text| run.emit(&Event::Lost(text.clone())));
+        }
+        run.emit(&Event::Planned { summary: self.summary(), failures, lost });
         for decision in &self.decisions {
             let origin = || self.entry(decision.edge).origin();
             match decision.verdict {
-                Verdict::Lost if !self.strict => {
-                    let Operation { source, destination, .. } = self.operation(decision);
-                    run.emit(&Event::Lost(format!(
-                        "not found in the source: {source}, for {destination}, {}; check the name and the source",
-                        origin()
-                    )));
-                }
                 Verdict::DoneDespiteSource => {
                     let Operation { source, destination, .. } = self.operation(decision);
                     run.emit(&Event::Warned(format!(

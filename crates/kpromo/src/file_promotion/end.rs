@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use files::{CarriedOut, Ending, GivenUp, Plan, ReportBuilder};
+use files::{CarriedOut, Ending, GivenUp, Plan, ReportBuilder, Summary};
 use jiff::Timestamp;
 use transport::Door;
 
@@ -29,7 +29,7 @@ pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, doo
     let (word, mut exit) = outcome(end, report);
     let plan = plan_of(end);
     let failures = failures(report, plan);
-    print_end(args, end, &failures);
+    print_end(args, end, report, &failures);
     exit = exit.settled();
     if is_json() {
         // Failures in the plan are not events.
@@ -38,16 +38,15 @@ pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, doo
             ErrorLine { advice: *advice, is_part: true, ..ErrorLine::new(error) }.print();
         }
     }
-    if let Some(plan) = plan {
-        tell(end, plan, report);
+    if let Some(plan) = report.plan() {
+        tell(plan, report);
     }
     let traffic = Traffic::of(door);
     // A run whose outputs cannot be written does not succeed.
     let or_failure = |exit: Exit| if exit == Exit::Success { Exit::Failure } else { exit };
     if !args.report.reports.is_empty() {
-        let (exit_code, confirmed, error) = (exit.code(), args.confirm, stop_error(end));
-        let (not_completed, hosts) = (not_completed(end), door.tally());
-        let ending = Ending { outcome: word, exit_code, confirmed, plan, not_completed, error, hosts };
+        let (exit_code, confirmed, error) = (exit.code(), args.confirm, stop_error(end, report));
+        let ending = Ending { outcome: word, exit_code, confirmed, error, hosts: door.tally() };
         let report = report.report(ending);
         for problem in write_reports(&args.report.reports, &report, |report| files_page(report, &traffic)) {
             print_error(&problem);
@@ -64,21 +63,13 @@ pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, doo
     exit
 }
 
-/// Returns the number of planned copies that the run has not completed because it was stopped.
-fn not_completed(end: &End) -> usize {
-    match end {
-        End::Finished(done) => done.not_completed(),
-        End::GivenUp(_) | End::DryRun(_) | End::CutShort(_) => 0,
-    }
-}
-
 /// Returns why the run stopped early, and advice about it. `None` if it did not.
-fn stop_error(end: &End) -> Option<(String, Option<&'static str>)> {
+fn stop_error(end: &End, report: &ReportBuilder) -> Option<(String, Option<&'static str>)> {
     match end {
         End::GivenUp(GivenUp::Interrupted) => Some((stopped_text(), None)),
         End::GivenUp(given_up) => Some((given_up.to_string(), given_up.advice())),
         End::CutShort(stopped) => Some((stopped.to_string(), None)),
-        End::Finished(done) if done.not_completed() > 0 => Some((stopped_text(), None)),
+        End::Finished(_) if report.totals().not_completed > 0 => Some((stopped_text(), None)),
         End::DryRun(_) | End::Finished(_) => None,
     }
 }
@@ -121,7 +112,12 @@ fn metrics(
 }
 
 /// Prints the first and last lines that scripts read, and the errors.
-fn print_end(args: &RunFilesArgs, end: &End, failures: &[(String, Option<&'static str>)]) {
+fn print_end(
+    args: &RunFilesArgs,
+    end: &End,
+    report: &ReportBuilder,
+    failures: &[(String, Option<&'static str>)],
+) {
     let (frame, errors): (_, Vec<String>) = match end {
         End::GivenUp(given_up) => {
             ErrorLine { advice: given_up.advice(), ..ErrorLine::new(&given_up.to_string()) }.print();
@@ -135,7 +131,7 @@ fn print_end(args: &RunFilesArgs, end: &End, failures: &[(String, Option<&'stati
             ("FINISHED WITH ERRORS", failures.iter().map(|(error, _)| format!("{error}\n")).collect())
         }
         End::DryRun(_) => ("FINISHED (DRY RUN)", Vec::new()),
-        End::Finished(done) if done.not_completed() > 0 => {
+        End::Finished(_) if report.totals().not_completed > 0 => {
             ("FINISHED WITH ERRORS", vec![format!("{}\n", stopped_text())])
         }
         End::Finished(_) => ("FINISHED", Vec::new()),
@@ -153,22 +149,21 @@ fn print_end(args: &RunFilesArgs, end: &End, failures: &[(String, Option<&'stati
     advice.into_iter().for_each(print_help);
 }
 
-/// Logs the totals of the run.
-fn tell(end: &End, plan: &Plan, report: &ReportBuilder) {
-    let summary = plan.summary();
+/// Logs the totals of the run, or those of its plan if nothing was written.
+fn tell(summary: Summary, report: &ReportBuilder) {
     let totals = report.totals();
     let number = |number: usize| count(number as u64);
-    match end {
-        End::Finished(done) => tracing::info!(
+    match report.has_writing_begun() {
+        true => tracing::info!(
             "copied {} ({}), already there {}, failed {}, lost {}, not completed {}",
             number(totals.copied),
             bytes(totals.bytes_sent),
             number(summary.done + totals.there),
-            number(done.failed()),
+            number(summary.failed + totals.failed),
             number(summary.lost),
-            number(done.not_completed())
+            number(totals.not_completed)
         ),
-        _ => tracing::info!(
+        false => tracing::info!(
             "to copy {}, to replace {} ({}), already there {}, lost {}, conflicts {}, failed {}",
             number(summary.copy),
             number(summary.replace),
@@ -197,7 +192,7 @@ fn outcome(end: &End, report: &ReportBuilder) -> (&'static str, Exit) {
         End::GivenUp(GivenUp::Interrupted) => ("interrupted", Exit::Interrupted),
         End::CutShort(_) if report.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
         End::CutShort(_) => ("interrupted", Exit::Interrupted),
-        End::Finished(done) if done.not_completed() > 0 => ("interrupted", Exit::InterruptedWriting),
+        End::Finished(_) if report.totals().not_completed > 0 => ("interrupted", Exit::InterruptedWriting),
         End::Finished(done) if done.failed() > 0 => ("failed", Exit::Partial),
         End::DryRun(_) if failed > 0 => ("failed", Exit::Partial),
         End::DryRun(_) => ("dry-run", Exit::Success),

@@ -85,7 +85,7 @@ impl Observer<Event> for Lines {
                 }
             }
             Event::Begun(operation) => tracing::trace!("begins: {operation}"),
-            Event::Worked => {}
+            Event::Planned { .. } | Event::Worked => {}
         }
     }
 }

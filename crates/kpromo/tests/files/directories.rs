@@ -162,8 +162,13 @@ fn other_content_is_replaced_with_both_hashes_shown_or_is_a_conflict() {
 fn a_lost_file_is_told_and_stops_a_strict_run() {
     let (desk, flags) = scene(&[("a", b"alpha"), ("lost", b"x")]);
     fs::remove_file(desk.path("staging/lost")).unwrap();
-    let strict = promote(&flags, &["--confirm", "--strict"]);
+    let report = desk.path("report.json").display().to_string();
+    let strict = promote(&flags, &["--confirm", "--strict", "--report", &report]);
     assert_eq!(strict.code, 11, "{}", strict.stderr);
+    let written = desk.json("report.json");
+    let listed = written["lost"].as_array().unwrap().len();
+    assert_eq!(written["plan"]["lost"].as_u64(), Some(listed as u64), "{written}");
+    assert!(listed > 0 && written["totals"]["notCompleted"] == 0, "{written}");
     assert!(below(&desk.path("one")).is_empty());
     let real = promote(&flags, &["--confirm"]);
     assert_eq!(real.code, 0, "{}", real.stderr);

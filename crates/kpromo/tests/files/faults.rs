@@ -1,6 +1,7 @@
 //! What goes wrong at stores, and what is left behind.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use testkit::{FakeGcs, Fault, Relay, VersityGw, flaky};
 
 use super::scene::Scene;
 use super::stores::{REGION, command, content, manifests, put, runtime, sha256};
-use super::support::{Desk, run};
+use super::support::{Desk, run, schema};
 
 #[test]
 #[ignore = "needs external programs, run by `cargo xtask test`"]
@@ -88,6 +89,55 @@ fn an_interrupt_in_the_middle_of_an_upload_aborts_it() {
     assert_eq!(desk.json("report.json")["totals"]["notCompleted"], 2);
     let page = fs::read_to_string(page).unwrap();
     assert!(page.contains("<dt>not completed</dt><dd class=\"warning\">2</dd>"), "{page}");
+}
+
+/// The run ends at once. The report still has the plan, and counts what is not known to be complete.
+#[test]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
+fn a_second_interrupt_ends_the_run_with_a_report_of_its_plan() {
+    let (s3, desk) = (VersityGw::start(&["prod"], REGION), Desk::new());
+    fs::create_dir(desk.path("staging")).unwrap();
+    let names = ["a", "b", "c"];
+    let files = names.map(|name| {
+        fs::write(desk.path("staging").join(name), name).unwrap();
+        (name, sha256(name.as_bytes()))
+    });
+    let base = format!("file://{}", desk.path("staging").display());
+    let flags = manifests(&desk, &[&base, "s3://prod"], &files);
+    // One file is never answered. The others are copied.
+    let relay = Relay::start(s3.host(), |asked| {
+        if asked.method == "PUT" && asked.target.contains("/prod/c") { Fault::Hang } else { Fault::None }
+    });
+    let mut command = command("127.0.0.1:1", &relay.host());
+    let [report, page] = ["report.json", "report.html"].map(|name| desk.path(name).display().to_string());
+    command.args(&flags).args(["--confirm", "--report", &report, "--report", &page]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while relay.count("PUT", "/prod/c") == 0 || ["a", "b"].iter().any(|name| s3.get("prod", name).is_none()) {
+        assert!(Instant::now() < deadline, "two files are copied, and the third one is sent");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    interrupt(child.id());
+    let mut said = String::new();
+    while !said.contains("interrupt again") {
+        assert!(stderr.read_line(&mut said).unwrap() > 0, "the first interrupt is answered: {said}");
+    }
+    interrupt(child.id());
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(32), "{rest}");
+    let report = desk.json("report.json");
+    assert_eq!((&report["outcome"], &report["plan"]["copy"]), (&"interrupted".into(), &3.into()), "{report}");
+    let (copied, missing) = (&report["totals"]["copied"], &report["totals"]["notCompleted"]);
+    assert_eq!((copied, missing), (&2.into(), &1.into()), "{report}");
+    schema::is_strict("files-report", &report);
+    let page = fs::read_to_string(page).unwrap();
+    for tile in ["<dt>planned copies</dt><dd class=\"\">3<", "<dt>not completed</dt><dd class=\"warning\">1<"]
+    {
+        assert!(page.contains(tile), "{tile}: {page}");
+    }
+    assert!(rest.contains("copied 2 (2 B), already there 0, failed 0, lost 0, not completed 1"), "{rest}");
 }
 
 #[test]
