@@ -16,6 +16,7 @@ mod object;
 mod phase;
 mod report;
 mod stores;
+mod summary;
 mod transfer;
 mod yaml;
 
@@ -27,7 +28,7 @@ pub use hash::{Hasher, Hashes};
 pub use object::{Attributes, Object, SHA256_METADATA, StoredMd5};
 pub use phase::{
     CarriedOut, Confirmed, Conflict, Decision, Edge, GivenUp, Opened, Options, Plan, Presence, ReadStores,
-    Readers, Summary, Writers, carry_out, look, open_stores, plan, read,
+    Readers, Writers, carry_out, look, open_stores, plan, read,
 };
 pub use report::{CopiedFile, Ending, FailedFile, Report, ReportBuilder, Totals};
 pub use run::Observer;
@@ -35,5 +36,6 @@ pub use stores::{
     AwsKeys, Condition, Content, GcsSettings, GoogleTokens, Page, PartUpload, S3Settings, Settings, Store,
     StoreRead, StoreWrite, Stores, Upload, Written,
 };
+pub use summary::Summary;
 pub use transfer::{PART, SMALL_MAX, Source, Target, has_content, memory, put_stream, read_all, transfer};
 pub use yaml::{Entry, write_files};

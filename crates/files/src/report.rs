@@ -12,7 +12,7 @@ use transport::Tally;
 
 use crate::error::Error;
 use crate::event::{Event, Operation, Phase};
-use crate::phase::Summary;
+use crate::summary::Summary;
 
 /// The version of the schema, which is documented in `docs/reference/files.md`.
 const SCHEMA: u32 = 1;

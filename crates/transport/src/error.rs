@@ -8,9 +8,9 @@ use http::{Method, StatusCode};
 use url::Url;
 
 use crate::address::NotAllowed;
+use crate::certificate::words;
 use crate::limit::NotAdmitted;
 use crate::redact::shown;
-use crate::tls::words;
 
 /// The answers of Go, nginx and Apache to plain HTTP on a TLS port.
 const EXPECTS_TLS: &[&str] = &[

@@ -9,6 +9,8 @@
 
 mod address;
 mod answer;
+mod authorities;
+mod certificate;
 mod class;
 mod clients;
 mod content;
@@ -30,6 +32,7 @@ mod tls;
 mod under_way;
 
 pub use answer::Answer;
+pub use authorities::{Authorities, InvalidAuthorities};
 pub use class::Class;
 pub use door::{Door, Opened, Queue};
 pub use error::{Error, ErrorKind};
@@ -40,5 +43,4 @@ pub use settings::{HostSettings, InvalidSettings, Settings, Timeouts};
 pub use stream::{BodyStream, Sink};
 pub use tally::{HostTally, Tally};
 pub use timeline::{BUCKETS_MAX, Bucket, Timeline};
-pub use tls::{Authorities, InvalidAuthorities};
 pub use under_way::Stall;

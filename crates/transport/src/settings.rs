@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::authorities::Authorities;
 use crate::retry::Retry;
-use crate::tls::Authorities;
 
 /// The limits of one host, and how to connect to it.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,7 +13,7 @@ pub use copy::{CarriedOut, Confirmed, carry_out};
 pub use given_up::GivenUp;
 pub use listing::{Presence, look};
 pub use open::{Opened, open_stores};
-pub use plan::{Conflict, Decision, Edge, Plan, Summary};
+pub use plan::{Conflict, Decision, Edge, Plan};
 pub use planning::{Options, plan};
 pub use read::{ReadStores, read};
 pub use readers::{Readers, Writers};

@@ -5,14 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use manifest::files::{FileEntry, FileManifests};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use super::readers::Readers;
 use crate::decide::Verdict;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Operation, Run};
 use crate::object::Object;
+use crate::summary::Summary;
 
 /// A file and a destination of a project, as indexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,26 +35,6 @@ pub struct Decision {
     pub(super) replaced: Option<Box<str>>,
     /// Why a store could not be queried.
     pub error: Option<Arc<Error>>,
-}
-
-/// The counts of a plan: files, each counted once for each destination.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Summary {
-    /// Files that destinations have.
-    pub done: usize,
-    /// Files to copy.
-    pub copy: usize,
-    /// Files that replace other content.
-    pub replace: usize,
-    /// Files that are in neither the source nor the destination.
-    pub lost: usize,
-    /// Files whose destination has other content that must not be replaced.
-    pub conflicts: usize,
-    /// Files that cannot be promoted: the source has other content, or a store could not be asked.
-    pub failed: usize,
-    /// The bytes to write.
-    pub bytes: u64,
 }
 
 /// A plan: a decision for each file and destination, in the order of the manifests.
