@@ -71,7 +71,7 @@ pub fn door_to(hosts: &HostSettings) -> Door {
         ..Retry::default()
     };
     let timeouts =
-        Timeouts { answer: Duration::from_secs(5), idle: Duration::from_secs(5), ..Timeouts::default() };
+        Timeouts { answer: Duration::from_secs(20), idle: Duration::from_secs(20), ..Timeouts::default() };
     let other_hosts = HostSettings { patience: Duration::from_secs(5), ..hosts.clone() };
     Door::open(Settings { retry, timeouts, other_hosts, ..Settings::default() }).unwrap()
 }
