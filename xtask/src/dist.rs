@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::archive::{PLAIN, PROGRAM, Tree, gzip, sha256};
+use crate::docs;
 use crate::error::Error;
 use crate::man;
 use crate::release::{self, Features, Place};
@@ -93,8 +94,6 @@ impl Release {
         let (pages, scripts) = (documents.path().join("man1"), documents.path().join("completions"));
         man::pages(binary, &pages)?;
         man::completions(binary, &scripts)?;
-        let schemas = documents.path().join("schemas");
-        man::schemas(binary, &schemas)?;
 
         let mut tree = Tree::default();
         tree.copy(&format!("{name}/kpromo"), PROGRAM, binary)?;
@@ -103,7 +102,7 @@ impl Release {
         }
         tree.copy_all(&format!("{name}/man/man1"), &pages)?;
         tree.copy_all(&format!("{name}/completions"), &scripts)?;
-        tree.copy_all(&format!("{name}/schemas"), &schemas)?;
+        tree.copy_all(&format!("{name}/schemas"), &sources.join(docs::SCHEMAS))?;
         tree.file(&format!("{name}/kpromo.cdx.json"), PLAIN, bom.as_bytes());
         let packed = tree.tar(stamp.epoch).and_then(|archive| gzip(&archive));
         let packed = packed.map_err(Error::file("packing", &name))?;
@@ -165,10 +164,10 @@ mod tests {
         fs::create_dir(&dist).unwrap();
         fs::write(dist.join("old.tar.gz"), "").unwrap();
         let workspace = Workspace::locate().unwrap();
-        // Prints its arguments, or writes a page or a schema if one is requested.
+        // Prints its arguments, or writes a page if one is requested.
         let binary = directory.path().join("kpromo");
-        let script = "#!/bin/sh\ncase \"$1 $2\" in\n'reference man') echo page > \"$3/kpromo.1\" ;;\n\
-                      'reference schemas') echo {} > \"$3/report.schema.json\" ;;\nesac\necho \"$@\"\n";
+        let script =
+            "#!/bin/sh\n[ \"$1 $2\" != 'reference man' ] || echo page > \"$3/kpromo.1\"\necho \"$@\"\n";
         fs::write(&binary, script).unwrap();
         fs::set_permissions(&binary, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let stamp = Stamp { commit: "abc".to_owned(), epoch: 1_700_000_000 };

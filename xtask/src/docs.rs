@@ -25,7 +25,7 @@ const PAGES: &[(&str, &str)] =
     &[("commands", "docs/reference/cli.md"), ("environment", "docs/reference/environment.md")];
 
 /// The directory of the JSON Schemas.
-const SCHEMAS: &str = "docs/reference/schemas";
+pub(crate) const SCHEMAS: &str = "docs/reference/schemas";
 
 /// Writes the generated files that are in the repository. With `check`, only compares them. Without, also writes the man pages
 /// to `target/man` and the book to `target/book`.

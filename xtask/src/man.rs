@@ -26,16 +26,6 @@ pub(crate) fn pages(kpromo: &Path, directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes the JSON Schemas of the files that `kpromo` reads and writes to `directory`, which is created.
-///
-/// # Errors
-/// If the binary cannot write them.
-pub(crate) fn schemas(kpromo: &Path, directory: &Path) -> Result<(), Error> {
-    fs::create_dir_all(directory).map_err(Error::file("making the directory", directory))?;
-    output("writing JSON Schemas", Command::new(kpromo).args(["reference", "schemas"]).arg(directory))?;
-    Ok(())
-}
-
 /// Writes the completion scripts to `directory`, one directory for each shell.
 ///
 /// # Errors

@@ -206,7 +206,9 @@ pub(crate) enum ReferenceCommand {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
-    /// Write the JSON Schemas of the configuration, the reports and the outputs.
+    /// Write the JSON Schemas of the configuration, the reports and the outputs. Release builds do not have them: they are large,
+    /// and `docs/reference/schemas` has the results.
+    #[cfg(debug_assertions)]
     Schemas {
         /// Existing directory for the schemas.
         #[arg(value_name = "DIR")]

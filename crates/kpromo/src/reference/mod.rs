@@ -1,6 +1,7 @@
 //! `kpromo reference`: the generated parts of the documentation. `cargo xtask docs` writes them to files.
 
 mod markdown;
+#[cfg(debug_assertions)]
 mod schemas;
 
 use std::io;
@@ -18,6 +19,7 @@ pub(crate) fn print(part: &ReferenceCommand) -> Exit {
         ReferenceCommand::Commands => show(&markdown::commands(Cli::grammar(), &Cli::command())),
         ReferenceCommand::Environment => show(&markdown::environment()),
         ReferenceCommand::Man { directory } => written("man pages", directory, man(directory)),
+        #[cfg(debug_assertions)]
         ReferenceCommand::Schemas { directory } => written("schemas", directory, schemas::write(directory)),
     }
 }
