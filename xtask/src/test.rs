@@ -170,7 +170,7 @@ const BOUNDED: &str =
 /// `concurrency`, runs only those of [`narrow`].
 ///
 /// # Errors
-/// At the first step that fails.
+/// At the first step that fails. A failed build of the tests is reported when the tools are installed.
 pub(crate) fn run(
     workspace: &Workspace,
     concurrency: Option<NonZero<usize>>,
@@ -179,7 +179,7 @@ pub(crate) fn run(
     if let Some(concurrency) = concurrency {
         return narrow(workspace, concurrency, arguments);
     }
-    // At the same time, because downloads and linkers leave processors idle.
+    // Tools and tests are built at the same time, because downloads and linkers leave processors idle.
     let (tools, programs) = thread::scope(|scope| {
         let installing = scope.spawn(|| install(workspace));
         let programs = if arguments.is_empty() { build(workspace) } else { Ok(Vec::new()) };

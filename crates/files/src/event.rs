@@ -70,7 +70,8 @@ pub enum Event {
     Worked,
     /// A warning. The run continues.
     Warned(String),
-    /// A file is in neither the source nor a destination. The run skips it.
+    /// A file is in neither the source nor a destination, in words for users. The run skips it. Strict runs, which end instead, do
+    /// not emit it.
     Lost(String),
     /// The plan is complete.
     Planned {
@@ -78,7 +79,7 @@ pub enum Event {
         summary: Summary,
         /// The files that cannot be promoted.
         failures: Vec<(Operation, Arc<Error>)>,
-        /// The files that are in neither the source nor the destination.
+        /// The files that are in neither the source nor the destination: a sentence for users about each, in strict runs too.
         lost: Vec<String>,
     },
     /// The content of an object was read; its size, in bytes.

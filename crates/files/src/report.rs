@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use run::Observer;
+use run::{Observer, PhaseTimes};
 use schemars::JsonSchema;
 use serde::Serialize;
 use transport::Tally;
@@ -31,13 +31,14 @@ pub struct ReportBuilder {
 #[derive(Debug, Default)]
 struct Entries {
     copied: Vec<(Operation, u64, bool)>,
-    failed: Vec<FailedFile>,
     plan: Option<Summary>,
     /// The files that cannot be promoted, according to the plan.
-    unplannable: Vec<FailedFile>,
+    plan_failed: Vec<FailedFile>,
+    /// The files whose copies have failed.
+    failed: Vec<FailedFile>,
     lost: Vec<String>,
     warnings: Vec<String>,
-    seconds: BTreeMap<String, f64>,
+    phases: PhaseTimes,
     bytes_sent: u64,
     is_writing: bool,
 }
@@ -113,7 +114,7 @@ pub struct Report {
     /// The duration of the run, in seconds.
     #[schemars(range(min = 0))]
     pub elapsed_seconds: f64,
-    /// The duration of each phase that ran, in seconds.
+    /// The duration of each phase that started, in seconds.
     #[schemars(extend("additionalProperties" = { "type": "number", "minimum": 0 }))]
     pub phase_seconds: BTreeMap<String, f64>,
     /// The counts of the plan. Null if the run ended before its plan was complete.
@@ -159,7 +160,7 @@ impl Default for ReportBuilder {
 }
 
 impl ReportBuilder {
-    /// Returns the current totals. Failures of the plan are not counted.
+    /// Returns the current totals.
     pub fn totals(&self) -> Totals {
         let entries = self.entries();
         let copied = entries.copied.iter().filter(|(_, _, sent)| *sent).count();
@@ -168,7 +169,7 @@ impl ReportBuilder {
         Totals {
             copied,
             there: entries.copied.len() - copied,
-            failed: entries.failed.len(),
+            failed: entries.plan_failed.len() + entries.failed.len(),
             not_completed: planned.saturating_sub(entries.copied.len() + entries.failed.len()),
             bytes_sent: entries.bytes_sent,
         }
@@ -189,22 +190,20 @@ impl ReportBuilder {
         Timestamp::now().duration_since(self.started).try_into().unwrap_or_default()
     }
 
-    /// Returns the duration of each phase that has ended, in seconds.
+    /// Returns the duration of each phase that has started, in seconds.
     pub fn phase_seconds(&self) -> BTreeMap<String, f64> {
-        self.entries().seconds.clone()
+        self.entries().phases.seconds()
     }
 
-    /// Returns the errors of the copies, each with its advice.
+    /// Returns the errors of the plan and then those of the copies, each with its advice.
     pub fn failures(&self) -> Vec<(String, Option<&'static str>)> {
-        self.entries().failed.iter().map(|failure| (failure.error.clone(), failure.advice)).collect()
+        self.entries().all_failed().map(|failure| (failure.error.clone(), failure.advice)).collect()
     }
 
     /// Creates the report of the run.
     pub fn report(&self, ending: Ending<'_>) -> Report {
-        let mut totals = self.totals();
+        let totals = self.totals();
         let entries = self.entries();
-        let failed: Vec<FailedFile> = entries.unplannable.iter().chain(&entries.failed).cloned().collect();
-        totals.failed = failed.len();
         let copied = entries.copied.iter().map(|(operation, bytes, sent)| CopiedFile {
             source: operation.source.clone(),
             destination: operation.destination.clone(),
@@ -220,11 +219,11 @@ impl ReportBuilder {
             confirmed: ending.confirmed,
             started: self.started,
             elapsed_seconds: self.elapsed().as_secs_f64(),
-            phase_seconds: entries.seconds.clone(),
+            phase_seconds: entries.phases.seconds(),
             plan: entries.plan,
             totals,
             copied: copied.collect(),
-            failed,
+            failed: entries.all_failed().cloned().collect(),
             lost: entries.lost.clone(),
             warnings: entries.warnings.clone(),
             error: ending.error.as_ref().map(|(error, _)| error.clone()),
@@ -238,6 +237,13 @@ impl ReportBuilder {
     }
 }
 
+impl Entries {
+    /// Returns the failures of the plan and then those of the copies.
+    fn all_failed(&self) -> impl Iterator<Item = &FailedFile> {
+        self.plan_failed.iter().chain(&self.failed)
+    }
+}
+
 fn failure(operation: &Operation, error: &Error) -> FailedFile {
     let Operation { source, destination, .. } = operation.clone();
     FailedFile { source, destination, error: error.to_string(), advice: error.advice(), cause: error.cause() }
@@ -247,15 +253,16 @@ impl Observer<Event> for ReportBuilder {
     fn observe(&self, event: &Event) {
         let mut entries = self.entries();
         match event {
-            Event::Started(phase) => entries.is_writing |= *phase == Phase::Copy,
-            Event::Ended { phase, elapsed } => {
-                entries.seconds.insert(phase.to_string(), elapsed.as_secs_f64());
+            Event::Started(phase) => {
+                entries.is_writing |= *phase == Phase::Copy;
+                entries.phases.start(phase);
             }
+            Event::Ended { phase, elapsed } => entries.phases.end(phase, *elapsed),
             Event::Warned(text) => entries.warnings.push(text.clone()),
             Event::Planned { summary, failures, lost } => {
                 entries.plan = Some(*summary);
                 entries
-                    .unplannable
+                    .plan_failed
                     .extend(failures.iter().map(|(operation, error)| failure(operation, error)));
                 entries.lost.extend(lost.iter().cloned());
             }

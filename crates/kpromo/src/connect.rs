@@ -67,8 +67,7 @@ pub(crate) fn connect_with(
     metadata.plain_http = true;
     // The tokens of the metadata server are for this machine and must not go through a proxy.
     metadata.direct = true;
-    let door = Door::open(settings.clone())
-        .map_err(|error| InvalidConfig::flag("the HTTP client", error.to_string()))?;
+    let door = Door::open(settings.clone()).map_err(InvalidConfig::Connections)?;
     let keychain = Arc::new(Keychain::new(environment.places.clone(), door.clone()));
     let client = Client::new(door.clone(), Arc::<Keychain>::clone(&keychain), config.options());
     Ok(Connection { client, door, settings, keychain, production: config.production() })

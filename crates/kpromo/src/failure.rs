@@ -77,7 +77,9 @@ impl From<InvalidConfig> for Failure {
     fn from(error: InvalidConfig) -> Self {
         match error {
             InvalidConfig::Fault(fault) => Self::invalid((*fault).into()),
-            InvalidConfig::Value { .. } => Self::new(Exit::Invalid, error.to_string()),
+            InvalidConfig::Value { .. } | InvalidConfig::Connections(_) => {
+                Self::new(Exit::Invalid, error.to_string())
+            }
         }
     }
 }

@@ -104,3 +104,24 @@ async fn the_default_for_signatures_in_staging_is_logged() {
     let ran = kpromo_with(&[&flags[..], &chosen].concat());
     assert!(!ran.stderr.contains("of any"), "{}", ran.stderr);
 }
+
+/// `SSL_CERT_FILE` replaces the certificates of the system.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_certificate_authorities_says_where_they_come_from() {
+    let (staging, production, desk) = scene().await;
+    let manifest = desk.path("manifest.yaml");
+    for file in ["", "/nonexistent"] {
+        let mut command = kpromo(None);
+        command.args(["cip", "--sign=false", "--manifest"]).arg(&manifest);
+        command.env("SSL_CERT_FILE", file);
+        let ran = run(command);
+        assert_eq!(ran.code, 10, "{file}: {}", ran.stderr);
+        let problem = "error: no certificate authority can be read; ";
+        assert!(
+            ran.stderr.contains(problem) && ran.stderr.contains("SSL_CERT_FILE"),
+            "{file}: {}",
+            ran.stderr
+        );
+    }
+    assert_eq!(staging.tally().snapshot().total() + production.tally().snapshot().total(), 0);
+}

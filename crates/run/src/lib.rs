@@ -3,11 +3,15 @@
 //! `promote` and `files` have different phases and events. This crate contains what they share, so that one progress display,
 //! one report and one reaction to an interrupt work for both.
 
+mod phases;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+pub use self::phases::PhaseTimes;
 
 /// An event of a run with phases.
 pub trait Event {

@@ -1,4 +1,4 @@
-//! Certificate authorities of users.
+//! Additional certificate authorities.
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -13,33 +13,34 @@ pub struct Authorities(pub(crate) Vec<CertificateDer<'static>>);
 pub enum InvalidAuthorities {
     /// The text has no certificate.
     #[error("contains no PEM certificate")]
-    None,
-    /// A certificate is damaged.
-    #[error("certificate number {0} is not valid PEM")]
-    Pem(usize),
-    /// A certificate is not valid X.509.
-    #[error("certificate number {0} cannot be read as X.509")]
-    Certificate(usize),
+    NoCertificate,
+    /// A section is damaged. The number of certificates before it, and the cause.
+    #[error("damaged PEM section (certificates before it: {0}): {1}")]
+    Pem(usize, String),
+    /// A certificate is not valid X.509. Its number, starting at 1, and the cause.
+    #[error("certificate number {0} cannot be read as X.509: {1}")]
+    Certificate(usize, String),
 }
 
 impl Authorities {
     /// Reads the certificates in a PEM text (RFC 7468). Other text, white space around lines and a byte order mark are ignored.
     ///
     /// # Errors
-    /// If there is no certificate, or one that cannot be used. Certificates are numbered from 1.
+    /// If there is no certificate, a damaged section, or a certificate that is not valid X.509.
     pub fn from_pem(text: &[u8]) -> Result<Self, InvalidAuthorities> {
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let lines = text.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
         let lines = lines.collect::<Vec<_>>().join(&b'\n');
         let mut certificates = Vec::new();
         for certificate in CertificateDer::pem_slice_iter(&lines) {
-            let number = certificates.len() + 1;
-            let certificate = certificate.map_err(|_| InvalidAuthorities::Pem(number))?;
+            let before = certificates.len();
+            let certificate =
+                certificate.map_err(|error| InvalidAuthorities::Pem(before, error.to_string()))?;
             let added = RootCertStore::empty().add(certificate.clone());
-            added.map_err(|_| InvalidAuthorities::Certificate(number))?;
+            added.map_err(|error| InvalidAuthorities::Certificate(before + 1, error.to_string()))?;
             certificates.push(certificate);
         }
-        if certificates.is_empty() { Err(InvalidAuthorities::None) } else { Ok(Self(certificates)) }
+        if certificates.is_empty() { Err(InvalidAuthorities::NoCertificate) } else { Ok(Self(certificates)) }
     }
 
     /// Adds other certificates.
@@ -77,19 +78,27 @@ mod tests {
         let pem =
             |content: &str| format!("-----BEGIN CERTIFICATE-----\n{content}\n-----END CERTIFICATE-----\n");
         let after = |text: &str| format!("{AUTHORITY}{text}");
+        let key =
+            |content: &str| format!("-----BEGIN PRIVATE KEY-----\n{content}\n-----END PRIVATE KEY-----\n");
         for (text, expected) in [
-            (String::new(), InvalidAuthorities::None),
+            (String::new(), "contains no PEM certificate"),
+            (key("AAAA"), "contains no PEM certificate"),
+            ("# between -----BEGIN CERTIFICATE----- and END\n".to_owned(), "contains no PEM certificate"),
+            (key("???"), "damaged PEM section (certificates before it: 0): "),
+            (pem("???"), "damaged PEM section (certificates before it: 0): "),
+            (after(&pem("???")), "damaged PEM section (certificates before it: 1): "),
             (
-                "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".to_owned(),
-                InvalidAuthorities::None,
+                after("-----BEGIN CERTIFICATE-----\nAAAA\n"),
+                "damaged PEM section (certificates before it: 1): ",
             ),
-            ("# between -----BEGIN CERTIFICATE----- and END\n".to_owned(), InvalidAuthorities::None),
-            (pem("???"), InvalidAuthorities::Pem(1)),
-            (after(&pem("???")), InvalidAuthorities::Pem(2)),
-            (after("-----BEGIN CERTIFICATE-----\nAAAA\n"), InvalidAuthorities::Pem(2)),
-            (pem("AAAA"), InvalidAuthorities::Certificate(1)),
+            (pem("AAAA"), "certificate number 1 cannot be read as X.509: "),
         ] {
-            assert_eq!(Authorities::from_pem(text.as_bytes()), Err(expected), "{text}");
+            let error = Authorities::from_pem(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{text}{error}");
+            assert!(
+                !error.contains("???") && !error.contains("AAAA"),
+                "an error contains no part of a key: {error}"
+            );
         }
     }
 }

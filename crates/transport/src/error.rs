@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use url::Url;
 
 use crate::address::NotAllowed;
-use crate::certificate::words;
+use crate::certificate::describe;
 use crate::limit::NotAdmitted;
 use crate::redact::shown;
 
@@ -196,7 +196,7 @@ impl ErrorKind {
         }
         match rustls_error(error) {
             Some(rustls::Error::InvalidCertificate(reason)) => {
-                return Self::Certificate(words(reason));
+                return Self::Certificate(describe(reason));
             }
             Some(rustls::Error::NoCertificatesPresented) => return Self::Certificate(text),
             Some(rustls::Error::InvalidMessage(_)) if error.is_connect() => return Self::NotTls(text),

@@ -129,8 +129,8 @@ impl Default for Settings {
 pub enum InvalidSettings {
     /// Neither the system nor the settings have an authority.
     #[error(
-        "no certificate authority can be read; install the certificates of the system (the package ca-certificates), or correct the files \
-         that SSL_CERT_FILE and SSL_CERT_DIR name, which replace them even if the variables are empty"
+        "no certificate authority can be read; install the certificates of the system (the package ca-certificates), or correct \
+         SSL_CERT_FILE and SSL_CERT_DIR, which replace them; an empty SSL_CERT_FILE does so, too"
     )]
     NoAuthorities,
     /// TLS cannot be set up.

@@ -10,7 +10,7 @@ use crate::authorities::Authorities;
 use crate::settings::InvalidSettings;
 
 /// The verifier that trusts the authorities of the system only. A system has hundreds of files of certificates, so the process
-/// reads them once.
+/// reads them once for all doors without authorities of their own.
 static OF_THE_SYSTEM: OnceLock<Arc<Verifier>> = OnceLock::new();
 
 /// Returns the settings of TLS: the door trusts the authorities of the system and `authorities`, and prefers HTTP/2.
@@ -22,6 +22,7 @@ pub(crate) fn config(authorities: &Authorities) -> Result<ClientConfig, InvalidS
     let verifier = verifier(authorities, &provider)?;
     let builder = ClientConfig::builder_with_provider(provider);
     let builder = builder.with_safe_default_protocol_versions().map_err(InvalidSettings::Tls)?;
+    // rustls calls each verifier that it does not contain dangerous. This one checks the chain, the names and the dates.
     let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     config.alpn_protocols = ["h2", "http/1.1"].map(Vec::from).to_vec();
     Ok(config)
@@ -32,6 +33,7 @@ fn verifier(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<Verifier>, InvalidSettings> {
     let invalid = |source: Error| match source {
+        // On Linux, rustls-platform-verifier returns it only if it has found no certificate.
         Error::General(_) => InvalidSettings::NoAuthorities,
         other => InvalidSettings::Tls(other),
     };
@@ -51,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn certificates_of_the_system_are_read_once() {
+    fn doors_share_the_verifier_of_the_system() {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let none = Authorities::default();
         let (one, other) = (verifier(&none, &provider).unwrap(), verifier(&none, &provider).unwrap());

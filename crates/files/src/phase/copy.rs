@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use futures_util::stream::{StreamExt as _, iter};
 use manifest::files::{FileEntry, Scheme};
@@ -42,18 +41,12 @@ impl Confirmed {
 #[derive(Debug)]
 pub struct CarriedOut {
     plan: Plan,
-    failed: usize,
 }
 
 impl CarriedOut {
     /// Returns the plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
-    }
-
-    /// Returns the number of files that could not be copied to a destination, including those that the plan could not decide.
-    pub fn failed(&self) -> usize {
-        self.failed + self.plan.summary().failed
     }
 }
 
@@ -68,17 +61,11 @@ pub async fn carry_out(run: &Run, confirmed: Confirmed, plan: Plan) -> CarriedOu
             files.entry((project, file)).or_default().push(decision.clone());
         }
         run.emit(&Event::Work { units: "files", more: files.len() });
-        let copying = Copying {
-            run,
-            plan: &plan,
-            writers: &writers,
-            memory: Semaphore::new(MEMORY as usize),
-            failed: AtomicUsize::new(0),
-        };
+        let copying =
+            Copying { run, plan: &plan, writers: &writers, memory: Semaphore::new(MEMORY as usize) };
         let copies = iter(files.into_values().map(|decisions| copying.file(decisions)));
         copies.buffer_unordered(AT_ONCE).collect::<()>().await;
-        let failed = copying.failed.into_inner();
-        CarriedOut { plan, failed }
+        CarriedOut { plan }
     })
     .await
 }
@@ -88,7 +75,6 @@ struct Copying<'a> {
     plan: &'a Plan,
     writers: &'a Writers,
     memory: Semaphore,
-    failed: AtomicUsize,
 }
 
 impl Copying<'_> {
@@ -114,10 +100,7 @@ impl Copying<'_> {
                 Ok(sent) => self.run.emit(&Event::Copied { operation, size: object.size, sent }),
                 // The run was stopped.
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted) => {}
-                Err(error) => {
-                    self.failed.fetch_add(1, Relaxed);
-                    self.run.emit(&Event::Failed(operation, Arc::new(error)));
-                }
+                Err(error) => self.run.emit(&Event::Failed(operation, Arc::new(error))),
             }
         }
         self.run.emit(&Event::Worked);

@@ -14,7 +14,7 @@ use oci::{Host, HostOptions, RepositoryPath};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use signing::{SigningEntry, VerificationEntry};
-use transport::{Authorities, Settings};
+use transport::{Authorities, InvalidSettings, Settings};
 use trust::Production;
 
 use crate::choice::{SigningArgs, TokenFile, TrustArgs};
@@ -90,6 +90,8 @@ pub(crate) enum InvalidConfig {
     Value { place: String, problem: String },
     /// An error at a position in a file.
     Fault(Box<Diagnostic>),
+    /// TLS or the HTTP client cannot be set up with these settings.
+    Connections(InvalidSettings),
 }
 
 /// Writes the position and the problem, with the line of the file, in colors if standard error has them.
@@ -98,6 +100,7 @@ impl fmt::Display for InvalidConfig {
         match self {
             Self::Value { place, problem } => write!(f, "{place}: {problem}"),
             Self::Fault(fault) => f.write_str(&fault.render(color::on_stderr())),
+            Self::Connections(error) => error.fmt(f),
         }
     }
 }
@@ -347,7 +350,7 @@ mod tests {
         assert!(settings().unwrap_err().to_string().contains("ca.pem: contains no PEM certificate"));
         write("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
         let error = settings().unwrap_err().to_string();
-        assert!(error.contains("ca.pem: certificate number 1 cannot be read as X.509"), "{error}");
+        assert!(error.contains("ca.pem: certificate number 1 cannot be read as X.509: "), "{error}");
         let pem = include_str!("../../../transport/tests/line/certificates/authority.pem");
         write(pem);
         assert_eq!(settings().unwrap().authorities, Authorities::from_pem(pem.as_bytes()).unwrap());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use files::{CarriedOut, Ending, GivenUp, Plan, ReportBuilder, Summary};
+use files::{CarriedOut, Ending, GivenUp, ReportBuilder, Summary, Totals};
 use jiff::Timestamp;
 use transport::Door;
 
@@ -17,7 +17,7 @@ pub(super) enum End {
     /// The run ended before anything was written.
     GivenUp(GivenUp),
     /// A dry run.
-    DryRun(Plan),
+    DryRun,
     /// The plan was carried out.
     Finished(CarriedOut),
     /// The run was abandoned during any phase.
@@ -26,26 +26,18 @@ pub(super) enum End {
 
 /// Prints the result of the run, writes the report and returns the exit code.
 pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, door: &Door) -> Exit {
-    let (word, mut exit) = outcome(end, report);
-    let plan = plan_of(end);
-    let failures = failures(report, plan);
-    print_end(args, end, report, &failures);
+    let totals = report.totals();
+    let (word, mut exit) = outcome(end, report, &totals);
+    print_end(args, end, &report.failures(), &totals);
     exit = exit.settled();
-    if is_json() {
-        // Failures in the plan are not events.
-        let of_plan = failures.len().saturating_sub(report.failures().len());
-        for (error, advice) in &failures[..of_plan] {
-            ErrorLine { advice: *advice, is_part: true, ..ErrorLine::new(error) }.print();
-        }
-    }
     if let Some(plan) = report.plan() {
-        tell(plan, report);
+        tell(plan, &totals, report.has_writing_begun());
     }
     let traffic = Traffic::of(door);
     // A run whose outputs cannot be written does not succeed.
     let or_failure = |exit: Exit| if exit == Exit::Success { Exit::Failure } else { exit };
     if !args.report.reports.is_empty() {
-        let (exit_code, confirmed, error) = (exit.code(), args.confirm, stop_error(end, report));
+        let (exit_code, confirmed, error) = (exit.code(), args.confirm, stop_error(end, &totals));
         let ending = Ending { outcome: word, exit_code, confirmed, error, hosts: door.tally() };
         let report = report.report(ending);
         for problem in write_reports(&args.report.reports, &report, |report| files_page(report, &traffic)) {
@@ -54,8 +46,7 @@ pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, doo
         }
     }
     if let Some(path) = &args.report.metrics
-        && let Err(problem) =
-            write_metrics(path, &metrics(args, word, exit, failures.len(), report, &traffic))
+        && let Err(problem) = write_metrics(path, &metrics(args, word, exit, report, &traffic))
     {
         print_error(&problem);
         exit = or_failure(exit);
@@ -64,13 +55,13 @@ pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, doo
 }
 
 /// Returns why the run stopped early, and advice about it. `None` if it did not.
-fn stop_error(end: &End, report: &ReportBuilder) -> Option<(String, Option<&'static str>)> {
+fn stop_error(end: &End, totals: &Totals) -> Option<(String, Option<&'static str>)> {
     match end {
         End::GivenUp(GivenUp::Interrupted) => Some((stopped_text(), None)),
         End::GivenUp(given_up) => Some((given_up.to_string(), given_up.advice())),
         End::CutShort(stopped) => Some((stopped.to_string(), None)),
-        End::Finished(_) if report.totals().not_completed > 0 => Some((stopped_text(), None)),
-        End::DryRun(_) | End::Finished(_) => None,
+        End::Finished(_) if totals.not_completed > 0 => Some((stopped_text(), None)),
+        End::DryRun | End::Finished(_) => None,
     }
 }
 
@@ -84,7 +75,6 @@ fn metrics(
     args: &RunFilesArgs,
     outcome: &str,
     exit: Exit,
-    failed: usize,
     report: &ReportBuilder,
     traffic: &Traffic,
 ) -> Metrics {
@@ -104,7 +94,11 @@ fn metrics(
         "Files that already existed when they were about to be written.",
         totals.there as f64,
     );
-    metrics.single("files_failed", "Files that could not be promoted to a destination.", failed as f64);
+    metrics.single(
+        "files_failed",
+        "Files that could not be promoted to a destination.",
+        totals.failed as f64,
+    );
     metrics.single("files_sent_bytes", "Bytes of files that were written.", totals.bytes_sent as f64);
     metrics.phases(&report.phase_seconds());
     metrics.hosts(&traffic.registries);
@@ -112,12 +106,7 @@ fn metrics(
 }
 
 /// Prints the first and last lines that scripts read, and the errors.
-fn print_end(
-    args: &RunFilesArgs,
-    end: &End,
-    report: &ReportBuilder,
-    failures: &[(String, Option<&'static str>)],
-) {
+fn print_end(args: &RunFilesArgs, end: &End, failures: &[(String, Option<&'static str>)], totals: &Totals) {
     let (frame, errors): (_, Vec<String>) = match end {
         End::GivenUp(given_up) => {
             ErrorLine { advice: given_up.advice(), ..ErrorLine::new(&given_up.to_string()) }.print();
@@ -127,11 +116,11 @@ fn print_end(
             print_error(&stopped.to_string());
             return;
         }
-        End::DryRun(_) | End::Finished(_) if !failures.is_empty() => {
+        End::DryRun | End::Finished(_) if !failures.is_empty() => {
             ("FINISHED WITH ERRORS", failures.iter().map(|(error, _)| format!("{error}\n")).collect())
         }
-        End::DryRun(_) => ("FINISHED (DRY RUN)", Vec::new()),
-        End::Finished(_) if report.totals().not_completed > 0 => {
+        End::DryRun => ("FINISHED (DRY RUN)", Vec::new()),
+        End::Finished(_) if totals.not_completed > 0 => {
             ("FINISHED WITH ERRORS", vec![format!("{}\n", stopped_text())])
         }
         End::Finished(_) => ("FINISHED", Vec::new()),
@@ -149,17 +138,16 @@ fn print_end(
     advice.into_iter().for_each(print_help);
 }
 
-/// Logs the totals of the run, or those of its plan if nothing was written.
-fn tell(summary: Summary, report: &ReportBuilder) {
-    let totals = report.totals();
+/// Logs the totals of the run, or those of its plan if the copy phase has not started.
+fn tell(summary: Summary, totals: &Totals, has_writing_begun: bool) {
     let number = |number: usize| count(number as u64);
-    match report.has_writing_begun() {
+    match has_writing_begun {
         true => tracing::info!(
             "copied {} ({}), already there {}, failed {}, lost {}, not completed {}",
             number(totals.copied),
             bytes(totals.bytes_sent),
             number(summary.done + totals.there),
-            number(summary.failed + totals.failed),
+            number(totals.failed),
             number(summary.lost),
             number(totals.not_completed)
         ),
@@ -176,36 +164,18 @@ fn tell(summary: Summary, report: &ReportBuilder) {
     }
 }
 
-/// Returns all failures, in the plan and while copying, with advice.
-fn failures(report: &ReportBuilder, plan: Option<&Plan>) -> Vec<(String, Option<&'static str>)> {
-    let of_plan = plan.into_iter().flat_map(Plan::failures);
-    let of_plan = of_plan.map(|(_, error)| (error.to_string(), error.advice()));
-    of_plan.chain(report.failures()).collect()
-}
-
 /// Returns the outcome and the exit code.
-fn outcome(end: &End, report: &ReportBuilder) -> (&'static str, Exit) {
-    let failed = plan_of(end).map_or(0, |plan| plan.summary().failed);
+fn outcome(end: &End, report: &ReportBuilder, totals: &Totals) -> (&'static str, Exit) {
     match end {
         End::GivenUp(GivenUp::Unavailable(_)) => ("unavailable", Exit::Unavailable),
         End::GivenUp(GivenUp::Conflicts(_)) => ("refused", Exit::Conflict),
         End::GivenUp(GivenUp::Interrupted) => ("interrupted", Exit::Interrupted),
         End::CutShort(_) if report.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
         End::CutShort(_) => ("interrupted", Exit::Interrupted),
-        End::Finished(_) if report.totals().not_completed > 0 => ("interrupted", Exit::InterruptedWriting),
-        End::Finished(done) if done.failed() > 0 => ("failed", Exit::Partial),
-        End::DryRun(_) if failed > 0 => ("failed", Exit::Partial),
-        End::DryRun(_) => ("dry-run", Exit::Success),
+        End::Finished(_) if totals.not_completed > 0 => ("interrupted", Exit::InterruptedWriting),
+        End::DryRun | End::Finished(_) if totals.failed > 0 => ("failed", Exit::Partial),
+        End::DryRun => ("dry-run", Exit::Success),
         End::Finished(done) if done.plan().is_empty() => ("nothing-to-do", Exit::Success),
         End::Finished(_) => ("done", Exit::Success),
-    }
-}
-
-fn plan_of(end: &End) -> Option<&Plan> {
-    match end {
-        End::GivenUp(GivenUp::Conflicts(plan)) => Some(plan),
-        End::DryRun(plan) => Some(plan),
-        End::Finished(done) => Some(done.plan()),
-        End::GivenUp(_) | End::CutShort(_) => None,
     }
 }

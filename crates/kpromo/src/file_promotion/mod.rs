@@ -136,7 +136,7 @@ async fn promote(args: &RunFilesArgs, run: &Run, connected: &Connected, manifest
     };
     print_plan(&plan);
     match Confirmed::when(args.confirm, writers) {
-        None => End::DryRun(plan),
+        None => End::DryRun,
         Some(confirmed) => End::Finished(carry_out(run, confirmed, plan).await),
     }
 }

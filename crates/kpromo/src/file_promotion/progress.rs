@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use files::{Event, Observer};
+use files::{Error, Event, Observer, Operation};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::render::{bytes, duration};
@@ -60,6 +60,22 @@ pub(super) struct Lines {
     advice: Mutex<HashSet<&'static str>>,
 }
 
+impl Lines {
+    fn failed(&self, operation: &Operation, error: &Error) {
+        if is_json() {
+            let (error, advice) = (format!("{operation}: {error}"), error.advice());
+            ErrorLine { advice, is_part: true, ..ErrorLine::new(&error) }.print();
+            return;
+        }
+        let is_new =
+            |advice: &&'static str| self.advice.lock().unwrap_or_else(PoisonError::into_inner).insert(advice);
+        match error.advice().filter(is_new) {
+            Some(advice) => tracing::error!("{operation}: {error}; {advice}"),
+            None => tracing::error!("{operation}: {error}"),
+        }
+    }
+}
+
 impl Observer<Event> for Lines {
     fn observe(&self, event: &Event) {
         match event {
@@ -71,21 +87,12 @@ impl Observer<Event> for Lines {
             Event::Read(size) => tracing::debug!(size, "read for its hash"),
             Event::Copied { operation, size, sent: true } => tracing::debug!(size, "done: {operation}"),
             Event::Copied { operation, .. } => tracing::info!("already there: {}", operation.destination),
-            Event::Failed(operation, error) if is_json() => {
-                let (error, advice) = (format!("{operation}: {error}"), error.advice());
-                ErrorLine { advice, is_part: true, ..ErrorLine::new(&error) }.print();
+            Event::Planned { failures, .. } => {
+                failures.iter().for_each(|(operation, error)| self.failed(operation, error));
             }
-            Event::Failed(operation, error) => {
-                let new = |advice: &&'static str| {
-                    self.advice.lock().unwrap_or_else(PoisonError::into_inner).insert(advice)
-                };
-                match error.advice().filter(new) {
-                    Some(advice) => tracing::error!("{operation}: {error}; {advice}"),
-                    None => tracing::error!("{operation}: {error}"),
-                }
-            }
+            Event::Failed(operation, error) => self.failed(operation, error),
             Event::Begun(operation) => tracing::trace!("begins: {operation}"),
-            Event::Planned { .. } | Event::Worked => {}
+            Event::Worked => {}
         }
     }
 }

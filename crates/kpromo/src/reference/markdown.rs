@@ -109,7 +109,7 @@ pub(crate) fn environment() -> String {
     let mut text = format!(
         "{GENERATED}\n# Environment variables\n\n\
          kpromo reads these variables when it starts. A variable with an empty value counts as not set, except for \
-         `COSIGN_PASSWORD`, `SSL_CERT_FILE` and `SSL_CERT_DIR`.\n"
+         `COSIGN_PASSWORD` and `SSL_CERT_FILE`.\n"
     );
     READ.iter().for_each(|group| table(&mut text, group));
     text.push_str("\nThe libraries that kpromo uses read these:\n");

@@ -91,17 +91,19 @@ fn an_interrupt_in_the_middle_of_an_upload_aborts_it() {
     assert!(page.contains("<dt>not completed</dt><dd class=\"warning\">2</dd>"), "{page}");
 }
 
-/// The run ends at once. The report still has the plan, and counts what is not known to be complete.
+/// The run ends at once. The outputs still have the plan and its failures, and count what is not known to be complete.
 #[test]
 #[ignore = "needs external programs, run by `cargo xtask test`"]
 fn a_second_interrupt_ends_the_run_with_a_report_of_its_plan() {
     let (s3, desk) = (VersityGw::start(&["prod"], REGION), Desk::new());
     fs::create_dir(desk.path("staging")).unwrap();
-    let names = ["a", "b", "c"];
+    let names = ["a", "b", "c", "other"];
     let files = names.map(|name| {
         fs::write(desk.path("staging").join(name), name).unwrap();
         (name, sha256(name.as_bytes()))
     });
+    // The source does not have the content that the manifest names.
+    fs::write(desk.path("staging/other"), "another content").unwrap();
     let base = format!("file://{}", desk.path("staging").display());
     let flags = manifests(&desk, &[&base, "s3://prod"], &files);
     // One file is never answered. The others are copied.
@@ -110,7 +112,11 @@ fn a_second_interrupt_ends_the_run_with_a_report_of_its_plan() {
     });
     let mut command = command("127.0.0.1:1", &relay.host());
     let [report, page] = ["report.json", "report.html"].map(|name| desk.path(name).display().to_string());
-    command.args(&flags).args(["--confirm", "--report", &report, "--report", &page]);
+    let metrics = desk.path("kpromo.prom");
+    command
+        .args(&flags)
+        .args(["--confirm", "--verify-source", "--report", &report, "--report", &page, "--metrics"])
+        .arg(&metrics);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -129,15 +135,20 @@ fn a_second_interrupt_ends_the_run_with_a_report_of_its_plan() {
     assert_eq!(child.wait().unwrap().code(), Some(32), "{rest}");
     let report = desk.json("report.json");
     assert_eq!((&report["outcome"], &report["plan"]["copy"]), (&"interrupted".into(), &3.into()), "{report}");
-    let (copied, missing) = (&report["totals"]["copied"], &report["totals"]["notCompleted"]);
-    assert_eq!((copied, missing), (&2.into(), &1.into()), "{report}");
+    let counts = ["copied", "failed", "notCompleted"].map(|count| report["totals"][count].as_u64());
+    assert_eq!(counts, [Some(2), Some(1), Some(1)], "{report}");
+    let phases = report["phaseSeconds"].as_object().unwrap().keys();
+    assert!(phases.eq(["copy", "plan", "read"]), "{report}");
     schema::is_strict("files-report", &report);
     let page = fs::read_to_string(page).unwrap();
     for tile in ["<dt>planned copies</dt><dd class=\"\">3<", "<dt>not completed</dt><dd class=\"warning\">1<"]
     {
         assert!(page.contains(tile), "{tile}: {page}");
     }
-    assert!(rest.contains("copied 2 (2 B), already there 0, failed 0, lost 0, not completed 1"), "{rest}");
+    assert!(rest.contains("copied 2 (2 B), already there 0, failed 1, lost 0, not completed 1"), "{rest}");
+    assert!(said.contains("/staging/other\" to \""), "{said}");
+    let metrics = fs::read_to_string(metrics).unwrap();
+    assert!(metrics.contains("\nkpromo_files_failed{command=\"run files\"} 1\n"), "{metrics}");
 }
 
 #[test]

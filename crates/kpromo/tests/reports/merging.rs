@@ -82,7 +82,7 @@ async fn numbers_are_added_lists_are_joined_and_the_worst_end_counts() {
 
 /// One shard has promoted its images, and the hosts of the other one were not available.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_names_its_shard_and_is_not_that_of_the_whole() {
+async fn an_error_of_one_shard_is_attributed_to_that_shard() {
     let (world, _, second) = two_runs().await;
     let shard = |name: &str, index: u32, change: &dyn Fn(&mut Value)| {
         let mut report = second.clone();
@@ -98,7 +98,7 @@ async fn an_error_names_its_shard_and_is_not_that_of_the_whole() {
     });
     let [merged, again, page] = ["merged.json", "again.json", "merged.html"].map(|name| world.path(name));
     assert_eq!(kpromo_with(&["report", "merge", &merged, &done, &down]).code, 0);
-    // One that is merged alone, and then with the other.
+    // Merges one report alone, then the result with the other report.
     let alone = world.path("alone.json");
     assert_eq!(
         kpromo_with(&["report", "merge", "--output", &alone, &down]).code,

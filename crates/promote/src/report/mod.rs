@@ -24,7 +24,7 @@ use of_plan::{failures_of_plan, projects};
 use outcome::OUTCOMES;
 pub use parts::{HostTimeline, HostTraffic, PlanCounts, ReportTimeline, ShardRun};
 pub use read::InvalidReport;
-use run::Observer;
+use run::{Observer, PhaseTimes};
 pub use runs::{LastRuns, Unmergeable};
 pub use scanned::{ReportedFinding, ReportedPart, ReportedScan, ScanTotals};
 use schemars::JsonSchema;
@@ -67,7 +67,7 @@ struct Entries {
     rejected: Vec<String>,
     warnings: Vec<String>,
     skipped: Vec<SkippedPhase>,
-    seconds: BTreeMap<String, f64>,
+    phases: PhaseTimes,
     plan: Option<PlanCounts>,
     course: Course,
     tagged: usize,
@@ -144,7 +144,7 @@ pub struct Report {
     /// The duration of the run, in seconds.
     #[schemars(range(min = 0))]
     pub elapsed_seconds: f64,
-    /// The duration of each phase that ran, in seconds.
+    /// The duration of each phase that started, in seconds.
     #[schemars(extend("additionalProperties" = { "type": "number", "minimum": 0 }))]
     pub phase_seconds: BTreeMap<String, f64>,
     /// Phases that did nothing, with the reason.
@@ -361,7 +361,7 @@ impl ReportBuilder {
             promotion: entries.shard.map(|(_, promotion)| promotion.to_string()),
             started: self.started,
             elapsed_seconds: self.elapsed().as_secs_f64(),
-            phase_seconds: entries.seconds.clone(),
+            phase_seconds: entries.phases.seconds(),
             skipped_phases: entries.skipped.clone(),
             plan: ending.plan.map(PlanCounts::from).or_else(|| entries.plan.clone()),
             totals,
@@ -409,10 +409,11 @@ impl Observer<Event> for ReportBuilder {
         let mut entries = self.entries();
         entries.course.observe(event);
         match event {
-            Event::Started(phase) => entries.writing |= *phase == Phase::Promote,
-            Event::Ended { phase, elapsed } => {
-                entries.seconds.insert(phase.to_string(), elapsed.as_secs_f64());
+            Event::Started(phase) => {
+                entries.writing |= *phase == Phase::Promote;
+                entries.phases.start(phase);
             }
+            Event::Ended { phase, elapsed } => entries.phases.end(phase, *elapsed),
             Event::Skipped { phase, why } => {
                 entries.skipped.push(SkippedPhase { phase: phase.to_string(), why: (*why).to_owned() });
             }

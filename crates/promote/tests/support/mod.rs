@@ -58,18 +58,19 @@ pub fn google() -> Config {
     Config { google_listing: true, ..Config::default() }
 }
 
-/// Returns a door with short timeouts.
+/// Returns a door with short pauses between attempts.
 pub fn door() -> Door {
     door_to(&HostSettings::default())
 }
 
-/// Returns a door with short timeouts and these settings for every host, except for the patience.
+/// Returns a door with short pauses between attempts, and these settings for every host, except for the patience.
 pub fn door_to(hosts: &HostSettings) -> Door {
     let retry = Retry {
         first_pause: Duration::from_millis(5),
         longest_pause: Duration::from_millis(50),
         ..Retry::default()
     };
+    // Longer than a busy machine delays an answer: a repeated request would change the counts of requests.
     let timeouts =
         Timeouts { answer: Duration::from_secs(20), idle: Duration::from_secs(20), ..Timeouts::default() };
     let other_hosts = HostSettings { patience: Duration::from_secs(5), ..hosts.clone() };

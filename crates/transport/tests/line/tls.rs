@@ -30,36 +30,28 @@ async fn a_certificate_of_a_configured_authority_is_accepted() {
     assert_eq!(door().send(server.get("/")).await.unwrap().body(), "ok");
 }
 
+/// Each reason is in words, followed by its name in the TLS library.
 #[tokio::test]
-async fn a_certificate_of_an_unknown_authority_fails_at_once() {
-    let server = Server::tls(Certificate::Host, [OK]).await;
-    let door = Door::open(Settings { authorities: Authorities::default(), ..settings() }).unwrap();
-    let (error, connections) = fails(&door, &server, "https").await;
-    assert!(
-        matches!(error.kind(), ErrorKind::Certificate(why) if why == "it is signed by an authority that is not trusted (UnknownIssuer)"),
-        "{error}"
-    );
-    assert_eq!(connections, 1);
-}
-
-#[tokio::test]
-async fn an_expired_certificate_fails_at_once() {
-    let server = Server::tls(Certificate::Expired, [OK]).await;
-    let (error, connections) = fails(&door(), &server, "https").await;
-    assert!(
-        matches!(error.kind(), ErrorKind::Certificate(why) if why.starts_with("it has expired: it was valid until ") && why.ends_with(" GMT (Expired)")),
-        "{error}"
-    );
-    assert_eq!(connections, 1);
-}
-
-#[tokio::test]
-async fn a_certificate_for_another_name_fails_at_once_and_its_names_are_reported() {
-    let server = Server::tls(Certificate::Misnamed, [OK]).await;
-    let (error, connections) = fails(&door(), &server, "https").await;
-    assert!(matches!(error.kind(), ErrorKind::Certificate(_)), "{error}");
-    assert!(error.to_string().contains("elsewhere.example"), "{error}");
-    assert_eq!(connections, 1);
+async fn a_rejected_certificate_fails_at_once_and_the_error_says_why() {
+    let known = || settings().authorities;
+    for (certificate, authorities, texts) in [
+        (
+            Certificate::Host,
+            Authorities::default(),
+            ["no trusted authority has signed it", "(UnknownIssuer)"],
+        ),
+        (Certificate::Expired, known(), ["it has expired: it was valid until ", " GMT (Expired)"]),
+        (Certificate::Future, known(), ["it is not valid yet: it is valid from ", " GMT (NotValidYet)"]),
+        (Certificate::Misnamed, known(), ["elsewhere.example", "(NotValidForName)"]),
+        (Certificate::Authority, known(), ["it is the certificate of an authority", "(CaUsedAsEndEntity)"]),
+    ] {
+        let server = Server::tls(certificate, [OK]).await;
+        let door = Door::open(Settings { authorities, ..settings() }).unwrap();
+        let (error, connections) = fails(&door, &server, "https").await;
+        let ErrorKind::Certificate(why) = error.kind() else { panic!("{certificate:?}: {error}") };
+        assert!(texts.iter().all(|text| why.contains(text)), "{certificate:?}: {why}");
+        assert_eq!(connections, 1, "{certificate:?}");
+    }
 }
 
 /// Such a failure is not caused by load, so the requests that queue behind it are not delayed.

@@ -47,5 +47,6 @@ certificate authority authority 20200101 21200101 -selfsign
 NAMES=IP:127.0.0.1,DNS:registry.example,DNS:storage.example
 certificate host host 20200101 21200101 -cert authority.pem
 certificate expired host 20200101 20210101 -cert authority.pem
+certificate future host 21190101 21200101 -cert authority.pem
 NAMES=DNS:elsewhere.example
 certificate misnamed host 20200101 21200101 -cert authority.pem

@@ -18,8 +18,12 @@ pub(crate) enum Certificate {
     Host,
     /// The same names, but expired.
     Expired,
+    /// The same names, but not valid yet.
+    Future,
     /// Valid for another name.
     Misnamed,
+    /// The certificate of the authority.
+    Authority,
 }
 
 impl Certificate {
@@ -28,7 +32,9 @@ impl Certificate {
         let pem: &[u8] = match self {
             Self::Host => include_bytes!("../certificates/host.pem"),
             Self::Expired => include_bytes!("../certificates/expired.pem"),
+            Self::Future => include_bytes!("../certificates/future.pem"),
             Self::Misnamed => include_bytes!("../certificates/misnamed.pem"),
+            Self::Authority => AUTHORITY,
         };
         let chain = vec![CertificateDer::from_pem_slice(pem).unwrap()];
         let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
