@@ -125,6 +125,7 @@ impl Error {
     /// Returns advice on how to resolve the error, if there is any.
     pub fn advice(&self) -> Option<&'static str> {
         Some(match &self.kind {
+            ErrorKind::Http(error) => return error.advice(),
             ErrorKind::NoBucket => "check the name of the bucket; kpromo makes no buckets",
             ErrorKind::Forbidden(_) => {
                 "check the permissions of the account: reading needs to get and to list objects, writing to create and to \

@@ -8,7 +8,6 @@ use oci_types::InvalidManifest;
 use oci_types::text::{first_words, printable};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use transport::limit::NotAdmitted;
 use transport::{Answer, Budget};
 
 /// An operation on a registry that failed: what was tried, on what, and why it failed.
@@ -174,10 +173,6 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     })
 }
 
-/// Advice for an answer that says that the client sends too many requests.
-const QUOTA_USED_UP: &str = "the registry's quota is used up, perhaps by other clients: run again later; completed work is not \
-     repeated";
-
 impl Error {
     pub(crate) fn new(doing: impl Into<String>, kind: ErrorKind) -> Self {
         Self { doing: doing.into(), kind: Box::new(kind) }
@@ -251,49 +246,15 @@ impl Error {
                     .to_owned(),
             ),
             ErrorKind::WrongDigest { .. } | ErrorKind::WrongSize { .. } => Some(
-                "the registry, or a proxy in front of it, serves different content; no tag was written".to_owned(),
+                "the registry, or a proxy in front of it, serves different content".to_owned(),
             ),
             ErrorKind::TagMoved { .. } => Some(
                 "another run or another tool has written the tag: promote under a new tag, or correct the manifest".to_owned(),
             ),
             ErrorKind::Source { advice, .. } => advice.clone(),
-            ErrorKind::Transport(error) => transport_advice(error).map(str::to_owned),
+            ErrorKind::Transport(error) => error.advice().map(str::to_owned),
             _ => None,
         }
-    }
-}
-
-fn transport_advice(error: &transport::Error) -> Option<&'static str> {
-    match error.kind() {
-        transport::ErrorKind::Connect(_) => {
-            Some("check the registry's name, the network, and the proxy in HTTPS_PROXY and NO_PROXY")
-        }
-        transport::ErrorKind::Certificate(_) => Some(
-            "if the registry has a certificate of an authority of your own, list the authority in \
-             `certificateAuthorities` of the configuration; otherwise check the registry's name and \
-             this machine's clock",
-        ),
-        transport::ErrorKind::NotTls(_) => {
-            Some("if the registry speaks plain HTTP, set `plainHttp: true` for it in the configuration")
-        }
-        transport::ErrorKind::NotPlainHttp(_) => {
-            Some("if the registry speaks TLS, remove `plainHttp` for it from the configuration")
-        }
-        transport::ErrorKind::Timeout { .. } => Some(
-            "if the registry needs more time, raise `answerSeconds` for it in the configuration; \
-             completed work is not repeated",
-        ),
-        transport::ErrorKind::SlowBody { .. } | transport::ErrorKind::LongBody { .. } => {
-            Some("the registry or the network is too slow: run again later; completed work is not repeated")
-        }
-        transport::ErrorKind::NotAdmitted { why: NotAdmitted::Outage(outage), .. } if outage.failed == 0 => {
-            Some(QUOTA_USED_UP)
-        }
-        transport::ErrorKind::NotAdmitted { why: NotAdmitted::Outage(_), .. } => Some(
-            "the registry is down, or cannot be reached: run again when it is back; completed work is \
-             not repeated",
-        ),
-        _ => None,
     }
 }
 
@@ -433,7 +394,7 @@ impl Refusal {
             (400, _) if self.words.contains("HTTP request to an HTTPS server") => {
                 Some("the registry speaks TLS: remove `plainHttp` for it from the configuration".to_owned())
             }
-            (429, _) => Some(QUOTA_USED_UP.to_owned()),
+            (429, _) => Some(transport::QUOTA_USED_UP.to_owned()),
             (503, _) => Some(
                 "the registry is overloaded or down: run again later; completed work is not repeated"
                     .to_owned(),

@@ -240,7 +240,8 @@ impl Session {
         }
         let own: Vec<&str> = self.options.absence_codes.iter().map(String::as_str).collect();
         if !refusal.says_only(&[codes, &own].concat()) {
-            return unproven(format!("its error code is not {}", codes.join(" or ")));
+            let only = if refusal.says(codes) { "only " } else { "" };
+            return unproven(format!("its error code is not {only}{}", codes.join(" or ")));
         }
         if let Identity::Unusable { why, .. } = &refusal.identity {
             return unproven(format!("the configured credentials were not sent: {why}"));

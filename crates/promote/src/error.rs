@@ -116,7 +116,7 @@ impl Error {
         let what = match self {
             Self::Overlaps(_) => "the manifests give different digests the same tag",
             Self::Conflicts(..) => "the plan cannot be carried out",
-            Self::Unavailable(..) => "no registry can be read",
+            Self::Unavailable(..) => "no image can be planned",
             Self::Blocked(Phase::Validate, ..) => "signatures of images in staging do not verify",
             Self::Blocked(Phase::Scan, ..) => "images do not pass the vulnerability check",
             Self::Blocked(..) => "images do not pass the provenance check",

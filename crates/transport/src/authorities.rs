@@ -12,7 +12,7 @@ pub struct Authorities(pub(crate) Vec<CertificateDer<'static>>);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAuthorities {
     /// The text has no certificate.
-    #[error("contains no PEM certificate")]
+    #[error("contains no PEM certificate (`openssl x509 -inform der` converts other certificates)")]
     NoCertificate,
     /// A section is damaged. The number of certificates before it, and the cause.
     #[error("damaged PEM section (certificates before it: {0}): {1}")]

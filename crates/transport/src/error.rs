@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use url::Url;
 
 use crate::address::NotAllowed;
-use crate::certificate::describe;
+use crate::certificate::{describe, refused_handshake};
 use crate::limit::NotAdmitted;
 use crate::redact::shown;
 
@@ -40,6 +40,9 @@ pub enum ErrorKind {
     /// The certificate of the host was rejected: unknown, expired, or for another name.
     #[error("the certificate of the host is not accepted: {0}")]
     Certificate(String),
+    /// The host and the client cannot agree on TLS.
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(String),
     /// The host speaks plain HTTP where TLS is expected.
     #[error("the host does not speak TLS: {0}")]
     NotTls(String),
@@ -154,6 +157,7 @@ impl ErrorKind {
             | Self::SlowBody { .. }
             | Self::LongBody { .. } => true,
             Self::Certificate(_)
+            | Self::Handshake(_)
             | Self::NotTls(_)
             | Self::NotPlainHttp(_)
             | Self::TooLarge { .. }
@@ -182,7 +186,7 @@ impl ErrorKind {
     /// protocol is a fault of this one connection.
     pub(crate) fn after_an_answer(self) -> Self {
         match self {
-            Self::NotTls(text) | Self::NotPlainHttp(text) => Self::Broken(text),
+            Self::Handshake(text) | Self::NotTls(text) | Self::NotPlainHttp(text) => Self::Broken(text),
             other => other,
         }
     }
@@ -200,7 +204,12 @@ impl ErrorKind {
             }
             Some(rustls::Error::NoCertificatesPresented) => return Self::Certificate(text),
             Some(rustls::Error::InvalidMessage(_)) if error.is_connect() => return Self::NotTls(text),
-            _ => {}
+            Some(other) => {
+                if let Some(why) = refused_handshake(other) {
+                    return Self::Handshake(why);
+                }
+            }
+            None => {}
         }
         if error.is_connect() {
             Self::Connect(text)

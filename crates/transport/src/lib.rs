@@ -8,6 +8,7 @@
 //! answer that a caller keeps can block the caller's next request. See `docs/design/transport.md`.
 
 mod address;
+mod advice;
 mod answer;
 mod authorities;
 mod certificate;
@@ -31,6 +32,7 @@ mod timeline;
 mod tls;
 mod under_way;
 
+pub use advice::QUOTA_USED_UP;
 pub use answer::Answer;
 pub use authorities::{Authorities, InvalidAuthorities};
 pub use class::Class;

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use asset::Assets;
 use carry_out::{Copying, record_plan};
+#[cfg(debug_assertions)]
 pub(crate) use end::Report;
 use end::{End, finish};
 use indicatif::MultiProgress;

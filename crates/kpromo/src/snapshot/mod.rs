@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use diff::{DiffJson, diff};
+#[cfg(debug_assertions)]
+pub(crate) use diff::DiffJson;
+pub(crate) use diff::diff;
 use indicatif::MultiProgress;
 use manifest::Edges;
 use oci::{Reader, RegistryRoot, Tag};

@@ -146,7 +146,11 @@ impl Examiner<'_> {
         let found = audit(&self.reader, self.verification, self.production, &image).await;
         let found = found.map_err(|error| Problem::new(error.to_string(), error.advice()));
         match is_read {
-            true => ImageAudit { tags, ..ImageAudit::new(name, found) },
+            // An image that could not be read may not have its tag.
+            true => ImageAudit {
+                tags: if found.is_ok() { tags } else { Vec::new() },
+                ..ImageAudit::new(name, found)
+            },
             false => self.check_tags(&image, tags, ImageAudit::new(name, found)).await,
         }
     }

@@ -64,23 +64,27 @@ fn result_for(key: &str) -> String {
 #[ignore = "needs external programs, run by `cargo xtask test`"]
 fn an_answer_that_is_not_that_of_a_write_proves_nothing_at_s3() {
     let error = "<Error><Code>InternalError</Code><Message>try again</Message></Error>";
-    for (kind, size, status, body) in [
-        (PUT, 5, 200, HTML.to_owned()),
-        (PUT, 5, 200, error.to_owned()),
-        (PUT, 5, 200, String::new()),
-        (PART, LARGE, 200, HTML.to_owned()),
-        (COMPLETE, LARGE, 200, HTML.to_owned()),
-        (COMPLETE, LARGE, 200, String::new()),
-        (COMPLETE, LARGE, 200, format!("    \n{error}")),
-        (COMPLETE, LARGE, 204, String::new()),
-        (COMPLETE, LARGE, 200, result_for("evil")),
+    for (kind, size, status, header, body) in [
+        (PUT, 5, 200, XML, HTML.to_owned()),
+        (PUT, 5, 200, XML, error.to_owned()),
+        (PUT, 5, 200, XML, String::new()),
+        // Neither the SHA-256 nor the MD5.
+        (PUT, 5, 200, "ETag: \"zz\"", String::new()),
+        (PART, LARGE, 200, XML, HTML.to_owned()),
+        (COMPLETE, LARGE, 200, XML, HTML.to_owned()),
+        (COMPLETE, LARGE, 200, XML, String::new()),
+        (COMPLETE, LARGE, 200, XML, format!("    \n{error}")),
+        (COMPLETE, LARGE, 204, XML, String::new()),
+        (COMPLETE, LARGE, 200, XML, result_for("evil")),
+        // No checksum.
+        (COMPLETE, LARGE, 200, XML, result_for("a")),
     ] {
         let (s3, scene) = (VersityGw::start(&["prod"], REGION), Scene::new(size, "s3://prod"));
-        let told = format!("{kind:?} {status} {body}");
+        let told = format!("{kind:?} {status} {header} {body}");
         // Nothing comes to the store.
         let answer = body.clone();
         let relay = Relay::start(s3.host(), move |asked| match is(asked, kind) {
-            true => Fault::Answer(status, XML.to_owned(), answer.clone()),
+            true => Fault::Answer(status, header.to_owned(), answer.clone()),
             false => Fault::None,
         });
         let ran = scene.run("127.0.0.1:1", &relay.host());
@@ -91,7 +95,7 @@ fn an_answer_that_is_not_that_of_a_write_proves_nothing_at_s3() {
         let (first, answer) = (AtomicUsize::new(0), body.clone());
         let relay = Relay::start(s3.host(), move |asked| {
             match is(asked, kind) && first.fetch_add(1, Ordering::SeqCst) == 0 {
-                true => Fault::Answer(status, XML.to_owned(), answer.clone()),
+                true => Fault::Answer(status, header.to_owned(), answer.clone()),
                 false => Fault::None,
             }
         });
@@ -156,6 +160,48 @@ fn an_answer_that_is_not_about_the_object_proves_nothing_at_google() {
         assert_eq!(ran.code, 30, "{body}: {}\n{}", ran.stdout, ran.stderr);
         assert!(ran.stdout.contains(expected), "{body}: {}", ran.stdout);
         assert!(gcs.names("prod").is_empty());
+    }
+}
+
+/// What a listing lacks is absent only if the answer is a complete page of the listing of this bucket.
+#[test]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
+fn an_answer_that_is_no_whole_listing_proves_no_absence() {
+    let list = |bucket: &str, end: &str| {
+        format!(
+            "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+             <Name>{bucket}</Name><Prefix></Prefix>{end}"
+        )
+    };
+    let s3 = VersityGw::start(&["prod"], REGION);
+    for body in [
+        list("prod", ""),
+        list("prod", "<IsTruncated>false</IsTruncated>"),
+        list("prod", "</ListBucketResult>"),
+        list("prod", "<IsTruncated>true</IsTruncated></ListBucketResult>"),
+        list("other", "<IsTruncated>false</IsTruncated></ListBucketResult>"),
+    ] {
+        let scene = Scene::new(5, "s3://prod");
+        let answer = body.clone();
+        let relay = Relay::start(s3.host(), move |asked| match is(asked, ("GET", "list-type=2")) {
+            true => Fault::Answer(200, XML.to_owned(), answer.clone()),
+            false => Fault::None,
+        });
+        let ran = scene.run("127.0.0.1:1", &relay.host());
+        assert_eq!(ran.code, 20, "{body}: {}\n{}", ran.stdout, ran.stderr);
+        assert!(ran.stderr.contains("a page of a listing: "), "{body}: {}", ran.stderr);
+        assert!(s3.get("prod", "a").is_none(), "{body}");
+    }
+    let gcs = FakeGcs::start(&["prod"]);
+    for body in ["{}", "{\"error\":{\"code\":403}}", "{\"kind\":\"storage#bucket\"}"] {
+        let scene = Scene::new(5, "gs://prod");
+        let relay = Relay::like_google(gcs.host(), move |asked| match is(asked, ("GET", "/b/prod/o?")) {
+            true => Fault::Status(200, body.to_owned()),
+            false => Fault::None,
+        });
+        let ran = scene.run(&relay.host(), "127.0.0.1:1");
+        assert_eq!(ran.code, 20, "{body}: {}\n{}", ran.stdout, ran.stderr);
+        assert!(gcs.names("prod").is_empty(), "{body}");
     }
 }
 

@@ -135,7 +135,9 @@ fn a_listing_that_never_ends_is_left_and_files_are_asked_for_one_by_one() {
             let page = pages.fetch_add(1, Ordering::SeqCst);
             return Fault::Status(
                 200,
-                format!(r#"{{"items":[{{"name":"a{page:09}","size":"1"}}],"nextPageToken":"t{page}"}}"#),
+                format!(
+                    r#"{{"kind":"storage#objects","items":[{{"name":"a{page:09}","size":"1"}}],"nextPageToken":"t{page}"}}"#
+                ),
             );
         }
         Fault::None

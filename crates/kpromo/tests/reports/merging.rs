@@ -94,7 +94,7 @@ async fn an_error_of_one_shard_is_attributed_to_that_shard() {
     let done = shard("done.json", 0, &|_| ());
     let down = shard("down.json", 1, &|report| {
         (report["outcome"], report["exitCode"]) = (json!("unavailable"), json!(20));
-        report["error"] = json!("no registry can be read; nothing was promoted");
+        report["error"] = json!("no image can be planned; nothing was promoted");
     });
     let [merged, again, page] = ["merged.json", "again.json", "merged.html"].map(|name| world.path(name));
     assert_eq!(kpromo_with(&["report", "merge", &merged, &done, &down]).code, 0);
@@ -109,7 +109,7 @@ async fn an_error_of_one_shard_is_attributed_to_that_shard() {
     for name in ["merged.json", "again.json"] {
         let merged = world.desk.json(name);
         assert_eq!((&merged["outcome"], &merged["exitCode"]), (&"unavailable".into(), &20.into()), "{name}");
-        assert_eq!(merged["error"], "shard 1/2: no registry can be read; nothing was promoted", "{name}");
+        assert_eq!(merged["error"], "shard 1/2: no image can be planned; nothing was promoted", "{name}");
     }
     assert_eq!(kpromo_with(&["report", "merge", &page, &done, &down]).code, 0);
     let page = fs::read_to_string(page).unwrap();
@@ -160,9 +160,9 @@ async fn reports_of_other_schemas_are_refused_and_nothing_is_written() {
         (changed(&|report| report["shard"] = json!("4/4")), "shard"),
         (changed(&|report| report["promotion"] = json!("sha256:12")), "promotion"),
         ("{}".to_owned(), "missing field `schema`"),
-        ("<html>".to_owned(), "not a report of kpromo"),
-        (String::new(), "not a report of kpromo"),
-        ("[".repeat(100_000), "not a report of kpromo"),
+        ("<html>".to_owned(), "not a report of `kpromo cip`"),
+        (String::new(), "not a report of `kpromo cip`"),
+        ("[".repeat(100_000), "not a report of `kpromo cip`"),
     ] {
         let bad = world.desk.write("bad.json", &text).display().to_string();
         let out = world.path("out.json");
@@ -186,6 +186,7 @@ async fn reports_of_other_schemas_are_refused_and_nothing_is_written() {
 fn shard_of(run: &Value, shard: &str, second: u32) -> String {
     let mut report = run.clone();
     report["shard"] = json!(shard);
+    report["promotion"] = json!(format!("sha256:{}", "a".repeat(64)));
     report["started"] = json!(format!("2026-01-01T00:00:{second:02}Z"));
     report.to_string()
 }
@@ -240,8 +241,11 @@ async fn shards_with_other_manifests_make_no_complete_report() {
     let shard = |index: u32, second: u32, promotion: Option<char>| {
         let mut report: Value =
             serde_json::from_str(&shard_of(&done, &format!("{index}/3"), second)).unwrap();
-        if let Some(hexadecimal) = promotion {
-            report["promotion"] = json!(format!("sha256:{}", hexadecimal.to_string().repeat(64)));
+        match promotion {
+            Some(hexadecimal) => {
+                report["promotion"] = json!(format!("sha256:{}", hexadecimal.to_string().repeat(64)));
+            }
+            None => drop(report.as_object_mut().unwrap().remove("promotion")),
         }
         world.desk.write(&format!("{index}-{second}.json"), &report.to_string()).display().to_string()
     };
@@ -256,11 +260,14 @@ async fn shards_with_other_manifests_make_no_complete_report() {
     assert_eq!((&merged["outcome"], &merged["exitCode"]), (&"incomplete".into(), &30.into()));
     assert!(merged["warnings"][0].as_str().unwrap().starts_with(expected), "{merged:#}");
 
-    // Run again with the manifests of the others, the shard belongs to them. Earlier versions did not say.
+    // Run again with the manifests of the others, the shard belongs to them.
     let ran = merge(&[&zero, &one, &two, &shard(0, 9, Some('b'))]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
     assert_eq!(world.desk.json("out.json")["warnings"], done["warnings"]);
-    assert_eq!(merge(&[&shard(0, 5, None), &one, &two]).code, 0);
+    // A report that does not say what the shards were to promote proves nothing.
+    let ran = merge(&[&shard(0, 5, None), &one, &two]);
+    assert_eq!(ran.code, 30, "{}", ran.stderr);
+    assert!(ran.stderr.contains("the report of shard 0/3 does not have `promotion`"), "{}", ran.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

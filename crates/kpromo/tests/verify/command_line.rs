@@ -22,6 +22,12 @@ async fn one_image_that_is_refused_decides_and_one_that_cannot_be_had_is_told() 
         found["images"].as_array().unwrap().iter().map(|image| image["outcome"].as_str().unwrap()).collect();
     assert_eq!((code, outcomes), (12, vec!["unavailable", "refused", "signed"]));
     assert!(found["images"][0]["error"].as_str().unwrap().contains("404"), "{found:#}");
+    let tags = [0, 1].map(|index| found["images"][index]["tags"].clone());
+    assert_eq!(
+        tags,
+        [serde_json::json!([]), serde_json::json!(["v1"])],
+        "a tag that cannot be read is not stated"
+    );
     assert_eq!(found["exitCode"], 12);
 
     // A registry that breaks the connection is an error, not an image without signatures.

@@ -23,6 +23,8 @@ const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WireManifest {
+    /// `schemaVersion`, which must be 2.
+    schema_version: Option<Value>,
     /// `mediaType`.
     #[serde(deserialize_with = "text")]
     pub media_type: Option<String>,
@@ -68,6 +70,11 @@ pub struct WireDescriptor {
 }
 
 impl WireManifest {
+    /// Returns `true` if `schemaVersion` is 2, as in every manifest and index. Other JSON, such as an error, does not have it.
+    pub fn has_schema_version(&self) -> bool {
+        self.schema_version.as_ref().and_then(Value::as_u64) == Some(2)
+    }
+
     /// Parses the members of a manifest.
     ///
     /// # Errors

@@ -77,6 +77,11 @@ async fn a_list_of_the_wrong_kind_is_refused() {
         (INDEX, image.clone()),
         (INDEX, "[]".to_owned()),
         (INDEX, r#"{"schemaVersion":2,"manifests":{}}"#.to_owned()),
+        // No index: nothing says that there are no referrers.
+        ("application/json", r#"{"errors":[{"code":"DENIED","message":"log in"}]}"#.to_owned()),
+        ("application/json", "{}".to_owned()),
+        (INDEX, r#"{"manifests":null}"#.to_owned()),
+        (INDEX, r#"{"schemaVersion":"2","manifests":null}"#.to_owned()),
         (INDEX, list(&bad_digest)),
         (MediaType::OciManifest.as_str(), image),
     ] {

@@ -10,7 +10,7 @@ use oci::{
     AttachmentKind, Descriptor, Digest, Graph, InvalidManifest, Known, MediaType, Reader, Repository, Tag,
 };
 use trust::evidence::ListedTags;
-use trust::{ImageManifests, NewAdvice};
+use trust::{ImageManifests, NewAdvice, Problem};
 
 use crate::cache::Cache;
 use crate::decide::Verdict;
@@ -371,17 +371,43 @@ impl Plan {
                 _ => {}
             }
         }
-        let (mut reported, mut causes) = (HashSet::new(), HashSet::new());
-        let mut new_advice = NewAdvice::default();
-        for failure in self.failures().filter(|failure| reported.insert(Arc::as_ptr(failure.error))) {
-            let problem = new_advice.of(failure.error);
-            // A problem of a registry concerns all its repositories, so warn once. The end of the run reports the count.
-            if causes.insert(problem.group().to_owned()) {
-                let reference = self.edges.reference(failure.edge);
-                run.emit(&Event::Warned(format!("{reference} and others cannot be promoted: {problem}")));
-            }
+        for GroupedFailure { reference, edges, problem } in self.grouped_failures() {
+            let others = match edges - 1 {
+                0 => String::new(),
+                1 => " and one other".to_owned(),
+                others => format!(" and {others} others"),
+            };
+            run.emit(&Event::Warned(format!("{reference}{others} cannot be promoted: {problem}")));
         }
     }
+
+    /// Groups the failures by cause: a problem of a registry concerns all its repositories.
+    fn grouped_failures(&self) -> Vec<GroupedFailure> {
+        let mut groups: Vec<GroupedFailure> = Vec::new();
+        let (mut of_error, mut of_cause) = (HashMap::new(), HashMap::new());
+        let mut new_advice = NewAdvice::default();
+        for failure in self.failures() {
+            let group = *of_error.entry(Arc::as_ptr(failure.error)).or_insert_with(|| {
+                let problem = new_advice.of(failure.error);
+                *of_cause.entry(problem.group().to_owned()).or_insert_with(|| {
+                    let reference = self.edges.reference(failure.edge).to_string();
+                    groups.push(GroupedFailure { reference, edges: 0, problem });
+                    groups.len() - 1
+                })
+            });
+            groups[group].edges += 1;
+        }
+        groups
+    }
+}
+
+/// The edges that fail for the same reason.
+struct GroupedFailure {
+    /// The first of them.
+    reference: String,
+    /// Their number.
+    edges: usize,
+    problem: Problem,
 }
 
 /// Converts to the type that `oci` expects.

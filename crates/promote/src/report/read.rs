@@ -14,7 +14,7 @@ use crate::shard::Shard;
 #[derive(Debug, Error)]
 pub enum InvalidReport {
     /// The text is not JSON, lacks a field, or has a field that this version of kpromo does not know.
-    #[error("it is not a report of kpromo: {0}")]
+    #[error("it is not a report of `kpromo cip`: {0}")]
     NoReport(#[source] serde_json::Error),
     /// The report has another version of the schema.
     #[error("its schema has version {0}, and this version of kpromo reads version {SCHEMA}")]

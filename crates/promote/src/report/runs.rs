@@ -179,7 +179,7 @@ pub(super) fn check(reports: &[(&str, Vec<ShardRun>)]) -> Result<(), Unmergeable
 /// Returns why these runs are not known to be all of one promotion, as sentences: shards are missing, or had other manifests than
 /// the others. Runs that are not shards have no gaps.
 pub(super) fn gaps(runs: &[ShardRun]) -> Vec<String> {
-    missing(runs).into_iter().chain(other_promotions(runs)).collect()
+    missing(runs).into_iter().chain(unknown_promotions(runs)).chain(other_promotions(runs)).collect()
 }
 
 fn missing(runs: &[ShardRun]) -> Option<String> {
@@ -194,8 +194,25 @@ fn missing(runs: &[ShardRun]) -> Option<String> {
     })
 }
 
-/// Compares what the shards were to promote together. Of a shard that was run again, the last run counts. Earlier versions did not
-/// report it.
+/// Returns the shards whose last run does not say what the shards were to promote together.
+fn unknown_promotions(runs: &[ShardRun]) -> Option<String> {
+    let count = runs.first()?.number()?.count().get();
+    let last_runs = LastRuns::of(runs);
+    let unknown = runs.iter().filter(|run| !last_runs.have_replaced(run) && run.promotion.is_none());
+    let unknown: BTreeSet<u32> = unknown.filter_map(ShardRun::number).map(Shard::index).collect();
+    let number = unknown.len();
+    let (those, say) = match number {
+        0 => return None,
+        1 => ("report of shard", "does"),
+        _ => ("reports of shards", "do"),
+    };
+    let named = named(unknown.into_iter(), number, count);
+    Some(format!(
+        "the {those} {named} {say} not have `promotion`: whether all shards belong together is not known"
+    ))
+}
+
+/// Compares what the shards were to promote together. Of a shard that was run again, the last run counts.
 fn other_promotions(runs: &[ShardRun]) -> Option<String> {
     let count = runs.first()?.number()?.count().get();
     let last_runs = LastRuns::of(runs);

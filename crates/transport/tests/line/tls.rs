@@ -51,6 +51,30 @@ async fn a_rejected_certificate_fails_at_once_and_the_error_says_why() {
         let ErrorKind::Certificate(why) = error.kind() else { panic!("{certificate:?}: {error}") };
         assert!(texts.iter().all(|text| why.contains(text)), "{certificate:?}: {why}");
         assert_eq!(connections, 1, "{certificate:?}");
+        let advice = error.advice().unwrap();
+        let lists_the_authority = advice.contains("list the authority in");
+        assert_eq!(
+            lists_the_authority,
+            !matches!(certificate, Certificate::Authority),
+            "{certificate:?}: {advice}"
+        );
+    }
+}
+
+/// A TLS alert says why. Another attempt would have the same result.
+#[tokio::test]
+async fn a_refused_handshake_fails_at_once_and_the_error_says_why() {
+    // A fatal alert of each kind.
+    for (alert, why) in [
+        ("\x15\x03\x01\0\x02\x02\x46", "the host does not support TLS 1.2 or later ("),
+        ("\x15\x03\x01\0\x02\x02\x74", "the host requires a client certificate, and kpromo has none ("),
+        ("\x15\x03\x01\0\x02\x02\x70", "the host does not serve this name ("),
+        ("\x15\x03\x01\0\x02\x02\x28", "the host accepts none of the offered algorithms, or requires "),
+    ] {
+        let server = Server::plain([alert]).await;
+        let (error, connections) = fails(&door(), &server, "https").await;
+        assert!(matches!(error.kind(), ErrorKind::Handshake(text) if text.starts_with(why)), "{error}");
+        assert_eq!(connections, 1, "{error}");
     }
 }
 

@@ -43,7 +43,7 @@ impl StoreRead for Gcs {
                 query.append_pair("prefix", &self.url.key(prefix));
                 query.append_pair("startOffset", &self.url.key(from));
                 query.append_pair("maxResults", &PAGE_OBJECTS.to_string());
-                query.append_pair("fields", &format!("nextPageToken,items({FIELDS})"));
+                query.append_pair("fields", &format!("kind,nextPageToken,items({FIELDS})"));
                 token.map(|token| query.append_pair("pageToken", token).finish());
             }
             let request = Request::new(Method::GET, url, "gcs-list", Class::Read).limit(PAGE_MAX);

@@ -26,13 +26,19 @@ pub(super) const HASH: HeaderName = HeaderName::from_static("x-goog-hash");
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Listing {
+    kind: String,
     #[serde(default)]
     items: Vec<Resource>,
     next_page_token: Option<String>,
 }
 
 impl Listing {
+    /// Returns the page. What it does not list counts as absent, so JSON of another kind is refused.
     pub(super) fn page(self, url: &StoreUrl) -> Result<Page, ErrorKind> {
+        if self.kind != "storage#objects" {
+            let kind = oci_types::text::printable(&self.kind, 100);
+            return Err(ErrorKind::Unreadable(format!("a page of a listing: its kind is `{kind}`")));
+        }
         let root = url.key("");
         let mut objects = Vec::with_capacity(self.items.len());
         for item in self.items {
@@ -185,7 +191,7 @@ mod tests {
 
     #[test]
     fn an_object_is_parsed_with_its_hashes_and_metadata() {
-        let text = r#"{"items":[{"name":"sub/a","size":"9","generation":"17","crc32c":"4waSgw==","md5Hash":"JfnnlDI7RThF9RgfG2JNCw==",
+        let text = r#"{"kind":"storage#objects","items":[{"name":"sub/a","size":"9","generation":"17","crc32c":"4waSgw==","md5Hash":"JfnnlDI7RThF9RgfG2JNCw==",
             "contentType":"text/x","cacheControl":"","metadata":{"Content-Hash-SHA256":"15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"}},
             {"name":"sub/composite","size":"9","crc32c":"4waSgw==","componentCount":2},{"name":"subx","size":"1"}],"nextPageToken":""}"#;
         let listing: Listing = serde_json::from_str(text).unwrap();
@@ -203,7 +209,7 @@ mod tests {
         );
         assert_eq!(page.objects[1].1.md5, None);
         assert!(
-            serde_json::from_str::<Listing>(r#"{"items":[{"name":"a","size":"x"}]}"#)
+            serde_json::from_str::<Listing>(r#"{"kind":"storage#objects","items":[{"name":"a","size":"x"}]}"#)
                 .unwrap()
                 .page(&"gs://bucket".parse().unwrap())
                 .is_err()

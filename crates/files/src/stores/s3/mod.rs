@@ -64,7 +64,10 @@ impl StoreRead for S3 {
             if !answer.status().is_success() {
                 return Err(fail(self.failed(&answer)));
             }
-            Listing::parse(answer.body()).and_then(|listing| listing.page(&self.url)).map(Some).map_err(fail)
+            Listing::parse(answer.body(), self.url.bucket())
+                .and_then(|listing| listing.page(&self.url))
+                .map(Some)
+                .map_err(fail)
         })
     }
 
@@ -134,7 +137,7 @@ impl StoreWrite for S3 {
             if !answer.status().is_success() {
                 return Err(fail(self.failed(&answer)));
             }
-            proof::put(&answer, &upload.sha256).map_err(fail)
+            proof::put(&answer, &content, &upload.sha256).map_err(fail)
         })
     }
 

@@ -23,10 +23,20 @@ pub(super) struct Part {
     pub(super) sha256: [u8; 32],
 }
 
-/// Checks the answer to `PutObject`.
-pub(super) fn put(answer: &Answer, sha256: &Sha256) -> Result<Written, ErrorKind> {
+/// Checks the answer to `PutObject`. It must have the SHA-256 of the content, or the MD5 as entity tag: S3 returns the hash that was
+/// sent, and stores that do not know SHA-256 return the MD5 of what they have stored.
+pub(super) fn put(answer: &Answer, content: &[u8], sha256: &Sha256) -> Result<Written, ErrorKind> {
     let version = stored(answer, sha256.as_bytes())?;
-    Ok(Written { version })
+    let is_md5 = || version.trim_matches('"') == format!("{:032x}", u128::from_be_bytes(md5(content)));
+    if answer.header(CHECKSUM).is_some() || is_md5() {
+        Ok(Written { version })
+    } else {
+        Err(unproven(answer))
+    }
+}
+
+fn md5(content: &[u8]) -> [u8; 16] {
+    md5::Md5::digest(content).into()
 }
 
 /// Checks the answer to `UploadPart`.
@@ -49,7 +59,8 @@ fn stored(answer: &Answer, sha256: &[u8; 32]) -> Result<String, ErrorKind> {
     }
 }
 
-/// Checks the answer to `CompleteMultipartUpload` for a key. It may begin with white space, which keeps the connection alive.
+/// Checks the answer to `CompleteMultipartUpload` for a key. It must have the SHA-256 of the parts or of the content. It may begin with
+/// white space, which keeps the connection alive.
 pub(super) fn completion(
     answer: &Answer,
     key: &str,
@@ -65,7 +76,10 @@ pub(super) fn completion(
     // S3 returns a hash of the hashes, with or without the number of parts; some stores return the hash of the content.
     let composite = STANDARD.encode(composite(parts));
     let found = checksum.split_once('-').map_or(checksum.as_str(), |(hash, _)| hash);
-    if !found.is_empty() && found != composite && found != STANDARD.encode(whole.as_bytes()) {
+    if found.is_empty() {
+        return Err(unproven(answer));
+    }
+    if found != composite && found != STANDARD.encode(whole.as_bytes()) {
         return Err(contradiction(&checksum, &composite));
     }
     match element(body, "ETag") {

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use manifest::files::{Sha256, StoreUrl};
+use oci_types::text::printable;
 use rusty_s3::actions::{ListObjectsV2, ListObjectsV2Response};
 use transport::Answer;
 
@@ -16,10 +17,26 @@ use crate::object::{Object, SHA256_METADATA, StoredMd5};
 pub(super) struct Listing(ListObjectsV2Response);
 
 impl Listing {
-    pub(super) fn parse(body: &[u8]) -> Result<Self, ErrorKind> {
-        ListObjectsV2::parse_response(text(body)?)
-            .map(Self)
-            .map_err(|error| ErrorKind::Unreadable(format!("a page of a listing: {error}")))
+    /// Parses a page of the listing of a bucket. It must be complete, about the bucket, and say whether another page follows: what it
+    /// does not list counts as absent.
+    pub(super) fn parse(body: &[u8], bucket: &str) -> Result<Self, ErrorKind> {
+        let fail = |problem: String| ErrorKind::Unreadable(format!("a page of a listing: {problem}"));
+        let text = text(body)?;
+        let listed = ListObjectsV2::parse_response(text).map_err(|error| fail(error.to_string()))?;
+        if !text.trim_end().ends_with("</ListBucketResult>") {
+            return Err(fail("it is not complete".to_owned()));
+        }
+        if let Some(name) = element(text, "Name").filter(|name| name != bucket) {
+            return Err(fail(format!("it is about the bucket `{}`", printable(&name, 100))));
+        }
+        let has_next = listed.next_continuation_token.as_ref().is_some_and(|token| !token.is_empty());
+        match element(text, "IsTruncated").as_deref().map(str::trim) {
+            Some("true") if has_next => Ok(Self(listed)),
+            Some("false") if !has_next => Ok(Self(listed)),
+            _ => Err(fail(
+                "`IsTruncated` and `NextContinuationToken` do not say whether a page follows".to_owned(),
+            )),
+        }
     }
 
     pub(super) fn page(self, url: &StoreUrl) -> Result<Page, ErrorKind> {
@@ -145,7 +162,7 @@ mod tests {
             <EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>
             <Contents><Key>sub/a%20b</Key><ETag>&quot;30dcfd3901d1c613b7fb532281748544-2&quot;</ETag><Size>5242884</Size></Contents>
             <Contents><Key>other</Key><Size>1</Size></Contents></ListBucketResult>"#;
-        let page = Listing::parse(xml.as_bytes()).unwrap().page(&"s3://b/sub".parse().unwrap()).unwrap();
+        let page = Listing::parse(xml.as_bytes(), "b").unwrap().page(&"s3://b/sub".parse().unwrap()).unwrap();
         assert_eq!(page.objects.len(), 1);
         assert_eq!((page.objects[0].0.as_str(), page.objects[0].1.md5), ("a b", None));
     }
