@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use wire::{Received, Reply};
 
 use crate::loopback::{Listening, locked};
+use crate::script::write_script;
 
 /// A request that the forge has answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,11 +163,9 @@ impl Forge {
 
     /// Refuses all pushes to a repository with this message.
     pub fn refuse_pushes(&self, slug: &str, message: &str) {
-        use std::os::unix::fs::PermissionsExt as _;
         let hook = self.state.repository(slug).join("hooks/pre-receive");
         std::fs::create_dir_all(hook.parent().expect("a directory")).expect("a directory");
-        std::fs::write(&hook, format!("#!/bin/sh\necho '{message}' >&2\nexit 1\n")).expect("a hook");
-        std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o700)).expect("a mode");
+        write_script(&hook, &format!("echo '{message}' >&2\nexit 1"));
     }
 
     /// Returns the branches of a repository, sorted.
@@ -207,16 +206,14 @@ impl Forge {
     /// Writes a stand-in for `ssh` that serves the repositories of the forge, and returns its path. It appends its arguments and
     /// its environment to the file `ssh.log` beside it.
     pub fn ssh(&self) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt as _;
         let path = self.state.directory.path().join("ssh");
         let root = self.state.root();
         let script = format!(
-            "#!/bin/sh\n(echo \"$@\"; env) >> '{}.log'\nfor last; do :; done\ncd '{}' && eval \"$last\"\n",
+            "(echo \"$@\"; env) >> '{}.log'\nfor last; do :; done\ncd '{}' && eval \"$last\"",
             path.display(),
             root.display()
         );
-        std::fs::write(&path, script).expect("a script");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("a mode");
+        write_script(&path, &script);
         path
     }
 }

@@ -135,7 +135,6 @@ fn find(path: Option<&OsString>) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
 
     use sigstore::AccessError;
 
@@ -160,9 +159,7 @@ mod tests {
     /// Returns a directory with a gcloud that does what a script says.
     fn gcloud(script: &str) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("gcloud");
-        fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        testkit::write_script(&directory.path().join("gcloud"), script);
         directory
     }
 

@@ -1,7 +1,8 @@
 //! Hooks, filters and settings of git: what is pushed is what was planned, or nothing.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+
+use testkit::write_script;
 
 use crate::scene::{BRANCH, FILE, FORK, Scene, TOKEN, UPSTREAM};
 use crate::support::run;
@@ -15,8 +16,8 @@ fn configure(scene: &Scene, lines: &str) {
 
 /// Gives the user a hook of git.
 pub(crate) fn hook(scene: &Scene, name: &str, script: &str) {
-    let path = scene.desk.write(&format!("hooks/{name}"), &format!("#!/bin/sh\n{script}\n"));
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::create_dir_all(scene.desk.path("hooks")).unwrap();
+    write_script(&scene.desk.path(&format!("hooks/{name}")), script);
     if fs::read_dir(scene.desk.path("hooks")).unwrap().count() == 1 {
         configure(scene, &format!("[core]\n\thooksPath = {}\n", scene.desk.path("hooks").display()));
     }

@@ -1,7 +1,8 @@
 //! The token: where it is sent, and where it must not be.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+
+use testkit::write_script;
 
 use crate::scene::{Scene, TOKEN};
 use crate::support::{base64, run};
@@ -11,15 +12,10 @@ async fn the_token_is_sent_as_a_header_and_is_in_no_url_no_argument_and_no_outpu
     let scene = Scene::new().await;
     // A git that notes its arguments, and the arguments of what it runs.
     let real = scene.git(&["--exec-path"]);
-    let shim = scene.desk.write(
-        "bin/git",
-        &format!(
-            "#!/bin/sh\necho \"$@\" >> '{}'\nexec '{}/git' \"$@\"\n",
-            scene.desk.path("arguments").display(),
-            real.trim()
-        ),
-    );
-    fs::set_permissions(&shim, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::create_dir(scene.desk.path("bin")).unwrap();
+    let arguments = scene.desk.path("arguments");
+    let shim = format!("echo \"$@\" >> '{}'\nexec '{}/git' \"$@\"", arguments.display(), real.trim());
+    write_script(&scene.desk.path("bin/git"), &shim);
     #[expect(clippy::disallowed_methods, reason = "git is found on the PATH of the tests")]
     let path = std::env::var("PATH").unwrap();
     let mut command = scene.command();
