@@ -34,7 +34,7 @@ pub use report::{CopiedFile, Ending, FailedFile, Report, ReportBuilder, Totals};
 pub use run::Observer;
 pub use stores::{
     AwsKeys, Condition, Content, GcsSettings, GoogleTokens, Page, PartUpload, S3Settings, Settings, Store,
-    StoreRead, StoreWrite, Stores, Upload, Written,
+    StoreRead, StoreWrite, Stores, Upload, Warnings, Written,
 };
 pub use summary::Summary;
 pub use transfer::{PART, SMALL_MAX, Source, Target, has_content, memory, put_stream, read_all, transfer};

@@ -6,6 +6,7 @@ mod gcs;
 mod local;
 mod s3;
 mod store;
+mod warnings;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use manifest::files::{Scheme, StoreUrl};
 pub use s3::{AwsKeys, S3Settings};
 pub use store::{Condition, Page, PartUpload, StoreRead, StoreWrite, Upload, Written};
 use transport::Door;
+pub use warnings::Warnings;
 
 use crate::error::{Error, ErrorKind};
 
@@ -54,17 +56,24 @@ pub struct Stores {
     settings: Settings,
     /// Why S3 cannot be used.
     without_s3: Option<String>,
+    warnings: Warnings,
 }
 
 impl Stores {
     /// Creates the opener. Sends no request.
     pub fn new(door: Door, settings: Settings) -> Self {
-        Self { door, settings, without_s3: None }
+        Self { door, settings, without_s3: None, warnings: Warnings::default() }
     }
 
     /// Makes it an error to open an S3 store. `why` says what is wrong with the settings, without secrets.
     pub fn without_s3(mut self, why: String) -> Self {
         self.without_s3 = Some(why);
+        self
+    }
+
+    /// Sets the receiver of warnings about stores that are opened afterwards.
+    pub fn with_warnings(mut self, warnings: Warnings) -> Self {
+        self.warnings = warnings;
         self
     }
 
@@ -76,12 +85,11 @@ impl Stores {
         if let Some(why) = self.without_s3.as_ref().filter(|_| url.scheme() == Scheme::S3) {
             return Err(Error::new(format!("opening {url}"), ErrorKind::Credentials(why.clone())));
         }
+        let (door, url, warnings) = (self.door.clone(), url.clone(), self.warnings.clone());
         Ok(Store(match url.scheme() {
-            Scheme::Gcs => {
-                Arc::new(gcs::Gcs::new(self.door.clone(), url.clone(), &self.settings.gcs, tokens))
-            }
-            Scheme::S3 => Arc::new(s3::S3::open(self.door.clone(), url.clone(), &self.settings.s3).await?),
-            Scheme::File => Arc::new(local::Local::new(url.clone())),
+            Scheme::Gcs => Arc::new(gcs::Gcs::new(door, url, &self.settings.gcs, tokens, warnings)),
+            Scheme::S3 => Arc::new(s3::S3::open(door, url, &self.settings.s3, warnings).await?),
+            Scheme::File => Arc::new(local::Local::new(url)),
         }))
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 pub(crate) use connect::Connected;
 use end::{End, finish};
 use files::{
-    Confirmed, Event, GivenUp, Mode, Observer, Opened, Options, Plan, ReportBuilder, Run, carry_out,
-    open_stores, plan, read,
+    Confirmed, Event, GivenUp, Mode, Observer, Opened, Options, Plan, ReportBuilder, Run, Warnings,
+    carry_out, open_stores, plan, read,
 };
 use indicatif::MultiProgress;
 use manifest::files::{FileManifests, Scheme};
@@ -111,7 +111,10 @@ fn check_outputs(args: &RunFilesArgs, manifests: &FileManifests) -> Result<(), S
 /// Runs the phases. The plan is printed between them.
 async fn promote(args: &RunFilesArgs, run: &Run, connected: &Connected, manifests: FileManifests) -> End {
     let acts = args.confirm || args.use_service_account;
-    let opened = open_stores(&connected.stores, &manifests, |store, is_source| {
+    let observed = run.clone();
+    let warnings = Warnings::to(move |warning| observed.emit(&Event::Warned(warning)));
+    let stores = connected.stores.clone().with_warnings(warnings);
+    let opened = open_stores(&stores, &manifests, |store, is_source| {
         let account = store.service_account.as_deref().filter(|_| acts && !is_source);
         connected.tokens(&store.url, account)
     });

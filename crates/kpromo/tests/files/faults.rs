@@ -1,7 +1,7 @@
 //! What goes wrong at stores, and what is left behind.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -91,6 +91,51 @@ fn an_interrupt_in_the_middle_of_an_upload_aborts_it() {
     assert!(page.contains("<dt>not completed</dt><dd class=\"warning\">2</dd>"), "{page}");
 }
 
+/// The store may have completed the upload. The warning says so, in the report, too.
+#[test]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
+fn an_upload_whose_completion_is_not_answered_is_a_warning_of_the_report() {
+    let (s3, desk) = (VersityGw::start(&["prod"], REGION), Desk::new());
+    let large = content(9 << 20, 3);
+    fs::create_dir(desk.path("staging")).unwrap();
+    fs::write(desk.path("staging/large"), &large).unwrap();
+    let base = format!("file://{}", desk.path("staging").display());
+    let flags = manifests(&desk, &[&base, "s3://prod"], &[("large", sha256(&large))]);
+    let is_completion = |method: &str, target: &str| method == "POST" && target.contains("uploadId=");
+    let relay = Relay::start(s3.host(), move |asked| {
+        if is_completion(&asked.method, &asked.target) { Fault::Hang } else { Fault::None }
+    });
+    let mut command = command("127.0.0.1:1", &relay.host());
+    command.args(&flags).args(["--confirm", "--report"]).arg(desk.path("report.json"));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while relay.count("POST", "uploadId=") == 0 {
+        assert!(Instant::now() < deadline, "the upload is to be completed");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let log = interrupt_twice(child.id(), &mut stderr);
+    assert_eq!(child.wait().unwrap().code(), Some(32), "{log}");
+    let report = desk.json("report.json");
+    let warning = report["warnings"][0].as_str().unwrap();
+    let expected = "s3://prod/large: the upload may be left in the store: the run ended before the store answered its completion; \
+                    if the object is not there, abort the upload (bucket `prod`, key `large`, upload ID `";
+    assert!(warning.contains(expected), "{report}");
+    assert!(log.contains(expected), "{log}");
+}
+
+/// Interrupts a run, and again as soon as it has answered. Returns what it wrote to standard error.
+fn interrupt_twice(process: u32, stderr: &mut impl BufRead) -> String {
+    interrupt(process);
+    let mut log = String::new();
+    while !log.contains("interrupt again") {
+        assert!(stderr.read_line(&mut log).unwrap() > 0, "the first interrupt is answered: {log}");
+    }
+    interrupt(process);
+    stderr.read_to_string(&mut log).unwrap();
+    log
+}
+
 /// The run ends at once. The outputs still have the plan and its failures, and count what is not known to be complete.
 #[test]
 #[ignore = "needs external programs, run by `cargo xtask test`"]
@@ -124,15 +169,8 @@ fn a_second_interrupt_ends_the_run_with_a_report_of_its_plan() {
         assert!(Instant::now() < deadline, "two files are copied, and the third one is sent");
         std::thread::sleep(Duration::from_millis(5));
     }
-    interrupt(child.id());
-    let mut said = String::new();
-    while !said.contains("interrupt again") {
-        assert!(stderr.read_line(&mut said).unwrap() > 0, "the first interrupt is answered: {said}");
-    }
-    interrupt(child.id());
-    let mut rest = String::new();
-    stderr.read_to_string(&mut rest).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(32), "{rest}");
+    let log = interrupt_twice(child.id(), &mut stderr);
+    assert_eq!(child.wait().unwrap().code(), Some(32), "{log}");
     let report = desk.json("report.json");
     assert_eq!((&report["outcome"], &report["plan"]["copy"]), (&"interrupted".into(), &3.into()), "{report}");
     let counts = ["copied", "failed", "notCompleted"].map(|count| report["totals"][count].as_u64());
@@ -145,8 +183,11 @@ fn a_second_interrupt_ends_the_run_with_a_report_of_its_plan() {
     {
         assert!(page.contains(tile), "{tile}: {page}");
     }
-    assert!(rest.contains("copied 2 (2 B), already there 0, failed 1, lost 0, not completed 1"), "{rest}");
-    assert!(said.contains("/staging/other\" to \""), "{said}");
+    for text in
+        ["copied 2 (2 B), already there 0, failed 1, lost 0, not completed 1", "/staging/other\" to \""]
+    {
+        assert!(log.contains(text), "{text}: {log}");
+    }
     let metrics = fs::read_to_string(metrics).unwrap();
     assert!(metrics.contains("\nkpromo_files_failed{command=\"run files\"} 1\n"), "{metrics}");
 }

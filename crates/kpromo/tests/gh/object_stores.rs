@@ -79,7 +79,7 @@ fn an_object_that_appears_meanwhile_is_looked_at() {
         gcs.put("releases", "acme/tool/v1/a", &content, "");
         let relay = Relay::like_google(gcs.host(), |asked| {
             if asked.target.contains("maxResults=1000") {
-                Fault::Status(200, "{}".to_owned())
+                Fault::Status(200, r#"{"kind":"storage#objects"}"#.to_owned())
             } else {
                 Fault::None
             }

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::super::answer::Refusal;
 use super::super::store::{Condition, Written};
+use super::super::warnings::Warnings;
 use super::wire::{Resource, refusal};
 use crate::error::ErrorKind;
 use crate::hash::Hashes;
@@ -47,6 +48,7 @@ pub(in super::super) struct Gcs {
     pub(super) url: StoreUrl,
     pub(super) endpoint: Url,
     tokens: Option<Arc<dyn GoogleTokens>>,
+    pub(super) warnings: Warnings,
 }
 
 impl Gcs {
@@ -55,8 +57,9 @@ impl Gcs {
         url: StoreUrl,
         settings: &GcsSettings,
         tokens: Option<Arc<dyn GoogleTokens>>,
+        warnings: Warnings,
     ) -> Self {
-        Self { door, url, endpoint: settings.endpoint.clone(), tokens }
+        Self { door, url, endpoint: settings.endpoint.clone(), tokens, warnings }
     }
 
     /// Returns the URL of the bucket's objects, or of one of them.

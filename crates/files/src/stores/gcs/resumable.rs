@@ -164,7 +164,8 @@ impl PartUpload for Resumable {
                 Request::new(Method::DELETE, self.session.clone(), "gcs-upload-abort", Class::Write);
             let ended = self.store.send(request).await;
             if let Err(error) = ended {
-                tracing::warn!("{}: the unfinished upload could not be ended: {error}", self.what);
+                let warning = format!("{}: the unfinished upload could not be ended: {error}", self.what);
+                self.store.warnings.warn(warning);
             }
         })
     }

@@ -209,10 +209,12 @@ mod tests {
         );
         assert_eq!(page.objects[1].1.md5, None);
         assert!(
-            serde_json::from_str::<Listing>(r#"{"kind":"storage#objects","items":[{"name":"a","size":"x"}]}"#)
-                .unwrap()
-                .page(&"gs://bucket".parse().unwrap())
-                .is_err()
+            serde_json::from_str::<Listing>(
+                r#"{"kind":"storage#objects","items":[{"name":"a","size":"x"}]}"#
+            )
+            .unwrap()
+            .page(&"gs://bucket".parse().unwrap())
+            .is_err()
         );
     }
 

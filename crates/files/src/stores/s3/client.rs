@@ -10,6 +10,7 @@ use transport::{Answer, Body, Class, Door, Opened, Request};
 use url::Url;
 
 use super::super::store::Condition;
+use super::super::warnings::Warnings;
 use super::call::Call;
 use super::metadata::attributes_of;
 use super::sign::{AwsKeys, Signing};
@@ -42,6 +43,7 @@ pub(in super::super) struct S3 {
     pub(super) signing: Arc<Signing>,
     /// Whether the store has no conditional writes.
     unconditional: Arc<AtomicBool>,
+    pub(super) warnings: Warnings,
 }
 
 impl S3 {
@@ -50,6 +52,7 @@ impl S3 {
         door: Door,
         url: StoreUrl,
         settings: &S3Settings,
+        warnings: Warnings,
     ) -> Result<Self, Error> {
         let what = format!("asking for the region of s3://{}", url.bucket());
         let fail = |kind| Error::new(what.as_str(), kind);
@@ -69,7 +72,7 @@ impl S3 {
             returned.or_else(|| settings.region.clone()).unwrap_or_else(|| DEFAULT_REGION.to_owned());
         let bucket = self::bucket(&url, settings, &region).map_err(fail)?;
         let signing = Arc::new(Signing::new(settings.keys.clone()));
-        let store = Self { door, url, bucket, signing, unconditional: Arc::default() };
+        let store = Self { door, url, bucket, signing, unconditional: Arc::default(), warnings };
         if is_missing {
             store.check_bucket().await?;
         }
@@ -85,6 +88,11 @@ impl S3 {
         let answer = self.send(&call, None, PAGE_MAX).await.map_err(fail)?;
         // Other refusals are reported when the bucket is used.
         if answer.status() == StatusCode::NOT_FOUND { Err(fail(self.failed(&answer))) } else { Ok(()) }
+    }
+
+    /// Returns a function that warns about an operation.
+    pub(super) fn warning_about(&self, what: String) -> impl Fn(&str) {
+        move |warning| self.warnings.warn(format!("{what}: {warning}"))
     }
 
     pub(super) fn what(&self, doing: &str, name: &str) -> String {
@@ -115,7 +123,7 @@ impl S3 {
             Ok::<_, ErrorKind>(request)
         };
         let answer = self.door.send(request()?).await?;
-        if self.signing.corrects_clock(&answer) {
+        if self.signing.corrects_clock(&answer, &self.warnings) {
             return Ok(self.door.send(request()?).await?);
         }
         Ok(answer)
@@ -168,7 +176,8 @@ impl S3 {
                 status if status.is_success() => {
                     let object =
                         object_of(|name| answer.header(name).map(str::to_owned), None).map_err(fail)?;
-                    let attributes = attributes_of(answer.headers(), &self.what("asking for", name));
+                    let attributes =
+                        attributes_of(answer.headers(), &self.warning_about(self.what("asking for", name)));
                     let object = Object { attributes: Some(Box::new(attributes)), ..object };
                     return object.bounded().map(Some).map_err(fail);
                 }

@@ -17,8 +17,8 @@ pub(super) const CUSTOM: &str = "x-amz-meta-";
 /// The header with the number of custom values that the store cannot return as headers.
 const MISSING: &str = "x-amz-missing-meta";
 
-/// Parses the metadata in headers. `what` names the operation in a warning about metadata that the store does not return.
-pub(super) fn attributes_of(headers: &HeaderMap, what: &str) -> Attributes {
+/// Parses the metadata in headers. `warn` receives a warning if the store does not return all metadata.
+pub(super) fn attributes_of(headers: &HeaderMap, warn: &dyn Fn(&str)) -> Attributes {
     let mut attributes = Attributes::default();
     for (name, value) in headers {
         let value = readable(value);
@@ -31,9 +31,9 @@ pub(super) fn attributes_of(headers: &HeaderMap, what: &str) -> Attributes {
             "content-language" => attributes.content_language = Some(value),
             "content-disposition" => attributes.content_disposition = Some(value),
             "cache-control" => attributes.cache_control = Some(value),
-            MISSING if value != "0" => tracing::warn!(
-                "{what}: the store says that custom metadata is missing in its answer; it is not promoted"
-            ),
+            MISSING if value != "0" => {
+                warn("the store says that custom metadata is missing in its answer; it is not promoted");
+            }
             name => {
                 if let Some(name) = name.strip_prefix(CUSTOM) {
                     attributes.custom.insert(name.to_owned(), decoded(&value));
@@ -62,8 +62,8 @@ fn without_chunks(encoding: &str) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(","))
 }
 
-/// Adds metadata to a call. Values that cannot be headers are left out with a warning, which names the operation `what`.
-pub(super) fn set_attributes<'a>(call: &mut Call<'a>, attributes: &'a Attributes, what: &str) {
+/// Adds metadata to a call. Values that cannot be headers are left out with a warning.
+pub(super) fn set_attributes<'a>(call: &mut Call<'a>, attributes: &'a Attributes, warn: &dyn Fn(&str)) {
     let Attributes {
         content_type,
         content_encoding,
@@ -82,18 +82,18 @@ pub(super) fn set_attributes<'a>(call: &mut Call<'a>, attributes: &'a Attributes
     for (name, value) in fields {
         match value {
             Some(value) if is_plain(value) => call.header(name, value.as_str()),
-            Some(_) => left_out(what, name),
+            Some(_) => left_out(warn, name),
             None => {}
         }
     }
-    set_custom(call, custom, what);
+    set_custom(call, custom, warn);
 }
 
-fn set_custom<'a>(call: &mut Call<'a>, custom: &'a BTreeMap<String, String>, what: &str) {
+fn set_custom<'a>(call: &mut Call<'a>, custom: &'a BTreeMap<String, String>, warn: &dyn Fn(&str)) {
     for (name, value) in custom {
         let header = format!("{CUSTOM}{}", name.to_ascii_lowercase());
         if name.is_empty() || HeaderName::try_from(&header).is_err() {
-            left_out(what, name);
+            left_out(warn, name);
         } else if is_plain(value) && !value.contains("=?") {
             call.header(header, value.as_str());
         } else {
@@ -102,9 +102,9 @@ fn set_custom<'a>(call: &mut Call<'a>, custom: &'a BTreeMap<String, String>, wha
     }
 }
 
-fn left_out(what: &str, name: &str) {
+fn left_out(warn: &dyn Fn(&str), name: &str) {
     let name = oci_types::text::printable(name, 100);
-    tracing::warn!("{what}: the metadata `{name}` cannot be a header of S3, and is left out");
+    warn(&format!("the metadata `{name}` cannot be a header of S3, and is left out"));
 }
 
 /// Returns whether a value needs no encoding: it is printable ASCII without leading and trailing spaces, which would be lost.
@@ -173,7 +173,7 @@ mod tests {
         .into();
         let attributes = Attributes { custom: custom.clone(), ..Attributes::default() };
         let mut call = Call::new(Method::PUT, "http://localhost/".parse().unwrap(), "s3-write", Class::Write);
-        set_attributes(&mut call, &attributes, "writing a");
+        set_attributes(&mut call, &attributes, &|_| ());
         let headers: HeaderMap = call
             .headers
             .iter()
@@ -182,7 +182,7 @@ mod tests {
             })
             .collect();
         assert_eq!(headers["x-amz-meta-plain"], "a b", "printable ASCII is not encoded");
-        assert_eq!(attributes_of(&headers, "reading a").custom, custom);
+        assert_eq!(attributes_of(&headers, &|_| ()).custom, custom);
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
             ..Attributes::default()
         };
         let mut call = Call::new(Method::PUT, "http://localhost/".parse().unwrap(), "s3-write", Class::Write);
-        set_attributes(&mut call, &attributes, "writing a");
+        set_attributes(&mut call, &attributes, &|_| ());
         assert_eq!(call.headers.keys().collect::<Vec<_>>(), ["x-amz-meta-good"]);
     }
 

@@ -93,7 +93,7 @@ impl StoreRead for S3 {
             }
             let mut opened = self.stream(&call).await.map_err(fail)?;
             if let Opened::Other(answer) = &opened
-                && self.signing.corrects_clock(answer)
+                && self.signing.corrects_clock(answer, &self.warnings)
             {
                 opened = self.stream(&call).await.map_err(fail)?;
             }
@@ -102,7 +102,8 @@ impl StoreRead for S3 {
                     let start = start_of(&body).map_err(fail)?;
                     let object =
                         object_of(|name| body.header(name).map(str::to_owned), Some(start)).map_err(fail)?;
-                    let attributes = Some(Box::new(attributes_of(body.headers(), &what)));
+                    let attributes =
+                        Some(Box::new(attributes_of(body.headers(), &self.warning_about(what.clone()))));
                     Ok(Content::http(what.clone(), Object { attributes, ..object }, body, start))
                 }
                 Opened::Other(answer) => Err(fail(match (answer.status(), self.failed(&answer)) {
@@ -125,7 +126,8 @@ impl StoreWrite for S3 {
         Box::pin(async move {
             let fail = |kind| Error::new(self.what("writing", name), kind);
             let mut call = self.call(Method::PUT, &self.url.key(name), "s3-write", Class::BulkWrite);
-            set_attributes(&mut call, &upload.attributes, &self.what("writing", name));
+            let warn = self.warning_about(self.what("writing", name));
+            set_attributes(&mut call, &upload.attributes, &warn);
             // The store compares it with the content that it receives.
             call.header("x-amz-checksum-sha256", STANDARD.encode(upload.sha256.as_bytes()));
             self.conditional(&mut call, name, &upload.condition).await?;

@@ -48,6 +48,8 @@ pub(super) struct Multipart {
     spool: Option<Spool>,
     /// Whether the store may still have the upload.
     is_open: bool,
+    /// Whether the store was told to complete the upload and has not answered.
+    is_completing: bool,
 }
 
 /// Returns the part size for a file of this size: the smallest multiple of [`UNIT`] that needs at most [`PARTS_MAX`] parts.
@@ -65,7 +67,7 @@ impl Multipart {
         let key = store.url.key(name);
         let mut call = store.call(Method::POST, &key, "s3-upload-begin", Class::Write);
         call.query("uploads", "");
-        set_attributes(&mut call, &upload.attributes, &what);
+        set_attributes(&mut call, &upload.attributes, &store.warning_about(what.clone()));
         call.header("x-amz-checksum-algorithm", "SHA256");
         let answer = store.send(&call, None, ANSWER_MAX).await?;
         if !answer.status().is_success() {
@@ -85,6 +87,7 @@ impl Multipart {
             parts: Vec::new(),
             spool: if part > UNIT { Some(Spool::new(part)?) } else { None },
             is_open: true,
+            is_completing: false,
         })
     }
 
@@ -264,22 +267,29 @@ impl Multipart {
         Err(left)
     }
 
-    /// Warns that the store still has parts, and names what is needed to remove them.
+    /// Warns that the store still has parts, or may have them, and names what is needed to remove them.
     fn warn_left(&self, why: &str) {
-        tracing::warn!(
-            "{}: the unfinished upload is left in the store: {why}; abort it (bucket `{}`, key `{}`, upload ID `{}`)",
+        let (left, then) = match self.is_completing {
+            true => ("the upload may be left in the store", "if the object is not there, abort the upload"),
+            false => ("the unfinished upload is left in the store", "abort it"),
+        };
+        self.store.warnings.warn(format!(
+            "{}: {left}: {why}; {then} (bucket `{}`, key `{}`, upload ID `{}`)",
             self.what,
             self.store.url.bucket(),
             oci_types::text::visible(&self.key),
             oci_types::text::printable(&self.id, 1_000),
-        );
+        ));
     }
 }
 
 impl Drop for Multipart {
     fn drop(&mut self) {
         if self.is_open {
-            self.warn_left("the run ended before it was aborted");
+            self.warn_left(match self.is_completing {
+                true => "the run ended before the store answered its completion",
+                false => "the run ended before it was aborted",
+            });
         }
     }
 }
@@ -314,9 +324,13 @@ impl PartUpload for Multipart {
         Box::pin(async move {
             let sent = self.add(last, true).await;
             let done = match sent {
-                Ok(()) => self.complete(hashes.size, &hashes.sha256).await,
+                Ok(()) => {
+                    self.is_completing = true;
+                    self.complete(hashes.size, &hashes.sha256).await
+                }
                 Err(kind) => Err(kind),
             };
+            self.is_completing = false;
             self.is_open &= done.is_err();
             done.map_err(|kind| Error::new(self.what.as_str(), kind))
         })

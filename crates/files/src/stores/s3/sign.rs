@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use transport::{Answer, Request, Secret};
 
+use super::super::warnings::Warnings;
 use super::call::Call;
 use super::wire::refusal;
 use crate::error::ErrorKind;
@@ -86,7 +87,7 @@ impl Signing {
     }
 
     /// Returns whether an answer refuses the time of the signature. If so, later signatures use the store's time.
-    pub(super) fn corrects_clock(&self, answer: &Answer) -> bool {
+    pub(super) fn corrects_clock(&self, answer: &Answer, warnings: &Warnings) -> bool {
         if self.keys.is_none() || !matches!(answer.status(), StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST)
         {
             return false;
@@ -102,11 +103,10 @@ impl Signing {
         if (correction - used).abs() < SKEW {
             return false;
         }
-        tracing::warn!(
-            "the clock of this machine differs from that of {} by {} s: requests are signed with the store's time",
-            answer.url().host_str().unwrap_or_default(),
-            correction
-        );
+        let host = answer.url().host_str().unwrap_or_default();
+        warnings.warn(format!(
+            "the clock of this machine differs from that of {host} by {correction} s: requests are signed with the store's time"
+        ));
         self.correction.store(correction, Relaxed);
         true
     }
