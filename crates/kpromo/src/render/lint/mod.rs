@@ -24,7 +24,9 @@ pub(crate) struct LintResult {
 }
 
 pub(crate) use github::lint_github;
-pub(crate) use json::{Document as LintDocument, lint_json};
+#[cfg(debug_assertions)]
+pub(crate) use json::Document as LintDocument;
+pub(crate) use json::lint_json;
 pub(crate) use sarif::lint_sarif;
 pub(crate) use text::lint_text;
 
