@@ -125,7 +125,7 @@ impl Error {
     /// Returns advice on how to resolve the error, if there is any.
     pub fn advice(&self) -> Option<&'static str> {
         Some(match &self.kind {
-            ErrorKind::Http(error) => return error.advice(),
+            ErrorKind::Http(error) => return connection_advice(error),
             ErrorKind::NoBucket => "check the name of the bucket; kpromo makes no buckets",
             ErrorKind::Forbidden(_) => {
                 "check the permissions of the account: reading needs to get and to list objects, writing to create and to \
@@ -140,6 +140,19 @@ impl Error {
             }
             _ => return None,
         })
+    }
+}
+
+/// The scheme of a store is in its URL. For registries, the configuration has it.
+fn connection_advice(error: &transport::Error) -> Option<&'static str> {
+    match error.kind() {
+        transport::ErrorKind::NotTls(_) => Some(
+            "if the store speaks plain HTTP, begin its URL with `http://` (AWS_ENDPOINT_URL, STORAGE_EMULATOR_HOST)",
+        ),
+        transport::ErrorKind::NotPlainHttp(_) => Some(
+            "if the store speaks TLS, begin its URL with `https://` (AWS_ENDPOINT_URL, STORAGE_EMULATOR_HOST)",
+        ),
+        _ => error.advice(),
     }
 }
 

@@ -26,7 +26,7 @@ impl Authorities {
     /// Reads the certificates in a PEM text (RFC 7468). Other text, white space around lines and a byte order mark are ignored.
     ///
     /// # Errors
-    /// If there is no certificate, a damaged section, or a certificate that is not valid X.509.
+    /// Returns an error if the text has no certificate, if a section is damaged, or if a certificate is not valid X.509.
     pub fn from_pem(text: &[u8]) -> Result<Self, InvalidAuthorities> {
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let lines = text.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);

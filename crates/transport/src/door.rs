@@ -58,7 +58,8 @@ impl Door {
     /// Creates a door.
     ///
     /// # Errors
-    /// Returns an error if there is no certificate authority, if TLS cannot be set up, or if the HTTP client rejects the settings.
+    /// Returns an error if no certificate authority is available, if TLS cannot be configured, or if the HTTP client rejects the
+    /// settings.
     pub fn open(settings: Settings) -> Result<Self, InvalidSettings> {
         Ok(Self { shared: Arc::new(Shared::new(settings)?) })
     }

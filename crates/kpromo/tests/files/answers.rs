@@ -163,6 +163,19 @@ fn an_answer_that_is_not_about_the_object_proves_nothing_at_google() {
     }
 }
 
+/// The advice about a connection is about the URL of the store, since the configuration has no scheme for it.
+#[test]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
+fn a_store_without_tls_at_an_https_url_gets_advice() {
+    let (s3, scene) = (VersityGw::start(&["prod"], REGION), Scene::new(5, "s3://prod"));
+    let mut command = command("127.0.0.1:1", s3.host());
+    command.args(&scene.flags).env("AWS_ENDPOINT_URL", format!("https://{}", s3.host()));
+    let ran = run(command);
+    assert_eq!(ran.code, 20, "{}", ran.stderr);
+    let help = "\nhelp: if the store speaks plain HTTP, begin its URL with `http://` (AWS_ENDPOINT_URL";
+    assert!(ran.stderr.contains("does not speak TLS") && ran.stderr.contains(help), "{}", ran.stderr);
+}
+
 /// What a listing lacks is absent only if the answer is a complete page of the listing of this bucket.
 #[test]
 #[ignore = "needs external programs, run by `cargo xtask test`"]

@@ -95,13 +95,18 @@ impl Reader {
             }
             let answer = success(reply, &doing)?;
             let index = index(&answer, &doing)?;
-            if index.wire().is_ok_and(|wire| wire.manifests.is_none() && !wire.has_schema_version()) {
-                let what = "expected an index of referrers, got JSON without `manifests` and `schemaVersion`";
-                return Err(found.fail(ErrorKind::Malformed(what.to_owned())));
-            }
-            // An index without a list comes from a registry that does not maintain one.
-            if pages.is_first() && index.wire().is_ok_and(|wire| wire.manifests.is_none()) {
-                return Ok(false);
+            if let Ok(wire) = index.wire()
+                && wire.manifests.is_none()
+            {
+                if !wire.has_schema_version() {
+                    let what =
+                        "expected an index of referrers, got JSON without `manifests` and `schemaVersion`";
+                    return Err(found.fail(ErrorKind::Malformed(what.to_owned())));
+                }
+                // An index without a list comes from a registry that does not maintain one.
+                if pages.is_first() {
+                    return Ok(false);
+                }
             }
             found.take(&index, artifact_type)?;
             call.session.learn_referrers(true);

@@ -154,6 +154,8 @@ fn unquoted(content: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use http::Method;
     use transport::Class;
 
@@ -194,8 +196,16 @@ mod tests {
             ..Attributes::default()
         };
         let mut call = Call::new(Method::PUT, "http://localhost/".parse().unwrap(), "s3-write", Class::Write);
-        set_attributes(&mut call, &attributes, &|_| ());
+        let warnings = RefCell::new(Vec::new());
+        set_attributes(&mut call, &attributes, &|warning| warnings.borrow_mut().push(warning.to_owned()));
         assert_eq!(call.headers.keys().collect::<Vec<_>>(), ["x-amz-meta-good"]);
+        assert!(
+            warnings
+                .borrow()
+                .iter()
+                .all(|warning| warning.ends_with(" cannot be a header of S3, and is left out"))
+        );
+        assert_eq!(warnings.borrow().len(), 4, "each of them is named: {warnings:?}");
     }
 
     #[test]
