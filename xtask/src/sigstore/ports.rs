@@ -15,6 +15,11 @@ const RANGE: Range<u16> = 15000..30000;
 /// # Errors
 /// If there are not enough.
 pub(super) fn free<const N: usize>() -> Result<[u16; N], Error> {
+    hold().map(|(ports, _)| ports)
+}
+
+/// Returns `N` loopback ports, and the listeners that hold them.
+fn hold<const N: usize>() -> Result<([u16; N], Vec<TcpListener>), Error> {
     // Two processes that start at the same moment begin the search at different ports.
     let size = u32::from(RANGE.end - RANGE.start);
     let first = u16::try_from(std::process::id().wrapping_mul(101) % size).unwrap_or(0) + RANGE.start;
@@ -32,7 +37,9 @@ pub(super) fn free<const N: usize>() -> Result<[u16; N], Error> {
     }
     let numbers: Vec<u16> =
         held.iter().filter_map(|held| held.local_addr().ok()).map(|at| at.port()).collect();
-    numbers.try_into().map_err(|_| Error::Ports { wanted: N, first: RANGE.start, source: obstacle })
+    let ports =
+        numbers.try_into().map_err(|_| Error::Ports { wanted: N, first: RANGE.start, source: obstacle })?;
+    Ok((ports, held))
 }
 
 #[cfg(test)]
@@ -41,8 +48,7 @@ mod tests {
 
     #[test]
     fn ports_are_free_distinct_and_not_assigned_by_the_system() {
-        let taken = free::<1>().unwrap()[0];
-        let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, taken)).unwrap();
+        let ([taken], _held) = hold().unwrap();
         let ports = free::<20>().unwrap();
         assert_eq!(std::collections::BTreeSet::from(ports).len(), 20);
         assert!(ports.iter().all(|port| *port != taken && RANGE.contains(port)));
