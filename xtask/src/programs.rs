@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufReader, Read as _, pipe};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +18,10 @@ use crate::environment;
 use crate::error::Error;
 use crate::step::{not_started, say};
 use crate::workspace::Workspace;
+
+/// How many tests of a program run at a time. Most tests wait for a part of their time, and as many programs as there are
+/// processors run at a time.
+const TESTS_AT_ONCE: &str = "3";
 
 /// A program of tests.
 #[derive(Debug)]
@@ -37,6 +42,7 @@ impl TestProgram {
     pub(crate) fn command(&self, limit: Duration) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--foreground", "--kill-after", "5"]).arg(limit.as_secs().to_string()).arg(&self.file);
+        command.args(["--test-threads", TESTS_AT_ONCE]);
         command.current_dir(&self.directory).env("CARGO_MANIFEST_DIR", &self.directory);
         command.env("CARGO", environment::cargo());
         command
@@ -99,14 +105,14 @@ pub(crate) struct Job {
     pub(crate) command: Command,
 }
 
-/// Runs commands, a few more at a time than there are processors, in their order. Prints the output of each as a whole.
+/// Runs commands, as many at a time as there are processors, in their order. Prints the output of each as a whole.
 ///
 /// # Errors
 /// If commands cannot be started or fail. The other commands are run nevertheless.
 pub(crate) fn run_all(name: &str, jobs: Vec<Job>) -> Result<(), Error> {
     say(&format!("==> {name}"));
     let begun = Instant::now();
-    let at_once = thread::available_parallelism().map_or(2, |number| number.get() + 1);
+    let at_once = thread::available_parallelism().map_or(2, NonZero::get).max(2);
     let (queue, failed) = (Mutex::new(VecDeque::from(jobs)), Mutex::new(Vec::new()));
     let work = || {
         loop {

@@ -155,8 +155,12 @@ const TOOLS: &[Tool] = &[
 /// Crates that send no request through the door, so that its limits do not matter to their tests.
 const WITHOUT_REQUESTS: [&str; 6] = ["bench", "manifest", "oci-types", "registry", "testkit", "xtask"];
 
-/// A program that mostly waits, for minutes. It runs first, so that it does not run alone at the end.
-const SLOW: &str = "promote wild";
+/// Programs that run for minutes. They run first, so that they do not run alone at the end.
+const SLOW: [&str; 2] = ["kpromo suite", "promote suite"];
+
+/// Tests that are left out of the second run: the first three repeat one promotion hundreds of times, and the last mostly runs
+/// git.
+const ONCE: [&str; 4] = ["crash_points::", "fault_points::", "gate_property::", "pr::"];
 
 /// A test program is ended after this time, several times the duration of the slowest. A test that hangs then fails, after the
 /// names of the unfinished tests were printed.
@@ -199,7 +203,7 @@ pub(crate) fn run(
     step("tests", &mut command).map(drop)
 }
 
-/// Returns the commands for all tests and for those of [`narrow`]. The slow one is first.
+/// Returns the commands for all tests, and for those of [`narrow`] without [`ONCE`]. The slow ones are first.
 fn every_test(workspace: &Workspace, programs: &[TestProgram], external: impl Fn(&mut Command)) -> Vec<Job> {
     let mut documentation = workspace.cargo(["test", "--workspace", "--doc", "--config", BOUNDED]);
     external(documentation.args(["--", "--include-ignored"]));
@@ -212,10 +216,10 @@ fn every_test(workspace: &Workspace, programs: &[TestProgram], external: impl Fn
     let sends = |program: &&TestProgram| !WITHOUT_REQUESTS.contains(&program.crate_name.as_str());
     for program in programs.iter().filter(|program| program.is_integration).filter(sends) {
         let mut command = program.command(LIMIT);
-        command.env(environment::CONCURRENCY, "1");
+        command.args(ONCE.iter().flat_map(|name| ["--skip", name])).env(environment::CONCURRENCY, "1");
         jobs.push(Job { name: format!("{} with one request at a time", program.name), command });
     }
-    jobs.sort_by_key(|job| !job.name.starts_with(SLOW));
+    jobs.sort_by_key(|job| !SLOW.iter().any(|name| job.name.starts_with(name)));
     jobs
 }
 
@@ -371,7 +375,7 @@ mod tests {
             program("oci", "target", true),
             program("oci", "target", false),
             program("manifest", "target", true),
-            program("promote", "wild", true),
+            program("promote", "suite", true),
         ];
         let jobs = every_test(&Workspace::locate().unwrap(), &programs, |command| {
             command.env(environment::TOOLS, "tools");
@@ -381,14 +385,16 @@ mod tests {
             .map(|Job { name, command }| {
                 let includes_ignored = command.get_args().any(|word| word == "--include-ignored");
                 let has = |variable: &str| command.get_envs().any(|(name, _)| name == variable);
-                (name.as_str(), includes_ignored, has(environment::TOOLS), has(environment::CONCURRENCY))
+                let is_narrow = has(environment::CONCURRENCY);
+                assert_eq!(command.get_args().any(|word| word == "crash_points::"), is_narrow, "{name}");
+                (name.as_str(), includes_ignored, has(environment::TOOLS), is_narrow)
             })
             .collect();
         assert_eq!(
             described,
             [
-                ("promote wild", true, true, false),
-                ("promote wild with one request at a time", false, false, true),
+                ("promote suite", true, true, false),
+                ("promote suite with one request at a time", false, false, true),
                 ("documentation", true, true, false),
                 ("oci target", true, true, false),
                 ("oci target", true, true, false),
@@ -399,10 +405,24 @@ mod tests {
     }
 
     #[test]
-    fn the_slow_program_exists() {
-        let (crate_name, target) = SLOW.split_once(' ').unwrap();
+    fn the_slow_programs_exist() {
         let crates = Workspace::locate().unwrap().root().join("crates");
-        assert!(crates.join(crate_name).join("tests").join(target).is_dir());
+        for name in SLOW {
+            let (crate_name, target) = name.split_once(' ').unwrap();
+            assert!(crates.join(crate_name).join("tests").join(target).is_dir(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_tests_that_are_left_out_of_the_second_run_exist() {
+        let crates = Workspace::locate().unwrap().root().join("crates");
+        let suites = ["kpromo", "promote"].map(|name| crates.join(name).join("tests").join("suite"));
+        for name in ONCE {
+            let module = name.strip_suffix("::").unwrap();
+            let exists =
+                |suite: &PathBuf| suite.join(module).is_dir() || suite.join(format!("{module}.rs")).is_file();
+            assert!(suites.iter().any(exists), "{name}");
+        }
     }
 
     #[test]

@@ -1,0 +1,13 @@
+//! Promotion of files, as a user runs it.
+
+mod answers;
+mod changes;
+mod copying;
+mod directories;
+mod faults;
+mod manifest_files;
+mod page;
+mod recorded;
+mod scene;
+pub(crate) mod stores;
+mod trace;
