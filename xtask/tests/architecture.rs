@@ -189,6 +189,25 @@ fn pure_crates_are_built_of_few_packages_and_without_http() {
 /// The maximum number of lines of a source file. A longer file usually has more than one topic.
 const LINES_MAX: usize = 500;
 
+/// `.ci/run` deletes what was compiled of the workspace by the names of its targets, and keeps the dependencies.
+#[test]
+fn no_test_program_has_the_name_of_a_dependency() {
+    let metadata = workspace();
+    let tests = metadata.workspace_packages().into_iter().flat_map(|package| &package.targets);
+    let names: BTreeSet<_> =
+        tests.filter(|target| target.is_test()).map(|target| target.name.clone()).collect();
+    assert!(names.contains("suite"), "the targets have been read");
+    let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock")).unwrap();
+    // A dependency has a source, which the crates of the workspace lack.
+    let dependencies = lock.split("[[package]]").filter(|package| package.contains("\nsource = "));
+    let dependencies: BTreeSet<_> = dependencies
+        .filter_map(|package| package.split("name = \"").nth(1)?.split('"').next())
+        .map(|name| name.replace('-', "_"))
+        .collect();
+    assert!(dependencies.contains("http"), "the dependencies have been read");
+    assert_eq!(names.intersection(&dependencies).collect::<Vec<_>>(), [""; 0]);
+}
+
 #[test]
 fn no_source_file_is_too_long() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

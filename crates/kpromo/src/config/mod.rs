@@ -41,6 +41,7 @@ pub(crate) struct Config {
     other_hosts: HostEntry,
     /// PEM files with certificate authorities to trust in addition to those of the system.
     #[serde(default)]
+    #[schemars(inner(length(min = 1)))]
     certificate_authorities: Vec<PathBuf>,
     /// The production registries of the organization. The default is Kubernetes' production.
     #[serde(default)]
@@ -123,6 +124,14 @@ impl InvalidConfig {
     pub(crate) fn flag(flag: &str, problem: String) -> Self {
         Self::Value { place: flag.to_owned(), problem }
     }
+
+    /// Puts the field of the configuration that names the file in front.
+    fn within(self, field: &str) -> Self {
+        match self {
+            Self::Value { place, problem } => Self::Value { place: format!("{field}: {place}"), problem },
+            other => other,
+        }
+    }
 }
 
 /// Reads a file of limited size.
@@ -135,8 +144,15 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, InvalidConfig> {
     }
     let unreadable = |error: std::io::Error| InvalidConfig::new(path, format!("cannot be read: {error}"));
     let metadata = fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() || metadata.len() > FILE_MAX {
-        return Err(InvalidConfig::new(path, format!("not a regular file of at most {FILE_MAX} bytes")));
+    if metadata.is_dir() {
+        return Err(InvalidConfig::new(path, "is a directory, not a file".to_owned()));
+    }
+    if !metadata.is_file() {
+        return Err(InvalidConfig::new(path, "is not a regular file".to_owned()));
+    }
+    if metadata.len() > FILE_MAX {
+        let problem = format!("has {} bytes; the limit is {FILE_MAX}", metadata.len());
+        return Err(InvalidConfig::new(path, problem));
     }
     fs::read(path).map_err(unreadable)
 }
@@ -191,6 +207,11 @@ impl Config {
         if let Some(field) = self.other_hosts.of_single_hosts() {
             return Err(format!("otherHosts: `{field}` can only be set for individual hosts"));
         }
+        if self.certificate_authorities.iter().any(|file| file.as_os_str().is_empty()) {
+            return Err(
+                "certificateAuthorities: an entry is empty; it has to be the path of a PEM file".to_owned()
+            );
+        }
         self.signing.check().map_err(|problem| format!("signing: {problem}"))?;
         self.verification.check().map_err(|problem| format!("verification: {problem}"))?;
         Ok(())
@@ -229,11 +250,11 @@ impl Config {
             settings.hosts.insert(api(name), entry.settings());
         }
         for file in &self.certificate_authorities {
-            let pem = read_bytes(file)?;
-            let authorities = Authorities::from_pem(&pem);
-            settings
-                .authorities
-                .extend(authorities.map_err(|error| InvalidConfig::new(file, error.to_string()))?);
+            let pem = read_bytes(file).map_err(|error| error.within("certificateAuthorities"))?;
+            let authorities = Authorities::from_pem(&pem).map_err(|error| {
+                InvalidConfig::new(file, error.to_string()).within("certificateAuthorities")
+            })?;
+            settings.authorities.extend(authorities);
         }
         Ok(settings)
     }
@@ -345,7 +366,18 @@ mod tests {
         let settings = || Config::read(&file).unwrap().settings();
         let write = |pem: &str| fs::write(directory.path().join("ca.pem"), pem).unwrap();
 
-        assert!(settings().unwrap_err().to_string().contains("ca.pem: cannot be read"));
+        let error = settings().unwrap_err().to_string();
+        assert!(
+            error.contains("certificateAuthorities: ") && error.contains("ca.pem: cannot be read"),
+            "{error}"
+        );
+        fs::create_dir(directory.path().join("ca.pem")).unwrap();
+        assert!(settings().unwrap_err().to_string().contains("ca.pem: is a directory"));
+        fs::remove_dir(directory.path().join("ca.pem")).unwrap();
+        write(&"x".repeat(usize::try_from(FILE_MAX).unwrap() + 1));
+        assert!(
+            settings().unwrap_err().to_string().contains("ca.pem: has 1048577 bytes; the limit is 1048576")
+        );
         write("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
         assert!(settings().unwrap_err().to_string().contains("ca.pem: contains no PEM certificate"));
         write("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
@@ -354,6 +386,12 @@ mod tests {
         let pem = include_str!("../../../transport/tests/line/certificates/authority.pem");
         write(pem);
         assert_eq!(settings().unwrap().authorities, Authorities::from_pem(pem.as_bytes()).unwrap());
+    }
+
+    #[test]
+    fn an_empty_path_of_an_authority_is_refused() {
+        let error = parse("certificateAuthorities: ['']").unwrap_err().to_string();
+        assert!(error.contains("certificateAuthorities: an entry is empty"), "{error}");
     }
 
     #[test]

@@ -106,13 +106,17 @@ async fn the_default_for_signatures_in_staging_is_logged() {
 async fn a_run_without_certificate_authorities_says_where_they_come_from() {
     let (staging, production, desk) = scene().await;
     let manifest = desk.path("manifest.yaml");
-    for file in ["", "/nonexistent"] {
+    let no_authority = "error: no certificate authority can be read; ";
+    for (file, problem) in [
+        ("", no_authority),
+        ("/nonexistent", "error: SSL_CERT_FILE names /nonexistent, which cannot be read: "),
+        ("/dev/zero", "error: SSL_CERT_FILE names /dev/zero, which is not a regular file; "),
+    ] {
         let mut command = kpromo(None);
         command.args(["cip", "--sign=false", "--manifest"]).arg(&manifest);
         command.env("SSL_CERT_FILE", file);
         let ran = run(command);
         assert_eq!(ran.code, 10, "{file}: {}", ran.stderr);
-        let problem = "error: no certificate authority can be read; ";
         assert!(
             ran.stderr.contains(problem) && ran.stderr.contains("SSL_CERT_FILE"),
             "{file}: {}",
