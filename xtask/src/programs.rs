@@ -21,12 +21,12 @@ use crate::workspace::Workspace;
 
 /// How many tests of a program run at a time. Most tests wait for a part of their time, and as many programs as there are
 /// processors run at a time.
-const TESTS_AT_ONCE: &str = "3";
+const TESTS_AT_ONCE: &str = "4";
 
 /// A program of tests.
 #[derive(Debug)]
 pub(crate) struct TestProgram {
-    /// Its crate and its target, such as `oci reading`.
+    /// Its crate and its target, such as `oci suite`.
     pub(crate) name: String,
     /// The directory name of its crate.
     pub(crate) crate_name: String,

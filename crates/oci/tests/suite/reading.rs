@@ -1,7 +1,5 @@
 //! Reading from registries that conform to the specification.
 
-#![allow(clippy::unwrap_used, reason = "tests report failures by panicking")]
-
 use std::collections::HashMap;
 use std::sync::Arc;
 

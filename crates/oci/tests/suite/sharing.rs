@@ -1,8 +1,6 @@
 //! Many images that share layers, copied concurrently to the same hosts, which fail occasionally: no copy waits forever, and a
 //! layer is uploaded once for each host.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests report failures by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

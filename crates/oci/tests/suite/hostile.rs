@@ -1,13 +1,6 @@
 //! Registries with invalid or malicious answers: each answer causes a clear error, in bounded time and memory, and no request
 //! goes to a forbidden host.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests report failures by panicking"
-)]
-
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! Copies over HTTP to registries of which some are slow or fail: the requests to staging, and which copies wait for others.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests report failures by panicking")]
-
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,8 +1,6 @@
 //! Attached content: written, read, listed and copied, with and without a referrers API, and the number of requests of each
 //! operation.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests report failures by panicking")]
-
 mod damage;
 mod listing;
 mod others;
