@@ -47,10 +47,12 @@ pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<(), Error> {
         say(&format!("    {file}: written"));
         Ok(())
     };
-    step("kpromo", &mut workspace.cargo(["build", "--package", "kpromo"]))?;
+    // With its tests: cargo then selects the features of dependencies that the tests have been built with. For kpromo alone, it
+    // would build all dependencies again.
+    step("kpromo", &mut workspace.cargo(["build", "--workspace", "--test", "suite"]))?;
     for (part, file) in PAGES {
-        let mut kpromo = workspace.cargo(["run", "--quiet", "--package", "kpromo", "--", "reference"]);
-        update(file, &output("the reference", kpromo.arg(part))?)?;
+        let mut kpromo = kpromo(workspace);
+        update(file, &output("the reference", kpromo.args(["reference", *part]))?)?;
     }
     for picture in picture::all(workspace.root())? {
         update(&picture.file, &picture.svg)?;
@@ -80,12 +82,17 @@ pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<(), Error> {
     book(workspace)
 }
 
+/// Returns a command of the binary that the tests run.
+fn kpromo(workspace: &Workspace) -> Command {
+    Command::new(workspace.target().join("debug").join("kpromo"))
+}
+
 /// Returns the schemas that kpromo writes, by their files in the repository.
 fn schemas(workspace: &Workspace) -> Result<BTreeMap<String, String>, Error> {
     let directory =
         tempfile::tempdir().map_err(Error::file("making a directory in", std::env::temp_dir()))?;
-    let mut kpromo = workspace.cargo(["run", "--quiet", "--package", "kpromo", "--", "reference", "schemas"]);
-    output("the schemas", kpromo.arg(directory.path()))?;
+    let mut kpromo = kpromo(workspace);
+    output("the schemas", kpromo.args(["reference", "schemas"]).arg(directory.path()))?;
     let read = |name: String| {
         let path = directory.path().join(&name);
         let text = fs::read_to_string(&path).map_err(Error::file("reading", path))?;
@@ -108,8 +115,8 @@ fn names(directory: &Path) -> Result<Vec<String>, Error> {
 fn man(workspace: &Workspace) -> Result<(), Error> {
     let directory = workspace.target().join("man");
     fs::create_dir_all(&directory).map_err(Error::file("making the directory", &directory))?;
-    let mut kpromo = workspace.cargo(["run", "--quiet", "--package", "kpromo", "--", "reference", "man"]);
-    step("man pages", kpromo.arg(&directory))?;
+    let mut kpromo = kpromo(workspace);
+    step("man pages", kpromo.args(["reference", "man"]).arg(&directory))?;
     say(&format!("    {}", directory.display()));
     Ok(())
 }
