@@ -23,6 +23,8 @@ pub struct Object {
     pub version: String,
     /// The SHA-256 in the object's metadata or checksum.
     pub sha256: Option<Sha256>,
+    /// The SHA-256 that the store has computed or checked. The metadata has what a client has claimed.
+    pub checksum: Option<Sha256>,
     /// The MD5.
     pub md5: Option<StoredMd5>,
     /// The CRC32C.
@@ -60,6 +62,11 @@ impl StoredMd5 {
 }
 
 impl Object {
+    /// Returns the object without what a client has claimed of its content.
+    pub(crate) fn without_claims(self) -> Self {
+        Self { sha256: self.checksum, ..self }
+    }
+
     /// Returns the object, or an error if its size is above the limit.
     pub(crate) fn bounded(self) -> Result<Self, ErrorKind> {
         if self.size > SIZE_MAX {

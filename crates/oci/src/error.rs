@@ -52,9 +52,9 @@ pub enum ErrorKind {
         to: String,
     },
     /// The content does not match its digest.
-    #[error("wrong content: asked for {expected}, got {got}")]
+    #[error("wrong content: expected {expected}, got {got}")]
     WrongDigest {
-        /// The digest that was requested.
+        /// The digest that was requested, or that the answer to a request for a tag names.
         expected: Digest,
         /// The digest of the content that was received.
         got: Digest,

@@ -64,7 +64,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_name() {
             TrustArgs { trusted_root: Some(directory.path().join("absent")), ..default() },
             "absent: cannot be read",
         ),
-        (TrustArgs { trusted_root: Some(directory.path().to_owned()), ..default() }, "not a regular file"),
+        (TrustArgs { trusted_root: Some(directory.path().to_owned()), ..default() }, "is a directory"),
         (TrustArgs { signing_config: file("config", "{"), ..default() }, "config: the signing configuration"),
         (
             TrustArgs { signing_config: file("plain", &config("http://ca.example")), ..default() },

@@ -8,6 +8,8 @@ use oci_types::Repository;
 use oci_types::referrers_tag;
 use oci_types::text::printable;
 use oci_types::{MANIFEST_MAX, MediaType, RawManifest};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use transport::Answer;
 use url::form_urlencoded;
 
@@ -57,7 +59,10 @@ impl Reader {
             return Ok(Vec::new());
         }
         match self.find_manifest(repository, Selector::Tag(&tag)).await? {
-            Found::Present(index) => found.take(&index, artifact_type).map(|()| found.referrers),
+            Found::Present(index) => {
+                has_list(&index, &found.doing)?;
+                found.take(&index, artifact_type).map(|()| found.referrers)
+            }
             Found::Absent(_) => Ok(Vec::new()),
         }
     }
@@ -95,18 +100,13 @@ impl Reader {
             }
             let answer = success(reply, &doing)?;
             let index = index(&answer, &doing)?;
-            if let Ok(wire) = index.wire()
-                && wire.manifests.is_none()
-            {
-                if !wire.has_schema_version() {
-                    let what =
-                        "expected an index of referrers, got JSON without `manifests` and `schemaVersion`";
-                    return Err(found.fail(ErrorKind::Malformed(what.to_owned())));
-                }
+            if !has_list(&index, &doing)? {
                 // An index without a list comes from a registry that does not maintain one.
                 if pages.is_first() {
                     return Ok(false);
                 }
+                let what = "expected a further page of the referrers, got an index without `manifests`";
+                return Err(found.fail(ErrorKind::Malformed(what.to_owned())));
             }
             found.take(&index, artifact_type)?;
             call.session.learn_referrers(true);
@@ -167,6 +167,29 @@ fn says_no_api(status: StatusCode) -> bool {
 fn is_about_content(refusal: &Refusal) -> bool {
     let codes = ["NAME_UNKNOWN", "NAME_INVALID", "MANIFEST_UNKNOWN", "DIGEST_INVALID"];
     refusal.says(&codes)
+}
+
+/// Returns whether an index has the list `manifests`. Some clients write `null` for an empty list.
+///
+/// # Errors
+/// If it has neither a list nor a version, or if it has errors: it is no index, and an empty list would not be proven.
+fn has_list(index: &RawManifest, doing: &str) -> Result<bool, Error> {
+    let malformed = |what: &str| Err(Error::new(doing, ErrorKind::Malformed(what.to_owned())));
+    if serde_json::from_slice::<Errors>(index.bytes()).is_ok_and(|Errors { errors }| errors.is_some()) {
+        return malformed("expected an index of referrers, got JSON with `errors`");
+    }
+    // An index that cannot be parsed is an error when its entries are read.
+    let Ok(wire) = index.wire() else { return Ok(true) };
+    if wire.manifests.is_none() && !wire.has_schema_version() {
+        return malformed("expected an index of referrers, got JSON without `manifests` and `schemaVersion`");
+    }
+    Ok(wire.manifests.is_some())
+}
+
+/// The errors in an answer of a registry (distribution specification, *Error Codes*).
+#[derive(Deserialize)]
+struct Errors {
+    errors: Option<IgnoredAny>,
 }
 
 /// Returns the index of a page. A web page that is served with 200 for every path must not count as an empty list.

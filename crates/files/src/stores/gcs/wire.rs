@@ -84,6 +84,7 @@ impl Resource {
             size,
             version: self.generation,
             sha256: custom.get(SHA256_METADATA).and_then(|text| text.parse().ok()),
+            checksum: None,
             md5: self.md5_hash.as_deref().and_then(decoded).map(StoredMd5::OfContent),
             crc32c: self.crc32c.as_deref().and_then(decoded).map(u32::from_be_bytes),
             attributes: Some(Box::new(Attributes {
@@ -118,6 +119,7 @@ pub(super) fn of_headers(header: impl Fn(&str) -> Option<String>, offset: u64) -
         size: stored.or_else(length).unwrap_or_default(),
         version: header("x-goog-generation").unwrap_or_default(),
         sha256: None,
+        checksum: None,
         md5: hash("md5").as_deref().and_then(decoded).map(StoredMd5::OfContent),
         crc32c: hash("crc32c").as_deref().and_then(decoded).map(u32::from_be_bytes),
         attributes: None,

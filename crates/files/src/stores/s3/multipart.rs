@@ -48,8 +48,27 @@ pub(super) struct Multipart {
     spool: Option<Spool>,
     /// Whether the store may still have the upload.
     is_open: bool,
-    /// Whether the store was told to complete the upload and has not answered.
-    is_completing: bool,
+    /// Whether the store may have completed the upload: it was told to, and has not refused.
+    may_be_complete: bool,
+    /// Whether an abort was sent.
+    is_aborting: bool,
+}
+
+/// The reason why an upload may be left in a store.
+struct Left {
+    why: String,
+    /// Whether the store has said so. Otherwise it has not answered, or not clearly.
+    is_certain: bool,
+}
+
+/// The object under the name of an upload, after a completion whose answer proves nothing.
+enum Found {
+    /// The object has the hash of the upload.
+    Upload(Written),
+    /// The object has the size of the upload, and no checksum.
+    SameSize,
+    /// There is no such object, or it cannot be read.
+    Other,
 }
 
 /// Returns the part size for a file of this size: the smallest multiple of [`UNIT`] that needs at most [`PARTS_MAX`] parts.
@@ -76,6 +95,10 @@ impl Multipart {
         let created = CreateMultipartUpload::parse_response(text(answer.body())?);
         let created =
             created.map_err(|error| ErrorKind::Unreadable(format!("the answer to an upload: {error}")))?;
+        // Requests without an ID would be about the object.
+        if created.upload_id().is_empty() {
+            return Err(ErrorKind::Unreadable("an upload without an ID".to_owned()));
+        }
         let part = part_size(upload.size);
         Ok(Self {
             store: store.clone(),
@@ -87,7 +110,8 @@ impl Multipart {
             parts: Vec::new(),
             spool: if part > UNIT { Some(Spool::new(part)?) } else { None },
             is_open: true,
-            is_completing: false,
+            may_be_complete: false,
+            is_aborting: false,
         })
     }
 
@@ -193,12 +217,20 @@ impl Multipart {
                         // The first answer may have been lost after a success.
                         "NoSuchUpload" => {
                             let kind = ErrorKind::UploadLost(refusal.words(&answer));
-                            return self.completed(size, sha256).await.ok_or(kind);
+                            return match self.find(size, sha256).await {
+                                Found::Upload(written) => Ok(written),
+                                Found::SameSize | Found::Other => Err(kind),
+                            };
                         }
                         // A concurrent write to the same object takes precedence.
                         "ConditionalRequestConflict" => return Err(ErrorKind::Precondition),
                         _ if answer.status() == StatusCode::PRECONDITION_FAILED && budget.attempts() > 1 => {
-                            return self.completed(size, sha256).await.ok_or(ErrorKind::Precondition);
+                            return match self.find(size, sha256).await {
+                                Found::Upload(written) => Ok(written),
+                                // The caller reads the object.
+                                Found::SameSize => Err(ErrorKind::Unproven(refusal.words(&answer))),
+                                Found::Other => Err(ErrorKind::Precondition),
+                            };
                         }
                         _ => return Err(self.store.failed(&answer)),
                     }
@@ -210,8 +242,11 @@ impl Multipart {
                 Err(kind) => return Err(kind),
             };
             // The upload may be complete in spite of the failure.
-            if let Some(written) = self.completed(size, sha256).await {
-                return Ok(written);
+            match (self.find(size, sha256).await, &failure) {
+                (Found::Upload(written), _) => return Ok(written),
+                // The store has answered without a checksum. The caller reads the object.
+                (Found::SameSize, ErrorKind::Unproven(_)) => return Err(failure),
+                _ => {}
             }
             match budget.pause(None) {
                 Some(pause) => tokio::time::sleep(pause).await,
@@ -220,17 +255,23 @@ impl Multipart {
         }
     }
 
-    /// Returns the object if it has the size and the hash of this upload.
-    async fn completed(&self, size: u64, sha256: &Sha256) -> Option<Written> {
-        let object = self.store.stat(&self.name).await.ok().flatten()?;
-        (object.size == size && object.sha256.as_ref() == Some(sha256))
-            .then_some(Written { version: object.version })
+    /// Looks at the object under the name of this upload. Its metadata was sent before the content, and proves nothing.
+    async fn find(&self, size: u64, sha256: &Sha256) -> Found {
+        match self.store.stat(&self.name).await {
+            Ok(Some(object)) if object.size == size => match &object.checksum {
+                Some(checksum) if checksum == sha256 => Found::Upload(Written { version: object.version }),
+                Some(_) => Found::Other,
+                None => Found::SameSize,
+            },
+            _ => Found::Other,
+        }
     }
 
     /// Aborts the upload repeatedly until the store no longer knows it: a part that was in transit may arrive after an abort
     /// (*Amazon S3 API: `AbortMultipartUpload`*).
-    async fn give_up(&self) -> Result<(), ErrorKind> {
-        let mut left = ErrorKind::Unreadable("the store still has it".to_owned());
+    async fn give_up(&self) -> Result<(), Left> {
+        let unclear = |why: String| Left { why, is_certain: false };
+        let mut left = unclear("the store does not say whether it still has it".to_owned());
         let (mut pause, mut is_hidden) = (ABORT_PAUSE, false);
         for attempt in 0..ABORTS {
             if attempt > 0 {
@@ -242,17 +283,22 @@ impl Multipart {
             let answer = match self.store.send(&call, None, ANSWER_MAX).await {
                 Ok(answer) => answer,
                 Err(kind) => {
-                    left = kind;
+                    left = unclear(kind.to_string());
                     continue;
                 }
             };
             match (answer.status(), refusal(&answer).code.as_str()) {
                 (StatusCode::NOT_FOUND, "NoSuchUpload") => return Ok(()),
+                // A success has no content, and the page of a proxy has.
+                (status, _) if status.is_success() && !answer.body().is_empty() => {
+                    left = unclear("the store's answer to the abort cannot be read".to_owned());
+                    continue;
+                }
                 // The parts cannot be listed, and the abort has succeeded twice.
                 (status, _) if status.is_success() && is_hidden => return Ok(()),
                 (status, _) if status.is_success() => {}
                 _ => {
-                    left = refusal(&answer).kind(&answer);
+                    left = Left { why: refusal(&answer).kind(&answer).to_string(), is_certain: true };
                     continue;
                 }
             }
@@ -260,18 +306,28 @@ impl Multipart {
             call.query("uploadId", self.id.clone());
             match self.store.send(&call, None, ANSWER_MAX).await {
                 Ok(answer) if refusal(&answer).code == "NoSuchUpload" => return Ok(()),
-                Ok(answer) => is_hidden = !answer.status().is_success(),
-                Err(_) => is_hidden = true,
+                Ok(answer) if answer.status().is_success() => {
+                    is_hidden = false;
+                    let is_list = text(answer.body()).is_ok_and(|body| body.contains("<ListPartsResult"));
+                    left = match is_list {
+                        true => Left { why: "the store still has it".to_owned(), is_certain: true },
+                        false => unclear("the store's list of its parts cannot be read".to_owned()),
+                    };
+                }
+                Ok(_) | Err(_) => is_hidden = true,
             }
         }
         Err(left)
     }
 
     /// Warns that the store still has parts, or may have them, and names what is needed to remove them.
-    fn warn_left(&self, why: &str) {
-        let (left, then) = match self.is_completing {
-            true => ("the upload may be left in the store", "if the object is not there, abort the upload"),
-            false => ("the unfinished upload is left in the store", "abort it"),
+    fn warn_left(&self, Left { why, is_certain }: &Left) {
+        let (left, then) = match (self.may_be_complete, is_certain) {
+            (true, _) => {
+                ("the upload may be left in the store", "if the object is not there, abort the upload")
+            }
+            (false, false) => ("the unfinished upload may be left in the store", "abort it if it is there"),
+            (false, true) => ("the unfinished upload is left in the store", "abort it"),
         };
         self.store.warnings.warn(format!(
             "{}: {left}: {why}; {then} (bucket `{}`, key `{}`, upload ID `{}`)",
@@ -286,10 +342,12 @@ impl Multipart {
 impl Drop for Multipart {
     fn drop(&mut self) {
         if self.is_open {
-            self.warn_left(match self.is_completing {
-                true => "the run ended before the store answered its completion",
-                false => "the run ended before it was aborted",
-            });
+            let why = match (self.is_aborting, self.may_be_complete) {
+                (true, _) => "the run ended before the store answered the abort",
+                (false, true) => "the run ended before the store answered its completion",
+                (false, false) => "the run ended before it was aborted",
+            };
+            self.warn_left(&Left { why: why.to_owned(), is_certain: !self.is_aborting });
         }
     }
 }
@@ -325,14 +383,16 @@ impl PartUpload for Multipart {
             let sent = self.add(last, true).await;
             let done = match sent {
                 Ok(()) => {
-                    self.is_completing = true;
-                    self.complete(hashes.size, &hashes.sha256).await
+                    self.may_be_complete = true;
+                    let done = self.complete(hashes.size, &hashes.sha256).await;
+                    let done = done.map_err(|kind| Error::new(self.what.as_str(), kind));
+                    self.may_be_complete = done.as_ref().is_err_and(Error::is_undecided);
+                    done
                 }
-                Err(kind) => Err(kind),
+                Err(kind) => Err(Error::new(self.what.as_str(), kind)),
             };
-            self.is_completing = false;
             self.is_open &= done.is_err();
-            done.map_err(|kind| Error::new(self.what.as_str(), kind))
+            done
         })
     }
 
@@ -342,12 +402,16 @@ impl PartUpload for Multipart {
 
     fn abort(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
+            self.is_aborting = true;
             let given_up = tokio::time::timeout(ABORT_TIME, self.give_up()).await;
             self.is_open = false;
             match given_up {
                 Ok(Ok(())) => {}
-                Ok(Err(kind)) => self.warn_left(&kind.to_string()),
-                Err(_) => self.warn_left(&format!("it was not aborted within {} s", ABORT_TIME.as_secs())),
+                Ok(Err(left)) => self.warn_left(&left),
+                Err(_) => {
+                    let why = format!("it was not aborted within {} s", ABORT_TIME.as_secs());
+                    self.warn_left(&Left { why, is_certain: false });
+                }
             }
         })
     }

@@ -81,7 +81,15 @@ pub(super) fn object_of(
     let metadata = header(&format!("{CUSTOM}{SHA256_METADATA}")).and_then(|text| text.parse().ok());
     let crc32c = header("x-amz-checksum-crc32c").filter(|_| !is_multipart(&version));
     let crc32c = crc32c.and_then(|text| STANDARD.decode(text).ok()?.try_into().ok()).map(u32::from_be_bytes);
-    Ok(Object { size, md5: md5(&version), version, sha256: checksum.or(metadata), crc32c, attributes: None })
+    Ok(Object {
+        size,
+        md5: md5(&version),
+        version,
+        sha256: checksum.or(metadata),
+        checksum,
+        crc32c,
+        attributes: None,
+    })
 }
 
 fn is_multipart(etag: &str) -> bool {

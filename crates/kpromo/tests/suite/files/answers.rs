@@ -1,14 +1,11 @@
 //! Answers that do not mean what their status says.
 
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use bytes::Bytes;
-use files::{Attributes, AwsKeys, Condition, GcsSettings, S3Settings, Settings, Stores, Upload};
 use testkit::{Asked, FakeGcs, Fault, Relay, VersityGw};
-use transport::{Door, Secret};
 
-use super::stores::{REGION, command, content, manifests, runtime, sha256};
+use super::stores::{REGION, command, content, manifests, sha256};
 use crate::support::{Desk, Ran, run};
 
 const HTML: &str = "<html>Please log in</html>";
@@ -119,6 +116,56 @@ fn a_write_with_an_answer_of_no_store_is_done_if_the_object_is_there() {
         assert_eq!(relay.count(kind.0, kind.1), 1, "{kind:?}: the object was looked at");
         assert!(s3.get("prod", "a").unwrap() == scene.content());
     }
+}
+
+/// kpromo sends the hash as metadata before the content, so the metadata does not prove what is stored.
+#[test]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
+fn metadata_proves_no_write() {
+    for (kind, size, body) in [(PUT, 5, String::new()), (COMPLETE, LARGE, result_for("a"))] {
+        let (s3, scene) = (VersityGw::start(&["prod"], REGION), Scene::new(size, "s3://prod"));
+        let headers = format!("ETag: \"zz\"\r\nx-amz-meta-content-hash-sha256: {}", sha256(&scene.content()));
+        let (is_written, stored) = (AtomicBool::new(false), "x".repeat(size));
+        let relay = Relay::start(s3.host(), move |asked| {
+            if is(asked, kind) {
+                is_written.store(true, Ordering::SeqCst);
+                return Fault::Answer(200, "ETag: \"zz\"".to_owned(), body.clone());
+            }
+            let is_object = ["HEAD", "GET"].iter().any(|method| is(asked, (method, "/prod/a?")))
+                && !asked.target.contains("uploadId=");
+            match is_object && is_written.load(Ordering::SeqCst) {
+                true => Fault::Answer(200, headers.clone(), stored.clone()),
+                false => Fault::None,
+            }
+        });
+        let ran = scene.run("127.0.0.1:1", &relay.host());
+        assert_eq!(ran.code, 30, "{kind:?}: {}\n{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains("does not prove the write"), "{kind:?}: {}", ran.stdout);
+        let reads = relay.count("GET", "/prod/a?") - relay.count("GET", "uploadId=");
+        assert!(reads > 0, "{kind:?}: the content was read");
+    }
+}
+
+/// A request with an empty ID would be about the object, not about an upload.
+#[test]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
+fn an_upload_without_an_id_is_an_error() {
+    let (s3, scene) = (VersityGw::start(&["prod"], REGION), Scene::new(LARGE, "s3://prod"));
+    let relay = Relay::start(s3.host(), |asked| match is(asked, ("POST", "uploads=")) {
+        true => Fault::Answer(
+            200,
+            XML.to_owned(),
+            "<InitiateMultipartUploadResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+             <Bucket>prod</Bucket><Key>a</Key><UploadId></UploadId>\
+             </InitiateMultipartUploadResult>"
+                .to_owned(),
+        ),
+        false => Fault::None,
+    });
+    let ran = scene.run("127.0.0.1:1", &relay.host());
+    assert_eq!(ran.code, 30, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("an upload without an ID"), "{}", ran.stdout);
+    assert_eq!(relay.count("DELETE", "/prod/a") + relay.count("PUT", "/prod/a"), 0);
 }
 
 #[test]
@@ -427,54 +474,4 @@ fn an_upload_is_aborted_until_it_is_gone_or_named() {
         let is_named = ran.stderr.contains("abort it (bucket `prod`, key `a`, upload ID `");
         assert_eq!(is_named, !is_removed, "{}", ran.stderr);
     }
-}
-
-/// 100 GiB have to go in 10,000 parts, which are too large for memory.
-#[test]
-fn large_parts_are_collected_on_disk() {
-    let begun = "<InitiateMultipartUploadResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
-                 <UploadId>1</UploadId></InitiateMultipartUploadResult>";
-    let failing = AtomicUsize::new(0);
-    let relay = Relay::start("127.0.0.1:1", move |asked| match asked.method.as_str() {
-        "POST" => Fault::Status(200, begun.to_owned()),
-        "PUT" if failing.fetch_add(1, Ordering::SeqCst) == 0 => Fault::Status(503, String::new()),
-        "PUT" => Fault::Answer(200, "ETag: \"x\"".to_owned(), String::new()),
-        "DELETE" => Fault::Status(404, "<Error><Code>NoSuchUpload</Code></Error>".to_owned()),
-        _ => Fault::Status(200, String::new()),
-    });
-    let endpoint = Some(format!("http://{}", relay.host()).parse().unwrap());
-    let keys = AwsKeys { id: "id".to_owned(), secret: Secret::new("secret"), session: None };
-    let settings = Settings {
-        gcs: GcsSettings { endpoint: "http://127.0.0.1:1".parse().unwrap() },
-        s3: S3Settings { endpoint, region: None, keys: Some(keys) },
-    };
-    let stores = Stores::new(Door::open(transport::Settings::default()).unwrap(), settings);
-    runtime().block_on(async {
-        let store = stores.open(&"s3://prod".parse().unwrap(), None).await.unwrap();
-        let upload = Upload {
-            size: 100 << 30,
-            sha256: sha256(b"").parse().unwrap(),
-            crc32c: None,
-            attributes: Attributes::default(),
-            condition: Condition::Absent,
-        };
-        let mut parts = store.writer().begin("a", &upload, 8 << 20).await.unwrap();
-        for seed in 0..5 {
-            parts.part(Bytes::from(content(8 << 20, seed))).await.unwrap();
-        }
-        parts.abort().await;
-    });
-    let sent: Vec<(String, usize, String)> = relay
-        .asked()
-        .into_iter()
-        .filter(|asked| asked.method == "PUT")
-        .map(|asked| {
-            let (_, number) = asked.target.split_once("partNumber=").unwrap();
-            (number.chars().take(1).collect(), asked.length, asked.headers["x-amz-checksum-sha256"].clone())
-        })
-        .collect();
-    let numbers: Vec<&str> = sent.iter().map(|(number, ..)| number.as_str()).collect();
-    assert_eq!(numbers, ["1", "1", "2"], "the first one is sent again");
-    assert!(sent.iter().all(|(_, length, _)| *length == 16 << 20), "{sent:?}");
-    assert!(sent[0].2 == sent[1].2 && sent[1].2 != sent[2].2);
 }

@@ -5,6 +5,7 @@ mod changes;
 mod copying;
 mod directories;
 mod faults;
+mod large_parts;
 mod manifest_files;
 mod page;
 mod recorded;

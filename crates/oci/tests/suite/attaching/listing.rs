@@ -1,6 +1,6 @@
 //! Lists of referrers: pages, filters, old registries, and answers that are wrong or endless.
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use oci::{Digest, ErrorKind, Known, MediaType, Referrer};
 use registry::sample::Recipe;
 use registry::{Canned, Config, Effect, Fault, Kind};
@@ -82,6 +82,8 @@ async fn a_list_of_the_wrong_kind_is_refused() {
         ("application/json", "{}".to_owned()),
         (INDEX, r#"{"manifests":null}"#.to_owned()),
         (INDEX, r#"{"schemaVersion":"2","manifests":null}"#.to_owned()),
+        (INDEX, r#"{"schemaVersion":2,"errors":[{"code":"DENIED"}]}"#.to_owned()),
+        (INDEX, r#"{"errors":[{"code":"DENIED"}],"manifests":[]}"#.to_owned()),
         (INDEX, list(&bad_digest)),
         (MediaType::OciManifest.as_str(), image),
     ] {
@@ -140,6 +142,32 @@ async fn huge_annotations_are_bounded_by_the_size_of_the_list() {
     scene.server.faults().clear();
     scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], huge(100_000));
     assert_eq!(scene.referrers(None).await.unwrap(), [Digest::of(b"one")]);
+}
+
+/// Without the first page, an index without a list would say that the registry has no list.
+#[tokio::test]
+async fn a_further_page_without_a_list_is_refused() {
+    for last in [r#"{"schemaVersion":2}"#, r#"{"schemaVersion":2,"manifests":null}"#] {
+        let scene = Scene::new(true).await;
+        let link =
+            format!("</v2/{}/referrers/{}?page=b>; rel=\"next\"", scene.app.path, scene.image.digest());
+        let headers = [(header::CONTENT_TYPE, INDEX.parse().unwrap())].into_iter().collect();
+        let canned = Canned { status: StatusCode::OK, headers, body: last.into() };
+        // The answer that is added first applies to the second request.
+        scene.server.faults().add(Fault::new(Effect::Canned(canned)).on(Kind::Referrers).path("page=b"));
+        scene.answer(Kind::Referrers, 200, &[("content-type", INDEX), ("link", &link)], list(""));
+        let error = scene.referrers(None).await.unwrap_err();
+        assert!(error.to_string().contains("further page"), "{last}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_fallback_tag_without_a_list_is_refused() {
+    for (body, is_list) in [("{}", false), (r#"{"schemaVersion":2,"manifests":null}"#, true)] {
+        let scene = Scene::new(false).await;
+        scene.answer(Kind::ManifestGet, 200, &[("content-type", INDEX)], body);
+        assert_eq!(scene.referrers(None).await.is_ok(), is_list, "{body}");
+    }
 }
 
 #[tokio::test]
