@@ -21,7 +21,7 @@ use crate::workspace::Workspace;
 
 /// How many tests of a program run at a time. Most tests wait for a part of their time, and as many programs as there are
 /// processors run at a time.
-const TESTS_AT_ONCE: &str = "4";
+const TESTS_AT_ONCE: &str = "3";
 
 /// A program of tests.
 #[derive(Debug)]

@@ -158,10 +158,6 @@ const WITHOUT_REQUESTS: [&str; 6] = ["bench", "manifest", "oci-types", "registry
 /// Programs that run for minutes. They run first, so that they do not run alone at the end.
 const SLOW: [&str; 2] = ["kpromo suite", "promote suite"];
 
-/// Tests that are left out of the second run: the first three repeat one promotion hundreds of times, and the last mostly runs
-/// git.
-const ONCE: [&str; 4] = ["crash_points::", "fault_points::", "gate_property::", "pr::"];
-
 /// A test program is ended after this time, several times the duration of the slowest. A test that hangs then fails, after the
 /// names of the unfinished tests were printed.
 const LIMIT: Duration = Duration::from_secs(1200);
@@ -203,7 +199,7 @@ pub(crate) fn run(
     step("tests", &mut command).map(drop)
 }
 
-/// Returns the commands for all tests, and for those of [`narrow`] without [`ONCE`]. The slow ones are first.
+/// Returns the commands for all tests, and for those of [`narrow`]. The slow ones are first.
 fn every_test(workspace: &Workspace, programs: &[TestProgram], external: impl Fn(&mut Command)) -> Vec<Job> {
     let mut documentation = workspace.cargo(["test", "--workspace", "--doc", "--config", BOUNDED]);
     external(documentation.args(["--", "--include-ignored"]));
@@ -216,7 +212,7 @@ fn every_test(workspace: &Workspace, programs: &[TestProgram], external: impl Fn
     let sends = |program: &&TestProgram| !WITHOUT_REQUESTS.contains(&program.crate_name.as_str());
     for program in programs.iter().filter(|program| program.is_integration).filter(sends) {
         let mut command = program.command(LIMIT);
-        command.args(ONCE.iter().flat_map(|name| ["--skip", name])).env(environment::CONCURRENCY, "1");
+        command.env(environment::CONCURRENCY, "1");
         jobs.push(Job { name: format!("{} with one request at a time", program.name), command });
     }
     jobs.sort_by_key(|job| !SLOW.iter().any(|name| job.name.starts_with(name)));
@@ -385,9 +381,7 @@ mod tests {
             .map(|Job { name, command }| {
                 let includes_ignored = command.get_args().any(|word| word == "--include-ignored");
                 let has = |variable: &str| command.get_envs().any(|(name, _)| name == variable);
-                let is_narrow = has(environment::CONCURRENCY);
-                assert_eq!(command.get_args().any(|word| word == "crash_points::"), is_narrow, "{name}");
-                (name.as_str(), includes_ignored, has(environment::TOOLS), is_narrow)
+                (name.as_str(), includes_ignored, has(environment::TOOLS), has(environment::CONCURRENCY))
             })
             .collect();
         assert_eq!(
@@ -410,18 +404,6 @@ mod tests {
         for name in SLOW {
             let (crate_name, target) = name.split_once(' ').unwrap();
             assert!(crates.join(crate_name).join("tests").join(target).is_dir(), "{name}");
-        }
-    }
-
-    #[test]
-    fn the_tests_that_are_left_out_of_the_second_run_exist() {
-        let crates = Workspace::locate().unwrap().root().join("crates");
-        let suites = ["kpromo", "promote"].map(|name| crates.join(name).join("tests").join("suite"));
-        for name in ONCE {
-            let module = name.strip_suffix("::").unwrap();
-            let exists =
-                |suite: &PathBuf| suite.join(module).is_dir() || suite.join(format!("{module}.rs")).is_file();
-            assert!(suites.iter().any(exists), "{name}");
         }
     }
 

@@ -8,9 +8,12 @@ use oci::{Client, Host};
 use transport::{Door, Settings};
 use trust::Production;
 
-use crate::config::{Config, InvalidConfig};
+use crate::config::{Config, InvalidConfig, check_file};
 use crate::credentials::{Keychain, metadata_host};
 use crate::environment::Environment;
+
+/// The maximum size of the file that `SSL_CERT_FILE` names, in bytes. Bundles of all public authorities have 250 KB.
+const CERTIFICATES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The connection of a command to registries.
 pub(crate) struct Connection {
@@ -57,6 +60,10 @@ pub(crate) fn connect_with(
     environment: &Environment,
     change: impl FnOnce(&mut Settings),
 ) -> Result<Connection, InvalidConfig> {
+    if let Some(file) = &environment.certificate_file {
+        // The TLS library would wait for a pipe without a limit, and would ignore an unreadable file beside other authorities.
+        check_file(file, CERTIFICATES_MAX).map_err(|error| error.within("SSL_CERT_FILE"))?;
+    }
     let mut settings = config.settings()?;
     change(&mut settings);
     // Google's metadata server has a link-local address and no TLS.

@@ -26,6 +26,8 @@ pub(crate) struct Environment {
     pub(crate) aws: AwsPlaces,
     /// `STORAGE_EMULATOR_HOST`: an emulator of Google Cloud Storage.
     pub(crate) storage_emulator: Option<String>,
+    /// `SSL_CERT_FILE`: the certificate authorities to trust instead of the system's.
+    pub(crate) certificate_file: Option<PathBuf>,
     /// `KPROMO_CONFIG`: the configuration, unless a flag names one.
     pub(crate) config: Option<PathBuf>,
     /// The CI job that runs this process: see [`ci_job`].
@@ -122,6 +124,7 @@ impl Environment {
                 home: path("HOME"),
             },
             storage_emulator: text("STORAGE_EMULATOR_HOST"),
+            certificate_file: path("SSL_CERT_FILE"),
             config: path("KPROMO_CONFIG"),
             job: ci_job(text),
             shard: ShardVariables { count: shown("KPROMO_SHARDS"), index: shown("JOB_COMPLETION_INDEX") },

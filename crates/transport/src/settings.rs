@@ -1,7 +1,6 @@
 //! The settings of a door.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -134,14 +133,6 @@ pub enum InvalidSettings {
          SSL_CERT_FILE and SSL_CERT_DIR, which replace them; an empty SSL_CERT_FILE does so, too"
     )]
     NoAuthorities,
-    /// The variable of the environment names no file of certificates.
-    #[error("SSL_CERT_FILE names {}, which {problem}; correct the variable or unset it", path.display())]
-    CertificateFile {
-        /// The value of the variable.
-        path: PathBuf,
-        /// What is wrong with the file.
-        problem: String,
-    },
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(rustls::Error),

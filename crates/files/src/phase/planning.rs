@@ -207,8 +207,7 @@ impl Planning<'_> {
 
 /// Returns the state of a source that was not read. `right` are the hashes of the content that the manifest wants.
 fn compared(object: &Object, right: &Hashes) -> SourceState {
-    let without_metadata = Object { sha256: None, ..object.clone() };
-    match without_metadata.is(&right.sha256, Some(right)) {
+    match object.clone().without_claims().is(&right.sha256, Some(right)) {
         Some(true) => SourceState::Right,
         Some(false) => SourceState::Wrong(object.sha256.filter(|found| *found != right.sha256)),
         None => SourceState::There,

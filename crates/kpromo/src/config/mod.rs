@@ -4,9 +4,8 @@ mod hosts;
 mod signing;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs, io};
 
 use hosts::HostEntry;
 use manifest::Diagnostic;
@@ -125,10 +124,10 @@ impl InvalidConfig {
         Self::Value { place: flag.to_owned(), problem }
     }
 
-    /// Puts the field of the configuration that names the file in front.
-    fn within(self, field: &str) -> Self {
+    /// Puts the field of the configuration, or the variable, that names the file in front.
+    pub(crate) fn within(self, name: &str) -> Self {
         match self {
-            Self::Value { place, problem } => Self::Value { place: format!("{field}: {place}"), problem },
+            Self::Value { place, problem } => Self::Value { place: format!("{name}: {place}"), problem },
             other => other,
         }
     }
@@ -142,19 +141,27 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, InvalidConfig> {
     if path == Path::new("-") {
         return standard_input(FILE_MAX).map_err(|problem| InvalidConfig::flag("standard input", problem));
     }
-    let unreadable = |error: std::io::Error| InvalidConfig::new(path, format!("cannot be read: {error}"));
-    let metadata = fs::metadata(path).map_err(unreadable)?;
+    check_file(path, FILE_MAX)?;
+    fs::read(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> InvalidConfig {
+    InvalidConfig::new(path, format!("cannot be read: {error}"))
+}
+
+/// Checks that a path names a regular file of at most `max` bytes, and that it can be opened.
+pub(crate) fn check_file(path: &Path, max: u64) -> Result<(), InvalidConfig> {
+    let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if metadata.is_dir() {
         return Err(InvalidConfig::new(path, "is a directory, not a file".to_owned()));
     }
     if !metadata.is_file() {
         return Err(InvalidConfig::new(path, "is not a regular file".to_owned()));
     }
-    if metadata.len() > FILE_MAX {
-        let problem = format!("has {} bytes; the limit is {FILE_MAX}", metadata.len());
-        return Err(InvalidConfig::new(path, problem));
+    if metadata.len() > max {
+        return Err(InvalidConfig::new(path, format!("has {} bytes; the limit is {max}", metadata.len())));
     }
-    fs::read(path).map_err(unreadable)
+    fs::File::open(path).map(drop).map_err(|error| unreadable(path, &error))
 }
 
 impl Config {

@@ -26,6 +26,13 @@ pub(crate) const READ: &[Group] = &[
         ],
     },
     Group {
+        title: "Certificate authorities",
+        variables: &[(
+            "SSL_CERT_FILE",
+            "file with the certificate authorities to trust instead of the system's",
+        )],
+    },
+    Group {
         title: "Registry credentials",
         variables: &[
             ("DOCKER_CONFIG", "directory with docker's `config.json`; default: `~/.docker`"),
@@ -150,7 +157,6 @@ pub(crate) const READ_BY_LIBRARIES: &[Group] = &[Group {
         ("HTTP_PROXY", "proxy for plain HTTP requests; the lower-case name works too"),
         ("ALL_PROXY", "proxy for both, if the variables above are not set; the lower-case name works too"),
         ("NO_PROXY", "hosts that are contacted without a proxy; the lower-case name works too"),
-        ("SSL_CERT_FILE", "file with the certificate authorities to trust instead of the system's"),
         ("SSL_CERT_DIR", "directory with the certificate authorities to trust instead of the system's"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "headers for the trace collector, such as its token; never printed"),
         ("OTEL_RESOURCE_ATTRIBUTES", "attributes of the service in traces"),

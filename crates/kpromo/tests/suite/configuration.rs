@@ -109,8 +109,8 @@ async fn a_run_without_certificate_authorities_says_where_they_come_from() {
     let no_authority = "error: no certificate authority can be read; ";
     for (file, problem) in [
         ("", no_authority),
-        ("/nonexistent", "error: SSL_CERT_FILE names /nonexistent, which cannot be read: "),
-        ("/dev/zero", "error: SSL_CERT_FILE names /dev/zero, which is not a regular file; "),
+        ("/nonexistent", "error: SSL_CERT_FILE: /nonexistent: cannot be read: "),
+        ("/dev/zero", "error: SSL_CERT_FILE: /dev/zero: is not a regular file"),
     ] {
         let mut command = kpromo(None);
         command.args(["cip", "--sign=false", "--manifest"]).arg(&manifest);

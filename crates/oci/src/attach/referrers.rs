@@ -172,7 +172,8 @@ fn is_about_content(refusal: &Refusal) -> bool {
 /// Returns whether an index has the list `manifests`. Some clients write `null` for an empty list.
 ///
 /// # Errors
-/// If it has neither a list nor a version, or if it has errors: it is no index, and an empty list would not be proven.
+/// Returns an error if the JSON has neither `manifests` nor `schemaVersion`, or if it has `errors`. Such JSON is not an index, and
+/// does not prove an empty list.
 fn has_list(index: &RawManifest, doing: &str) -> Result<bool, Error> {
     let malformed = |what: &str| Err(Error::new(doing, ErrorKind::Malformed(what.to_owned())));
     if serde_json::from_slice::<Errors>(index.bytes()).is_ok_and(|Errors { errors }| errors.is_some()) {

@@ -67,7 +67,7 @@ enum Found {
     Upload(Written),
     /// The object has the size of the upload, and no checksum.
     SameSize,
-    /// There is no such object, or it cannot be read.
+    /// The store has no such object, or does not answer.
     Other,
 }
 
