@@ -33,6 +33,16 @@ pub enum ErrorKind {
     /// The condition of the write does not hold.
     #[error("the object has changed since it was planned")]
     Precondition,
+    /// The store says that the condition of the write does not hold, and it does.
+    #[error(
+        "the store answered 412 Precondition Failed, and the object is as it was when the copy was planned"
+    )]
+    FalsePrecondition,
+    /// The object to replace has no version, so its replacement cannot have a condition.
+    #[error(
+        "the store returns no version of the object (`ETag` or generation), so it cannot be replaced safely"
+    )]
+    NoVersion,
     /// The object changed while it was read.
     #[error("the object changed while it was read")]
     Changed,
@@ -133,6 +143,12 @@ impl Error {
             }
             ErrorKind::Precondition => {
                 "something else has written the object: run it again, and look at the plan"
+            }
+            ErrorKind::FalsePrecondition => {
+                "a proxy may have answered instead of the store: run it again, and check what is in between"
+            }
+            ErrorKind::NoVersion => {
+                "check whether a proxy removes the header `ETag` from the store's answers"
             }
             ErrorKind::Changed => "something writes to the source: run it again when that is done",
             ErrorKind::Mismatch { .. } => {

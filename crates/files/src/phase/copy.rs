@@ -129,15 +129,15 @@ impl Copying<'_> {
                 sha256: entry.sha256,
                 crc32c: object.crc32c,
                 attributes: attributes.clone(),
-                condition: match (&decision.verdict, &decision.replaced) {
-                    (Verdict::Replace(_), Some(version)) => Condition::Version(version.to_string()),
-                    _ => Condition::Absent,
-                },
+                condition: condition(decision),
             },
         };
-        let mut results: Vec<Result<bool, Error>> = Vec::new();
-        results.resize_with(decisions.len(), || Ok(false));
-        let mut open: Vec<usize> = (0..decisions.len()).collect();
+        let check = |decision: &Decision| self.check_version(entry, decision).map(|()| false);
+        let mut results: Vec<Result<bool, Error>> = decisions.iter().map(check).collect();
+        let mut open: Vec<usize> = (0..decisions.len()).filter(|index| results[*index].is_ok()).collect();
+        if open.is_empty() {
+            return results;
+        }
         for round in 1..=ROUNDS {
             let what = format!("reading {}", source.url().file(&entry.name));
             let pieces = content(source, &entry.name, &object, first.take());
@@ -149,7 +149,8 @@ impl Copying<'_> {
                 results[index] = match written {
                     Ok(_) => Ok(true),
                     Err(error) if matches!(error.kind(), ErrorKind::Precondition) => {
-                        self.found(self.writer(decisions[index].edge), entry, error).await
+                        let condition = condition(&decisions[index]);
+                        self.found(self.writer(decisions[index].edge), entry, &condition, error).await
                     }
                     // The store no longer knows the upload: start a new one.
                     Err(error) if matches!(error.kind(), ErrorKind::UploadLost(_)) && round < ROUNDS => {
@@ -172,14 +173,52 @@ impl Copying<'_> {
         &*self.writers.projects[edge.project][edge.destination]
     }
 
-    /// Checks an object that has changed since it was planned. It may have the wanted content: another run may have written it, or
-    /// this run did and the answer was lost.
-    async fn found(&self, store: &dyn StoreWrite, entry: &FileEntry, error: Error) -> Result<bool, Error> {
-        let Some(object) = store.find(&entry.name).await? else { return Err(error) };
-        if has_content(store, &entry.name, &object, &entry.sha256).await? {
+    /// Checks that an object to replace has a version. Without one, the condition of the write would hold for any object.
+    fn check_version(&self, entry: &FileEntry, decision: &Decision) -> Result<(), Error> {
+        match condition(decision) {
+            Condition::Version(version) if version.is_empty() => {
+                let file = self.writer(decision.edge).url().file(&entry.name);
+                Err(Error::new(format!("replacing {file}"), ErrorKind::NoVersion))
+            }
+            Condition::Version(_) | Condition::Absent => Ok(()),
+        }
+    }
+
+    /// Checks an object after its store has refused the condition of a write. The object may have the wanted content: another run
+    /// may have written it, or this run did and the answer was lost.
+    async fn found(
+        &self,
+        store: &dyn StoreWrite,
+        entry: &FileEntry,
+        condition: &Condition,
+        error: Error,
+    ) -> Result<bool, Error> {
+        let found = store.find(&entry.name).await?;
+        if let Some(object) = &found
+            && has_content(store, &entry.name, object, &entry.sha256).await?
+        {
             return Ok(false);
         }
+        let is_as_planned = match (condition, &found) {
+            (Condition::Absent, None) => true,
+            (Condition::Version(version), Some(object)) => object.version == *version,
+            (Condition::Absent, Some(_)) | (Condition::Version(_), None) => false,
+        };
+        if is_as_planned {
+            return Err(Error::new(
+                format!("writing {}", store.url().file(&entry.name)),
+                ErrorKind::FalsePrecondition,
+            ));
+        }
         Err(error)
+    }
+}
+
+/// Returns the condition of a write: the object is what it was when the copy was planned.
+fn condition(decision: &Decision) -> Condition {
+    match (&decision.verdict, &decision.replaced) {
+        (Verdict::Replace(_), Some(version)) => Condition::Version(version.to_string()),
+        _ => Condition::Absent,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The interfaces for reading from and writing to stores of any kind.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -10,6 +11,9 @@ use super::content::Content;
 use crate::error::Error;
 use crate::hash::Hashes;
 use crate::object::{Attributes, Object};
+
+/// The maximum time for the abort of an upload.
+pub(super) const ABORT_TIME: Duration = Duration::from_secs(20);
 
 /// A page of a listing.
 #[derive(Debug, Default)]

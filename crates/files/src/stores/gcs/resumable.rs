@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use transport::{Answer, Body, Class, Request};
 use url::Url;
 
-use super::super::store::{PartUpload, Upload, Written};
+use super::super::store::{ABORT_TIME, PartUpload, Upload, Written};
 use super::client::{FIELDS, Gcs, RESOURCE_MAX};
 use super::wire::{HASH, Metadata, crc32c_text, refusal};
 use crate::error::{Error, ErrorKind};
@@ -16,6 +16,8 @@ use crate::hash::Hashes;
 
 /// The status of an upload that is not complete.
 const INCOMPLETE: StatusCode = StatusCode::PERMANENT_REDIRECT;
+/// The status of Google's answer to an abort that has succeeded (*Cancel an upload*).
+const CANCELLED: u16 = 499;
 
 /// A resumable upload.
 pub(super) struct Resumable {
@@ -159,15 +161,31 @@ impl PartUpload for Resumable {
 
     fn abort(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            // This deletes the session with its parts. Google deletes an unfinished session after a week.
-            let request =
-                Request::new(Method::DELETE, self.session.clone(), "gcs-upload-abort", Class::Write);
-            let ended = self.store.send(request).await;
-            if let Err(error) = ended {
-                let warning = format!("{}: the unfinished upload could not be ended: {error}", self.what);
-                self.store.warnings.warn(warning);
-            }
+            let why = match tokio::time::timeout(ABORT_TIME, self.give_up()).await {
+                Ok(Ok(())) => return,
+                Ok(Err(kind)) => kind.to_string(),
+                Err(_) => format!("the store did not answer the abort within {} s", ABORT_TIME.as_secs()),
+            };
+            // The URL of the session permits writes, so it is not shown.
+            self.store.warnings.warn(format!(
+                "{}: the unfinished upload may be left in the store: {why}; Google deletes it after a week",
+                self.what
+            ));
         })
+    }
+}
+
+impl Resumable {
+    /// Deletes the session with its parts.
+    async fn give_up(&self) -> Result<(), ErrorKind> {
+        let request = Request::new(Method::DELETE, self.session.clone(), "gcs-upload-abort", Class::Write);
+        let answer = self.store.send(request.limit(RESOURCE_MAX)).await?;
+        match answer.status() {
+            status if status.is_success() || status.as_u16() == CANCELLED => Ok(()),
+            // The session is gone already.
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(()),
+            _ => Err(self.store.failed(&answer)),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use rusty_s3::actions::CreateMultipartUpload;
 use sha2::Digest as _;
 use transport::Class;
 
-use super::super::store::{Condition, PartUpload, Upload, Written};
+use super::super::store::{ABORT_TIME, Condition, PartUpload, Upload, Written};
 use super::client::S3;
 use super::metadata::set_attributes;
 use super::proof::{self, Part};
@@ -28,8 +28,6 @@ const ANSWER_MAX: u64 = 1 << 20;
 const PARTS_MAX: u64 = 10_000;
 /// The unit of part sizes, in bytes. Parts of one unit are sent from memory.
 const UNIT: u64 = 8 << 20;
-/// The maximum time for the abort of an upload.
-const ABORT_TIME: Duration = Duration::from_secs(20);
 /// The number of attempts to abort an upload.
 const ABORTS: u32 = 6;
 /// The pause before the second attempt. It doubles with each further attempt.

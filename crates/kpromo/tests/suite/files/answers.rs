@@ -12,13 +12,13 @@ const HTML: &str = "<html>Please log in</html>";
 const XML: &str = "Content-Type: application/xml";
 
 /// A directory with a file, which goes to `prod` in one of two stores behind relays.
-struct Scene {
+pub(super) struct Scene {
     desk: Desk,
     flags: Vec<String>,
 }
 
 impl Scene {
-    fn new(size: usize, destination: &str) -> Self {
+    pub(super) fn new(size: usize, destination: &str) -> Self {
         let (desk, content) = (Desk::new(), content(size, 5));
         fs::create_dir(desk.path("staging")).unwrap();
         fs::write(desk.path("staging/a"), &content).unwrap();
@@ -27,28 +27,28 @@ impl Scene {
         Self { desk, flags }
     }
 
-    fn run(&self, gcs: &str, s3: &str) -> Ran {
+    pub(super) fn run(&self, gcs: &str, s3: &str) -> Ran {
         let mut command = command(gcs, s3);
         command.args(&self.flags).arg("--confirm");
         run(command)
     }
 
-    fn content(&self) -> Vec<u8> {
+    pub(super) fn content(&self) -> Vec<u8> {
         fs::read(self.desk.path("staging/a")).unwrap()
     }
 }
 
 /// A request of a kind, by its method and a part of its target.
-type Kind = (&'static str, &'static str);
+pub(super) type Kind = (&'static str, &'static str);
 
-fn is(asked: &Asked, (method, part): Kind) -> bool {
+pub(super) fn is(asked: &Asked, (method, part): Kind) -> bool {
     asked.method == method && asked.target.contains(part)
 }
 
-const PUT: Kind = ("PUT", "/prod/a?");
+pub(super) const PUT: Kind = ("PUT", "/prod/a?");
 const PART: Kind = ("PUT", "partNumber=1");
 const COMPLETE: Kind = ("POST", "uploadId=");
-const LARGE: usize = (9 << 20) + 1;
+pub(super) const LARGE: usize = (9 << 20) + 1;
 
 fn result_for(key: &str) -> String {
     format!(
@@ -423,55 +423,5 @@ fn a_page_in_place_of_the_content_is_no_change_of_the_object() {
         let ran = run(promote);
         assert_eq!(ran.code, 30, "{status}: {}", ran.stderr);
         assert!(!ran.stderr.contains("something writes to the source"), "{status}: {}", ran.stderr);
-    }
-}
-
-/// An upload that the store has lost is begun anew, whatever of it was sent.
-#[test]
-#[ignore = "needs external programs, run by `cargo xtask test`"]
-fn an_upload_that_is_lost_is_begun_anew() {
-    let (gcs, scene) = (FakeGcs::start(&["prod"]), Scene::new(20 << 20, "gs://prod"));
-    let parts = AtomicUsize::new(0);
-    let relay = Relay::like_google(gcs.host(), move |asked| {
-        let is_second = is(asked, ("PUT", "upload_id=")) && parts.fetch_add(1, Ordering::SeqCst) == 1;
-        if is_second { Fault::Status(410, "gone".to_owned()) } else { Fault::None }
-    });
-    let ran = scene.run(&relay.host(), "127.0.0.1:1");
-    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
-    assert_eq!(relay.count("POST", "uploadType=resumable"), 2);
-    assert!(gcs.get("prod", "a").unwrap() == scene.content());
-}
-
-/// A part that was under way when the upload was aborted may be kept, so the store is asked whether it still has the upload.
-#[test]
-#[ignore = "needs external programs, run by `cargo xtask test`"]
-fn an_upload_is_aborted_until_it_is_gone_or_named() {
-    for is_removed in [true, false] {
-        let (s3, desk) = (VersityGw::start(&["prod"], REGION), Desk::new());
-        fs::create_dir(desk.path("staging")).unwrap();
-        fs::write(desk.path("staging/a"), content(20 << 20, 5)).unwrap();
-        let base = format!("file://{}", desk.path("staging").display());
-        let flags = manifests(&desk, &[&base, "s3://prod"], &[("a", sha256(b"another content"))]);
-        let aborts = AtomicUsize::new(0);
-        let relay = Relay::start(s3.host(), move |asked| {
-            // The first abort is said to be done.
-            match is(asked, ("DELETE", "uploadId=")) {
-                true if !is_removed => {
-                    Fault::Status(403, "<Error><Code>AccessDenied</Code></Error>".to_owned())
-                }
-                true if aborts.fetch_add(1, Ordering::SeqCst) == 0 => Fault::Status(204, String::new()),
-                _ => Fault::None,
-            }
-        });
-        let mut promote = command("127.0.0.1:1", &relay.host());
-        promote.args(&flags).arg("--confirm");
-        let ran = run(promote);
-        assert_eq!(ran.code, 30, "{}", ran.stderr);
-        if is_removed {
-            assert_eq!(relay.count("DELETE", "uploadId="), 2);
-            assert_eq!(s3.parts("prod"), 0);
-        }
-        let is_named = ran.stderr.contains("abort it (bucket `prod`, key `a`, upload ID `");
-        assert_eq!(is_named, !is_removed, "{}", ran.stderr);
     }
 }

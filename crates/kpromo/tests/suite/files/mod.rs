@@ -2,6 +2,7 @@
 
 mod answers;
 mod changes;
+mod conditions;
 mod copying;
 mod directories;
 mod faults;
@@ -12,3 +13,4 @@ mod recorded;
 mod scene;
 pub(crate) mod stores;
 mod trace;
+mod uploads;

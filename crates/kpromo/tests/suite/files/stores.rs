@@ -24,15 +24,26 @@ pub(crate) fn sha256(content: &[u8]) -> String {
 
 /// Returns content of a size that compresses badly.
 pub(crate) fn content(size: usize, seed: u32) -> Vec<u8> {
+    // Larger than the window of gzip. Blocks differ in their first bytes.
+    const BLOCK: usize = 64 << 10;
     let mut state = seed.wrapping_mul(2_654_435_761).max(1);
-    (0..size)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 17;
-            state ^= state << 5;
-            state.to_le_bytes()[0]
-        })
-        .collect()
+    let words = (0..BLOCK.min(size.next_multiple_of(4)) / 4).flat_map(|_| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state.to_le_bytes()
+    });
+    let block: Vec<u8> = words.collect();
+    let mut content = Vec::with_capacity(size + BLOCK);
+    while content.len() < size {
+        let at = content.len();
+        content.extend_from_slice(&block);
+        if at > 0 {
+            content[at..at + 8].copy_from_slice(&at.to_le_bytes());
+        }
+    }
+    content.truncate(size);
+    content
 }
 
 /// Returns a command that reaches stores at these hosts.
