@@ -1,6 +1,7 @@
 //! Errors of operations on registries.
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::StatusCode;
 use oci_types::Digest;
@@ -11,10 +12,10 @@ use serde_json::Value;
 use transport::{Answer, Budget};
 
 /// An operation on a registry that failed: what was tried, on what, and why it failed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Error {
     doing: String,
-    kind: Box<ErrorKind>,
+    kind: Arc<ErrorKind>,
 }
 
 /// Why an operation failed.
@@ -78,6 +79,9 @@ pub enum ErrorKind {
     /// The answer does not conform to the specification.
     #[error("the answer does not follow the distribution specification: {0}")]
     Malformed(String),
+    /// The answer is not a manifest, and names no digest that would prove that the registry stores it: it may be the page of a proxy.
+    #[error("the answer does not follow the distribution specification: expected a manifest: {0}")]
+    NotAManifest(InvalidManifest),
     /// The manifest cannot be used.
     #[error(transparent)]
     Manifest(InvalidManifest),
@@ -175,7 +179,7 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 
 impl Error {
     pub(crate) fn new(doing: impl Into<String>, kind: ErrorKind) -> Self {
-        Self { doing: doing.into(), kind: Box::new(kind) }
+        Self { doing: doing.into(), kind: Arc::new(kind) }
     }
 
     /// Returns why the operation failed.

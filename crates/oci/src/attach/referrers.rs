@@ -31,8 +31,9 @@ impl Reader {
     /// Lists the referrers of an image, of one artifact type or of all types. Uses the referrers API, or the fallback tag if the
     /// registry has no such API.
     ///
-    /// Sends one request for each page; most images have one page. For a registry without the API it sends two requests the first
-    /// time, and one for each further image of the host. The request for the tag is omitted if the tag is [`Known::Absent`].
+    /// Sends one request for each page; most images have one page. For a registry without the API it sends three requests the
+    /// first time, and one for each further image of the host. The request for the tag is omitted if the tag is
+    /// [`Known::Absent`].
     ///
     /// # Errors
     /// Returns an error if the registry answers with something other than an index, if the list does not end, or if it has more
@@ -93,8 +94,8 @@ impl Reader {
             let request = request.header(header::ACCEPT, HeaderValue::from_static(ACCEPT));
             let reply = self.sessions.send(&call, request, &doing).await?;
             if pages.is_first() && says_no_api(reply.status()) {
-                if !is_about_content(&reply.refusal()) {
-                    call.session.learn_referrers(false);
+                if !is_about_content(&reply.refusal()) && !call.session.has_referrers() {
+                    self.look_for_api(repository, &doing).await?;
                 }
                 return Ok(false);
             }
@@ -115,6 +116,33 @@ impl Reader {
                 Some(next) => call.url = next,
             }
         }
+    }
+
+    /// Finds out whether a host that has refused the list of one image has the API. The API lists no referrers of content that no
+    /// manifest has, so only a host without the API refuses this list, too.
+    ///
+    /// Sends one request.
+    async fn look_for_api(&self, repository: &Repository, doing: &str) -> Result<(), Error> {
+        let nothing = Digest::of(b"");
+        let mut call = self.call(Method::GET, repository, "referrers/", "referrers")?;
+        call.url = call.session.url(&format!("{}/referrers/{nothing}", repository.path))?;
+        let request = call.request().follow().limit(MANIFEST_MAX as u64);
+        let request = request.header(header::ACCEPT, HeaderValue::from_static(ACCEPT));
+        let reply = self.sessions.send(&call, request, doing).await?;
+        if says_no_api(reply.status()) {
+            if !is_about_content(&reply.refusal()) {
+                call.session.learn_referrers(false);
+            }
+            return Ok(());
+        }
+        let is_list = success(reply, doing)
+            .and_then(|answer| has_list(&index(&answer, doing)?, doing))
+            .is_ok_and(|has_list| has_list);
+        // Any other answer proves nothing.
+        if is_list {
+            call.session.learn_referrers(true);
+        }
+        Ok(())
     }
 }
 

@@ -184,10 +184,7 @@ fn received(reply: Reply, which: Selector<'_>, doing: &str) -> Result<RawManifes
         // Only its form distinguishes the manifest from a page of a proxy.
         None => match manifest.parse() {
             Ok(_) => Ok(manifest),
-            Err(error) => {
-                let problem = format!("expected a manifest: {error}");
-                Err(Error::new(doing, ErrorKind::Malformed(problem)))
-            }
+            Err(error) => Err(Error::new(doing, ErrorKind::NotAManifest(error))),
         },
         Some(expected) if !expected.names(manifest.bytes()) => {
             Err(Error::new(doing, ErrorKind::WrongDigest { expected, got: manifest.digest() }))

@@ -87,9 +87,9 @@ impl Scene {
 }
 
 fn is_empty(evidence: &Evidence) -> bool {
-    let Evidence { signatures, attestations, rejected, others, absent } = evidence;
+    let Evidence { signatures, attestations, rejected, others, absent, unproven } = evidence;
     let is_empty = signatures.is_empty() && attestations.is_empty() && rejected.is_empty();
-    is_empty && others.is_empty() && absent.is_empty()
+    is_empty && others.is_empty() && absent.is_empty() && unproven.is_empty()
 }
 
 /// Returns the reasons why signatures, and why other attachments, are rejected.
@@ -104,7 +104,7 @@ fn reasons(evidence: &Evidence) -> (Vec<&str>, Vec<&str>) {
 
 #[tokio::test]
 async fn absent_attachments_are_not_found_and_known_absences_are_not_requested() {
-    for (referrers_api, without, first, then) in [(true, 3, 1, 1), (false, 4, 1, 0)] {
+    for (referrers_api, without, first, then) in [(true, 3, 1, 1), (false, 5, 2, 0)] {
         let scene = Scene::new(Config { referrers_api, ..Config::default() }).await;
         assert!(is_empty(&scene.all().await));
         assert_eq!(scene.requests(), without, "two tags and the referrers");
@@ -216,8 +216,8 @@ async fn a_signature_by_a_key_that_is_not_configured_counts_as_another_signers()
     let client = Scene::client();
     let evidence =
         scene.trusting(&client, &by_certificate, ListedTags::default(), EvidenceKinds::All).await.unwrap();
-    let Evidence { signatures, attestations, rejected, others, absent } = evidence;
-    assert_eq!((signatures.len(), attestations.len(), absent.len()), (0, 0, 0));
+    let Evidence { signatures, attestations, rejected, others, absent, unproven } = evidence;
+    assert_eq!((signatures.len(), attestations.len(), absent.len(), unproven.len()), (0, 0, 0, 0));
     assert!(rejected.is_empty(), "{rejected:?}");
     let signatures = others.iter().filter(|other| other.claim == Claim::Signature).count();
     assert_eq!((others.len(), signatures), (4, 2), "{others:?}");

@@ -30,6 +30,9 @@ pub enum AuditError {
     /// A request to the registry failed, or its credentials are missing.
     #[error(transparent)]
     Registry(#[from] oci::Error),
+    /// What is attached to an image cannot be read.
+    #[error(transparent)]
+    Attachments(oci::Error),
     /// The trusted root is not available.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -41,7 +44,7 @@ pub enum AuditError {
 impl From<EvidenceError> for AuditError {
     fn from(error: EvidenceError) -> Self {
         match error {
-            EvidenceError::Registry(error) => Self::Registry(error),
+            EvidenceError::Registry(error) => Self::Attachments(error),
             EvidenceError::Trust(error) => Self::Trust(error),
         }
     }
@@ -56,7 +59,7 @@ impl AuditError {
                     "check the name: the registry does not have this image, or does not show it to you";
                 Some(text.to_owned())
             }
-            Self::Registry(error) => Problem::from(error).advice,
+            Self::Registry(error) | Self::Attachments(error) => Problem::from(error).advice,
             Self::Trust(_) | Self::Image(..) => None,
         }
     }
@@ -170,6 +173,9 @@ impl Auditor<'_> {
     }
 
     /// Reads what is attached to an image itself.
+    ///
+    /// # Errors
+    /// If the registry does not answer, or if no signature of the image counts and an answer leaves open what is attached.
     async fn attachments<'a>(
         &self,
         judge: &'a Judge<'a>,
@@ -177,6 +183,7 @@ impl Auditor<'_> {
         platform: Option<&str>,
     ) -> Result<ImageFindings<'a>, EvidenceError> {
         let mut findings = judge.image(digest, platform);
+        let mut unproven = None;
         for repository in std::iter::once(self.repository).chain(&self.canonical) {
             let (listed_tags, wanted) = (ListedTags::default(), EvidenceKinds::All);
             let evidence = fetch(self.client, repository, digest, listed_tags, wanted).await?;
@@ -192,8 +199,12 @@ impl Auditor<'_> {
             for Absent { claim, place } in &evidence.absent {
                 findings.refused(claim, ABSENT, place);
             }
+            unproven = unproven.or(evidence.unproven.into_iter().next());
         }
-        Ok(findings)
+        match unproven {
+            Some(error) if !findings.is_signed() => Err(error.into()),
+            _ => Ok(findings),
+        }
     }
 }
 

@@ -117,11 +117,17 @@ impl ImageFindings<'_> {
         self.audited.refused.push(Refused { kind, predicate_type, reason, place });
     }
 
+    /// Whether a signature of the image counts.
+    pub(super) fn is_signed(&self) -> bool {
+        self.audited.signatures.iter().any(|found| found.standing == SignatureStatus::Counts)
+    }
+
     /// Completes the findings.
     pub(super) fn finish(self, platforms: Vec<Audited>) -> Audited {
+        let is_signed = self.is_signed();
         let Self { judge, mut audited } = self;
         audited.platforms = platforms;
-        audited.signed = audited.signatures.iter().any(|found| found.standing == SignatureStatus::Counts);
+        audited.signed = is_signed;
         if !audited.signed {
             audited.objections = objections(judge, &audited);
         }

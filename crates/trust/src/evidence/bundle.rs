@@ -27,7 +27,7 @@ pub(super) async fn read_bundle(subject: &Subject<'_>, listed: &Referrer) -> Res
     let attachment = match subject.client.reader.referrer(subject.repository, subject.digest, listed).await {
         Ok(Found::Present(attachment)) => attachment,
         Ok(Found::Absent(_)) => {
-            evidence.note(Unusable::Absent(Absent { claim: unknown, place }));
+            evidence.note(Unusable::Absent(Absent { claim: unknown, place }, None));
             return Ok(evidence);
         }
         Err(error) => {
@@ -47,7 +47,7 @@ pub(super) async fn read_bundle(subject: &Subject<'_>, listed: &Referrer) -> Res
         Ok(None) => return Ok(evidence),
         Err(reason) => reason,
     };
-    evidence.note(Unusable::Rejected(Rejected { claim: unknown, reason, place }));
+    evidence.note(Unusable::Rejected(Rejected { claim: unknown, reason, place }, None));
     Ok(evidence)
 }
 

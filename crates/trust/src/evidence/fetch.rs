@@ -80,7 +80,7 @@ impl Subject<'_> {
             Ok(Found::Absent(_)) => {
                 // Registries may list a tag that they no longer have, or do not have yet.
                 if known == Known::Present {
-                    evidence.note(Unusable::Absent(Absent { claim: claim(), place: place() }));
+                    evidence.note(Unusable::Absent(Absent { claim: claim(), place: place() }, None));
                 }
                 Ok(())
             }
@@ -107,7 +107,8 @@ impl Subject<'_> {
             // The fallback tag is listed but absent.
             Err(error) if is_gone(&error) && fallback == Known::Present => {
                 let place = self.referrers_place();
-                evidence.note(Unusable::Absent(Absent { claim: Claim::Attestation(None), place }));
+                let absent = Absent { claim: Claim::Attestation(None), place };
+                evidence.note(Unusable::Absent(absent, Some(error)));
                 return Ok(());
             }
             Err(error) => return Err(error.into()),

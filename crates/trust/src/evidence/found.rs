@@ -53,6 +53,9 @@ pub struct Evidence {
     /// Attachments that the registry lists but does not have, because registries lag and clean up. They count as not
     /// attached.
     pub absent: Vec<Absent>,
+    /// Answers that leave open what is attached, one for each rejected or absent attachment of which this is true. No statement
+    /// that an image lacks something follows from them.
+    pub unproven: Vec<oci::Error>,
 }
 
 /// A signature that verifies.
@@ -183,29 +186,37 @@ pub enum EvidenceError {
 /// The reason why an attachment cannot be verified.
 #[derive(Clone, Debug)]
 pub(super) enum Unusable {
-    /// The registry lists it but does not have it.
-    Absent(Absent),
-    /// It is malformed or cannot be read.
-    Rejected(Rejected),
+    /// The registry lists it but does not have it. With the error if its answer does not prove this.
+    Absent(Absent, Option<oci::Error>),
+    /// It is malformed or cannot be read. With the error if the registry may store something else.
+    Rejected(Rejected, Option<oci::Error>),
 }
 
 impl Evidence {
     /// Adds attachments of the same image from another repository.
     pub fn extend(&mut self, other: Self) {
-        let Self { signatures, attestations, rejected, others, absent } = other;
+        let Self { signatures, attestations, rejected, others, absent, unproven } = other;
         self.signatures.extend(signatures);
         self.attestations.extend(attestations);
         self.rejected.extend(rejected);
         self.others.extend(others);
         self.absent.extend(absent);
+        self.unproven.extend(unproven);
     }
 
     /// Adds an attachment that cannot be verified.
     pub(super) fn note(&mut self, unusable: Unusable) {
-        match unusable {
-            Unusable::Absent(absent) => self.absent.push(absent),
-            Unusable::Rejected(rejected) => self.rejected.push(rejected),
-        }
+        let unproven = match unusable {
+            Unusable::Absent(absent, unproven) => {
+                self.absent.push(absent);
+                unproven
+            }
+            Unusable::Rejected(rejected, unproven) => {
+                self.rejected.push(rejected);
+                unproven
+            }
+        };
+        self.unproven.extend(unproven);
     }
 
     /// Adds an attachment that was read but does not verify.

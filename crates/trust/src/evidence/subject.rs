@@ -51,7 +51,7 @@ impl Subject<'_> {
         // An attachment that is larger than its limit is never read, so it takes nothing from the allowance.
         if *size <= limit && !self.client.share.take(*size).await {
             let reason = format!("not read: more than {BYTES_MAX} bytes are attached to the image");
-            return Ok(Err(Unusable::Rejected(Rejected { claim, reason, place: place.to_owned() })));
+            return Ok(Err(Unusable::Rejected(Rejected { claim, reason, place: place.to_owned() }, None)));
         }
         match self.client.reader.small_blob(self.repository, *digest, *size, limit).await {
             Ok(content) => Ok(Ok(content)),
@@ -61,19 +61,24 @@ impl Subject<'_> {
 
     /// Classifies a failed read. A missing attachment is absent, and a malformed one is rejected. Any other failure is an
     /// error, because it leaves open what is attached.
+    ///
+    /// An absent or malformed attachment has the error with it if the answer does not prove what the registry stores.
     pub(super) fn unreadable(
         &self,
         claim: Claim,
         place: String,
         error: oci::Error,
     ) -> Result<Unusable, EvidenceError> {
+        use oci::ErrorKind as Kind;
         if is_gone(&error) {
-            Ok(Unusable::Absent(Absent { claim, place }))
-        } else if is_about_content(&error) {
-            Ok(Unusable::Rejected(Rejected { claim, reason: error.to_string(), place }))
-        } else {
-            Err(error.into())
+            return Ok(Unusable::Absent(Absent { claim, place }, Some(error)));
         }
+        if !is_about_content(&error) {
+            return Err(error.into());
+        }
+        let rejected = Rejected { claim, reason: error.to_string(), place };
+        let is_unproven = matches!(error.kind(), Kind::NotAManifest(_) | Kind::WrongDigest { .. });
+        Ok(Unusable::Rejected(rejected, is_unproven.then_some(error)))
     }
 }
 
@@ -89,6 +94,7 @@ pub fn is_about_content(error: &oci::Error) -> bool {
         || matches!(
             error.kind(),
             Kind::Manifest(_)
+                | Kind::NotAManifest(_)
                 | Kind::Malformed(_)
                 | Kind::Unreasonable(_)
                 | Kind::WrongSize { .. }

@@ -1,8 +1,9 @@
 //! What is found of images.
 
+use http::StatusCode;
 use oci::{AttachedTag, AttachmentKind, Digest, Repository};
 use registry::sample::Recipe;
-use registry::{Config, Effect, Fault, Kind, Server};
+use registry::{Canned, Config, Effect, Fault, Kind, Server};
 use serde_json::{Value, json};
 use testkit::{Cosign, DockerConfig, Issuer, Rekor, Signing, Sigstore};
 
@@ -188,6 +189,42 @@ async fn an_unsigned_platform_decides_even_if_its_index_cannot_be_examined() {
         hand.sign(repository, child.digest, &repository.to_string()).await;
     }
     assert_eq!(scene.json(&[image]).0, 20, "signed platforms prove nothing about the index");
+}
+
+/// An answer that may be the page of a proxy, or that is not the content of the signature, leaves open whether the image is signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_what_the_registry_stores_proves_no_missing_signature() {
+    let page = |body: &str, media_type: &'static str| {
+        Canned::new(StatusCode::OK).with_body(media_type, body.to_owned())
+    };
+    for (number, effect, kind) in [
+        (1, Effect::Canned(page("<html>Please log in</html>", "text/html")), Kind::ManifestGet),
+        (2, Effect::Canned(page("{}", "application/json")), Kind::ManifestGet),
+        (3, Effect::Corrupt, Kind::ManifestGet),
+        (4, Effect::Corrupt, Kind::BlobGet),
+        (5, Effect::Canned(Canned::new(StatusCode::NOT_FOUND)), Kind::ManifestGet),
+    ] {
+        let scene = Scene::new().await;
+        let (repository, sample) = scene.image("prod/plain", number).await;
+        let image = format!("{repository}:v1");
+        scene.hand.sign(&repository, sample.digest(), &repository.to_string()).await;
+        assert_eq!(scene.json(&[&image]).0, 0, "{number}");
+        let path = if kind == Kind::BlobGet { "prod/plain" } else { ".sig" };
+        scene.server.faults().add(Fault::new(effect).on(kind).path(path));
+        let (code, found) = scene.json(&[&image]);
+        assert_eq!(
+            (code, &found["images"][0]["outcome"]),
+            (20, &json!("unavailable")),
+            "{number}: {found:#}"
+        );
+        // A signature elsewhere is a proof.
+        let sign = "https://sigstore.dev/cosign/sign/v1";
+        if kind == Kind::ManifestGet && number < 5 {
+            scene.hand.attest(&repository, sample.root(), "", sign, json!({})).await;
+            let (code, found) = scene.json(&[&image]);
+            assert_eq!(code, 0, "{number}: {found:#}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

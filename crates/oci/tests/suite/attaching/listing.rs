@@ -44,11 +44,30 @@ async fn old_registries_are_supported_and_a_missing_repository_is_not_a_missing_
         let scene = Scene::new(true).await;
         scene.put_list(&entry(b"one", BUNDLE)).await;
         let watch = scene.answer(Kind::Referrers, status, &[], body);
-        for _ in 0..2 {
+        for _ in 0..3 {
             assert_eq!(scene.referrers(None).await.unwrap(), [Digest::of(b"one")], "{status} {body}");
         }
-        assert_eq!(watch.struck(), if remembered { 1 } else { 2 }, "{status} {body}");
+        // The list of the image, and that of content that no manifest has.
+        assert_eq!(watch.struck(), if remembered { 2 } else { 3 }, "{status} {body}");
     }
+}
+
+#[tokio::test]
+async fn a_refused_list_of_one_image_does_not_mean_that_the_host_has_no_api() {
+    let scene = Scene::new(true).await;
+    let other = Recipe { seed: 9, ..Recipe::default() }.image();
+    let attached = Recipe::default().referrer(scene.image.root(), BUNDLE);
+    for image in [&other, &attached] {
+        image.put(scene.server.store(), &scene.app.path, &[]).await.unwrap();
+    }
+    let page = Canned { status: StatusCode::NOT_FOUND, headers: HeaderMap::new(), body: "not found".into() };
+    let refused = Fault::new(Effect::Canned(page)).on(Kind::Referrers).path(other.digest().to_string());
+    scene.server.faults().add(refused);
+    let reader = scene.reader();
+    assert!(reader.referrers(&scene.app, other.digest(), None, Known::Unknown).await.unwrap().is_empty());
+    let listed = reader.referrers(&scene.app, scene.image.digest(), None, Known::Unknown).await.unwrap();
+    assert_eq!(listed.iter().map(|referrer| referrer.digest).collect::<Vec<_>>(), [attached.digest()]);
+    assert_eq!(scene.requests(), [(Kind::ManifestGet, 1), (Kind::Referrers, 3)]);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::support::{door, google, path, tag};
 #[tokio::test]
 async fn an_image_with_nothing_attached_costs_one_request_or_none() {
     for config in [google(), Config::default()] {
-        for (referrers_api, requests) in [(true, 20), (false, 1)] {
+        for (referrers_api, requests) in [(true, 20), (false, 2)] {
             let config = Config { referrers_api, ..config.clone() };
             let (scene, samples) = Scene::with_images(config, 5, 20).await;
             let cleared = scene.prepare().await.unwrap();
