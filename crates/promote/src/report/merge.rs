@@ -19,7 +19,10 @@ const BUCKETS_MAX: i128 = 120;
 pub(super) const EXIT_CODES: [u8; 10] = [0, 31, 30, 32, 130, 20, 10, 11, 12, 1];
 
 /// The outcomes with exit code 0, from the least to the most significant.
-const SUCCESSES: [&str; 4] = ["nothing-to-do", "scanned", "dry-run", "done"];
+pub(super) const SUCCESSES: [&str; 4] = ["nothing-to-do", "scanned", "dry-run", "done"];
+
+/// The number of shards that an error of several shards names.
+const SHARDS_NAMED: usize = 3;
 
 /// The outcome and the exit code of a merged report that is not known to be that of a whole promotion.
 const INCOMPLETE: (&str, u8) = ("incomplete", 30);
@@ -96,7 +99,7 @@ pub fn merge(reports: Vec<(String, Report)>) -> Result<Report, Unmergeable> {
         lost: Vec::new(),
         rejected: Vec::new(),
         warnings: gaps.into_iter().chain(differ).collect(),
-        error: joined(last().filter_map(error_of).collect::<Vec<_>>().iter(), "\n"),
+        error: joined(errors(last()).iter(), "\n"),
         advice: joined(last().filter_map(|report| report.advice.as_ref()), "\n"),
         registries: BTreeMap::new(),
         timeline,
@@ -136,14 +139,27 @@ fn span<'a>(reports: impl Iterator<Item = &'a Report> + Clone) -> Option<(Timest
     Some((started, ends.fold(0.0, f64::max)))
 }
 
-/// Returns the error of a report, after the name of its shard: other shards may have promoted their images. The errors in a
-/// merged report already have these names.
-fn error_of(report: &Report) -> Option<String> {
-    let error = report.error.as_ref()?;
-    Some(match &report.shard {
-        Some(shard) => format!("shard {shard}: {error}"),
-        None => error.clone(),
-    })
+/// Returns the errors of reports, each once, after the names of the shards that have it: other shards may have promoted their
+/// images. The errors in a merged report already have these names.
+fn errors<'a>(reports: impl Iterator<Item = &'a Report>) -> Vec<String> {
+    let mut errors: Vec<(&str, Vec<&str>)> = Vec::new();
+    for report in reports {
+        let (Some(error), shard) = (&report.error, report.shard.as_deref()) else { continue };
+        match errors.iter_mut().find(|(known, shards)| known == error && !shards.is_empty()) {
+            Some((_, shards)) if shard.is_some() => shards.extend(shard),
+            _ => errors.push((error, shard.into_iter().collect())),
+        }
+    }
+    let named = |(error, shards): (&str, Vec<&str>)| match shards.as_slice() {
+        [] => error.to_owned(),
+        [shard] => format!("shard {shard}: {error}"),
+        [first @ .., _, _] if first.len() >= SHARDS_NAMED => {
+            let (first, others) = shards.split_at(SHARDS_NAMED);
+            format!("shards {} and {} others: {error}", first.join(", "), others.len())
+        }
+        all => format!("shards {}: {error}", all.join(", ")),
+    };
+    errors.into_iter().map(named).collect()
 }
 
 /// Joins texts without duplicates. `None` if there are none.

@@ -4,7 +4,7 @@ use oci::Digest;
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::merge::EXIT_CODES;
+use super::merge::{EXIT_CODES, SUCCESSES};
 use super::outcome::OUTCOMES;
 use super::runs::gaps;
 use super::{Report, SCHEMA};
@@ -38,6 +38,7 @@ fn check_words(report: &Report) -> Result<(), InvalidReport> {
     for (outcome, code, shard, promotion) in runs.chain([whole]) {
         possible(OUTCOMES.contains(&outcome.as_str()), "outcome")?;
         possible(EXIT_CODES.contains(&code), "exitCode")?;
+        possible((code == 0) == SUCCESSES.contains(&outcome.as_str()), "outcome (with its exitCode)")?;
         possible(shard.as_ref().is_none_or(|shard| shard.parse::<Shard>().is_ok()), "shard")?;
         possible(promotion.as_ref().is_none_or(|digest| digest.parse::<Digest>().is_ok()), "promotion")?;
     }
@@ -66,6 +67,9 @@ impl Report {
             return Err(InvalidReport::NotPossible("phaseSeconds"));
         }
         check_words(&report)?;
+        if report.exit_code == 0 && !report.failed.is_empty() {
+            return Err(InvalidReport::NotPossible("failed (with exitCode 0)"));
+        }
         if let Some(timeline) = &report.timeline {
             // A bucket of 35 years is longer than any run.
             const WIDTH_MAX: u64 = 1 << 40;

@@ -147,6 +147,9 @@ async fn reports_of_other_schemas_are_refused_and_nothing_is_written() {
         change(&mut report);
         report.to_string()
     };
+    let ended = |outcome: &str, code: u8| {
+        changed(&|report| (report["outcome"], report["exitCode"]) = (json!(outcome), json!(code)))
+    };
     for (text, expected) in [
         (changed(&|report| report["schema"] = json!(2)), "schema has version 2"),
         (changed(&|report| report["new"] = json!(1)), "unknown field `new`"),
@@ -157,6 +160,16 @@ async fn reports_of_other_schemas_are_refused_and_nothing_is_written() {
         (changed(&|report| report["totals"]["promoted"] = json!(-1)), "invalid value"),
         (changed(&|report| report["outcome"] = json!("great")), "outcome"),
         (changed(&|report| report["exitCode"] = json!(77)), "exitCode"),
+        (ended("done", 30), "outcome (with its exitCode)"),
+        (ended("unavailable", 0), "outcome (with its exitCode)"),
+        (
+            changed(&|report| {
+                let image = json!({"source": "a", "destination": "b", "tags": [], "error": "refused"});
+                (report["outcome"], report["exitCode"]) = (json!("done"), json!(0));
+                report["failed"] = json!([image]);
+            }),
+            "failed (with exitCode 0)",
+        ),
         (changed(&|report| report["shard"] = json!("4/4")), "shard"),
         (changed(&|report| report["promotion"] = json!("sha256:12")), "promotion"),
         ("{}".to_owned(), "missing field `schema`"),
@@ -180,6 +193,41 @@ async fn reports_of_other_schemas_are_refused_and_nothing_is_written() {
     let huge = world.desk.write("huge.json", &huge).display().to_string();
     let other = world.desk.write("other.json", &other).display().to_string();
     assert_eq!(kpromo_with(&["report", "merge", "-", &huge, &other]).code, 0, "sums do not overflow");
+}
+
+/// An error that many shards have is one line.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_several_shards_is_shown_once() {
+    let (world, _, done) = two_runs().await;
+    let mut inputs = Vec::new();
+    for index in 0..6 {
+        let mut report: Value = serde_json::from_str(&shard_of(&done, &format!("{index}/6"), index)).unwrap();
+        if index > 0 {
+            (report["outcome"], report["exitCode"]) = (json!("unavailable"), json!(20));
+            report["error"] = json!(if index == 5 { "no disk" } else { "Fulcio is unreachable" });
+        }
+        let input = world.desk.write(&format!("s{index}.json"), &report.to_string());
+        inputs.push(input.display().to_string());
+    }
+    let out = world.path("out.json");
+    for (count, expected) in [
+        (3, "shards 1/6, 2/6: Fulcio is unreachable"),
+        (4, "shards 1/6, 2/6, 3/6: Fulcio is unreachable"),
+        (5, "shards 1/6, 2/6, 3/6, 4/6: Fulcio is unreachable"),
+        (6, "shards 1/6, 2/6, 3/6, 4/6: Fulcio is unreachable\nshard 5/6: no disk"),
+    ] {
+        let inputs: Vec<&str> = inputs[..count].iter().map(String::as_str).collect();
+        kpromo_with(&[&["report", "merge", "--output", &out], &inputs[..]].concat());
+        assert_eq!(world.desk.json("out.json")["error"], expected);
+    }
+    let same = fs::read_to_string(&inputs[5]).unwrap().replace("no disk", "Fulcio is unreachable");
+    fs::write(&inputs[5], same).unwrap();
+    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    kpromo_with(&[&["report", "merge", "--output", &out], &inputs[..]].concat());
+    assert_eq!(
+        world.desk.json("out.json")["error"],
+        "shards 1/6, 2/6, 3/6 and 2 others: Fulcio is unreachable"
+    );
 }
 
 /// Returns the report of a run as that of a shard that started at this second.
