@@ -18,6 +18,7 @@ use wire::{Received, Reply};
 
 use crate::loopback::{Listening, locked};
 use crate::script::write_script;
+use crate::tool::tool;
 
 /// A request that the forge has answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,7 +265,7 @@ impl State {
 }
 
 fn command(home: &Path, directory: &Path) -> Command {
-    let mut command = Command::new("git");
+    let mut command = Command::new(tool("git"));
     command
         .current_dir(directory)
         .env_clear()

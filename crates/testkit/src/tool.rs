@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 /// Returns the path of the program `name`, from the directory in `KPROMO_TEST_TOOLS` or else from `PATH`.
 ///
+/// A command by path starts faster than one by name: the standard library copies the whole process for a command by name that
+/// has a `PATH` of its own.
+///
 /// # Panics
 /// If it is in neither. The message has the command that installs it.
 pub fn tool(name: &str) -> PathBuf {

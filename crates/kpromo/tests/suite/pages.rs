@@ -169,7 +169,7 @@ impl Reader {
         let mut command = kpromo(None);
         let settings: Vec<_> =
             command.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).collect();
-        command = Command::new("bash");
+        command = Command::new(testkit::tool("bash"));
         command.env_clear().current_dir(directory);
         for (name, value) in settings.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             command.env(name, value);

@@ -16,6 +16,19 @@ fn in_directory(directory: &Path) -> Config {
     Config { storage: Storage::Directory(directory.to_owned()), ..Config::default() }
 }
 
+/// Opens a directory that this test has closed. A process that another test starts has its lock too, until its program begins.
+async fn reopen(directory: &Path) -> Result<Store, StoreError> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match Store::open(directory).await {
+            Err(StoreError::InUse { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_reopened_directory_has_the_same_content() {
     let directory = tempfile::tempdir().unwrap();
@@ -74,7 +87,7 @@ async fn leftovers_of_a_crash_are_removed_and_never_served() {
     let unnamed = directory.path().join("blobs/sha256").join(Digest::of(b"unnamed").hex());
     std::fs::write(&unnamed, b"unnamed").unwrap();
 
-    let store = Store::open(directory.path()).await.unwrap();
+    let store = reopen(directory.path()).await.unwrap();
     assert!(!half.exists() && !unnamed.exists());
     assert_eq!(store.blob(&repository("app"), &kept).await.unwrap().unwrap(), "kept");
     assert!(!store.has_blob(&repository("app"), &Digest::of(b"unnamed")));
@@ -88,7 +101,7 @@ async fn a_directory_can_be_opened_only_once() {
     assert!(matches!(error, StartError::Store(StoreError::InUse { .. })), "{error}");
     assert!(error.to_string().contains(&directory.path().display().to_string()));
     drop(first);
-    Store::open(directory.path()).await.unwrap();
+    reopen(directory.path()).await.unwrap();
 }
 
 #[tokio::test]
@@ -98,7 +111,7 @@ async fn removed_content_is_detected_when_the_directory_is_opened() {
     image.put(&Store::open(directory.path()).await.unwrap(), &repository("app"), &[]).await.unwrap();
     let lost = directory.path().join("blobs/sha256").join(image.digest().hex());
     std::fs::remove_file(&lost).unwrap();
-    let error = Store::open(directory.path()).await.unwrap_err();
+    let error = reopen(directory.path()).await.unwrap_err();
     assert!(error.to_string().contains(&lost.display().to_string()), "{error}");
 }
 
@@ -109,7 +122,7 @@ async fn a_directory_with_foreign_content_is_refused() {
     let tags = directory.path().join("repositories/app/_tags");
     std::fs::create_dir_all(&tags).unwrap();
     std::fs::write(tags.join("v1"), "not a digest").unwrap();
-    let error = Store::open(directory.path()).await.unwrap_err();
+    let error = reopen(directory.path()).await.unwrap_err();
     assert!(matches!(error, StoreError::Foreign { .. }) && error.to_string().contains("_tags/v1"), "{error}");
 }
 
@@ -215,7 +228,7 @@ async fn a_killed_registry_has_everything_it_acknowledged_and_nothing_half_writt
             acknowledged.blobs.extend(pushed.blobs);
             acknowledged.tags.extend(pushed.tags);
         }
-        let store = Store::open(directory.path()).await.unwrap();
+        let store = reopen(directory.path()).await.unwrap();
         assert_eq!(store.missing_parts().await.unwrap(), [], "nothing is incomplete");
         for (tag, digest) in &acknowledged.tags {
             assert_eq!(store.resolve(&app, tag), Some(*digest), "{tag}");

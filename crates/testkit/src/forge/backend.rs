@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::wire::{Received, Reply};
+use crate::tool::tool;
 
 /// Answers a request of git. Pushes require the token; reads do not.
 pub(super) fn answer(received: &Received, root: &Path, token: &str) -> Reply {
@@ -18,7 +19,7 @@ pub(super) fn answer(received: &Received, root: &Path, token: &str) -> Reply {
         let headers = vec![("WWW-Authenticate".to_owned(), "Basic realm=\"forge\"".to_owned())];
         return Reply { status: 401, headers, body: b"a token is required".to_vec() };
     }
-    let mut command = Command::new("git");
+    let mut command = Command::new(tool("git"));
     command
         .arg("http-backend")
         .env_clear()

@@ -28,7 +28,7 @@ pub(crate) fn binary() -> PathBuf {
 
 /// Returns a command without any of the test's environment but `PATH`.
 pub(crate) fn isolated(program: &str) -> Command {
-    let mut command = Command::new(program);
+    let mut command = Command::new(testkit::tool(program));
     #[expect(clippy::disallowed_methods, reason = "programs are found on the PATH of the tests")]
     let path = std::env::var_os("PATH").unwrap();
     command.env_clear().env("PATH", path);
