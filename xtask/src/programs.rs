@@ -19,10 +19,6 @@ use crate::error::Error;
 use crate::step::{not_started, say};
 use crate::workspace::Workspace;
 
-/// How many tests of a program run at a time. Most tests wait for a part of their time, and as many programs as there are
-/// processors run at a time.
-const TESTS_AT_ONCE: &str = "3";
-
 /// A program of tests.
 #[derive(Debug)]
 pub(crate) struct TestProgram {
@@ -38,11 +34,12 @@ pub(crate) struct TestProgram {
 }
 
 impl TestProgram {
-    /// Returns the command that runs the program, in the environment that cargo gives to tests. It is ended after `limit`.
-    pub(crate) fn command(&self, limit: Duration) -> Command {
+    /// Returns the command that runs the program, `at_once` tests at a time, in the environment that cargo gives to tests. It is
+    /// ended after `limit`.
+    pub(crate) fn command(&self, limit: Duration, at_once: u8) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--foreground", "--kill-after", "5"]).arg(limit.as_secs().to_string()).arg(&self.file);
-        command.args(["--test-threads", TESTS_AT_ONCE]);
+        command.arg("--test-threads").arg(at_once.to_string());
         command.current_dir(&self.directory).env("CARGO_MANIFEST_DIR", &self.directory);
         command.env("CARGO", environment::cargo());
         command

@@ -155,8 +155,15 @@ const TOOLS: &[Tool] = &[
 /// Crates that send no request through the door, so that its limits do not matter to their tests.
 const WITHOUT_REQUESTS: [&str; 6] = ["bench", "manifest", "oci-types", "registry", "testkit", "xtask"];
 
-/// Programs that run for minutes. They run first, so that they do not run alone at the end.
-const SLOW: [&str; 2] = ["kpromo suite", "promote suite"];
+/// Programs that run longest. They run first, so that they do not run alone at the end.
+const SLOW: [&str; 3] = ["kpromo suite", "oci suite", "promote suite"];
+
+/// Programs that keep processors busy, and how many of their tests run at a time. As many programs as there are processors run
+/// at a time.
+const BUSY: ([&str; 2], u8) = (["kpromo suite", "promote suite"], 3);
+
+/// How many tests of other programs run at a time. Most of these wait most of the time.
+const WAITING: u8 = 8;
 
 /// A test program is ended after this time, several times the duration of the slowest. A test that hangs then fails, after the
 /// names of the unfinished tests were printed.
@@ -204,14 +211,18 @@ fn every_test(workspace: &Workspace, programs: &[TestProgram], external: impl Fn
     let mut documentation = workspace.cargo(["test", "--workspace", "--doc", "--config", BOUNDED]);
     external(documentation.args(["--", "--include-ignored"]));
     let mut jobs = vec![Job { name: "documentation".to_owned(), command: documentation }];
+    let command = |program: &TestProgram| {
+        let is_busy = BUSY.0.contains(&program.name.as_str());
+        program.command(LIMIT, if is_busy { BUSY.1 } else { WAITING })
+    };
     for program in programs {
-        let mut command = program.command(LIMIT);
+        let mut command = command(program);
         external(command.arg("--include-ignored"));
         jobs.push(Job { name: program.name.clone(), command });
     }
     let sends = |program: &&TestProgram| !WITHOUT_REQUESTS.contains(&program.crate_name.as_str());
     for program in programs.iter().filter(|program| program.is_integration).filter(sends) {
-        let mut command = program.command(LIMIT);
+        let mut command = command(program);
         command.env(environment::CONCURRENCY, "1");
         jobs.push(Job { name: format!("{} with one request at a time", program.name), command });
     }
