@@ -158,12 +158,14 @@ const WITHOUT_REQUESTS: [&str; 6] = ["bench", "manifest", "oci-types", "registry
 /// Programs that run longest. They run first, so that they do not run alone at the end.
 const SLOW: [&str; 3] = ["kpromo suite", "oci suite", "promote suite"];
 
-/// Programs that keep processors busy, and how many of their tests run at a time. As many programs as there are processors run
-/// at a time.
-const BUSY: ([&str; 2], u8) = (["kpromo suite", "promote suite"], 3);
+/// Programs that keep processors busy.
+const BUSY: [&str; 2] = ["kpromo suite", "promote suite"];
 
-/// How many tests of other programs run at a time. Most of these wait most of the time.
-const WAITING: u8 = 8;
+/// How many tests of a busy program run at a time. As many programs as there are processors run at a time.
+const BUSY_TESTS: u8 = 3;
+
+/// How many tests of another program run at a time. These tests mostly wait.
+const WAITING_TESTS: u8 = 8;
 
 /// A test program is ended after this time, several times the duration of the slowest. A test that hangs then fails, after the
 /// names of the unfinished tests were printed.
@@ -212,8 +214,8 @@ fn every_test(workspace: &Workspace, programs: &[TestProgram], external: impl Fn
     external(documentation.args(["--", "--include-ignored"]));
     let mut jobs = vec![Job { name: "documentation".to_owned(), command: documentation }];
     let command = |program: &TestProgram| {
-        let is_busy = BUSY.0.contains(&program.name.as_str());
-        program.command(LIMIT, if is_busy { BUSY.1 } else { WAITING })
+        let is_busy = BUSY.contains(&program.name.as_str());
+        program.command(LIMIT, if is_busy { BUSY_TESTS } else { WAITING_TESTS })
     };
     for program in programs {
         let mut command = command(program);
@@ -410,9 +412,9 @@ mod tests {
     }
 
     #[test]
-    fn the_slow_programs_exist() {
+    fn the_slow_and_the_busy_programs_exist() {
         let crates = Workspace::locate().unwrap().root().join("crates");
-        for name in SLOW {
+        for name in SLOW.into_iter().chain(BUSY) {
             let (crate_name, target) = name.split_once(' ').unwrap();
             assert!(crates.join(crate_name).join("tests").join(target).is_dir(), "{name}");
         }

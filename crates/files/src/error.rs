@@ -30,10 +30,13 @@ pub enum ErrorKind {
     /// The store refuses access to this identity.
     #[error("the store refuses it: {0}")]
     Forbidden(String),
-    /// The condition of the write does not hold.
+    /// The condition of the write does not hold: kpromo has seen another object, or the store names a concurrent write.
     #[error("the object has changed since it was planned")]
     Precondition,
-    /// The store says that the condition of the write does not hold, and it does.
+    /// The store answered 412: the condition of the write does not hold.
+    #[error("the object has changed since it was planned")]
+    PreconditionFailed,
+    /// The store answered 412, although the condition of the write holds.
     #[error(
         "the store answered 412 Precondition Failed, and the object is as it was when the copy was planned"
     )]
@@ -102,6 +105,11 @@ impl Error {
         &self.kind
     }
 
+    /// Returns whether the store has refused a write because its condition does not hold.
+    pub fn is_precondition(&self) -> bool {
+        matches!(self.kind, ErrorKind::Precondition | ErrorKind::PreconditionFailed)
+    }
+
     /// Returns whether another attempt may succeed.
     pub fn is_temporary(&self) -> bool {
         match &self.kind {
@@ -141,14 +149,14 @@ impl Error {
                 "check the permissions of the account: reading needs to get and to list objects, writing to create and to \
                  replace them"
             }
-            ErrorKind::Precondition => {
+            ErrorKind::Precondition | ErrorKind::PreconditionFailed => {
                 "something else has written the object: run it again, and look at the plan"
             }
             ErrorKind::FalsePrecondition => {
-                "a proxy may have answered instead of the store: run it again, and check what is in between"
+                "run it again, and check for a proxy between kpromo and the store"
             }
             ErrorKind::NoVersion => {
-                "check whether a proxy removes the header `ETag` from the store's answers"
+                "check whether a proxy changes the store's answers: they lack `ETag` (S3) or `generation` (Google)"
             }
             ErrorKind::Changed => "something writes to the source: run it again when that is done",
             ErrorKind::Mismatch { .. } => {

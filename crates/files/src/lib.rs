@@ -7,6 +7,7 @@
 //! has, and [`transfer()`] writes content to several stores. Every request goes through [`transport::Door`]. This crate uses
 //! neither the terminal nor the environment. See `docs/design/files.md`.
 
+mod compare;
 mod decide;
 mod directory;
 mod error;
@@ -20,6 +21,7 @@ mod summary;
 mod transfer;
 mod yaml;
 
+pub use compare::{has_content, is_written};
 pub use decide::{DestinationState, Mode, SourceState, Verdict, decide};
 pub use directory::{Described, DirectoryError, describe_directory, merge};
 pub use error::{Error, ErrorKind};
@@ -37,5 +39,5 @@ pub use stores::{
     StoreRead, StoreWrite, Stores, Upload, Warnings, Written,
 };
 pub use summary::Summary;
-pub use transfer::{PART, SMALL_MAX, Source, Target, has_content, memory, put_stream, read_all, transfer};
+pub use transfer::{PART, SMALL_MAX, Source, Target, memory, put_stream, read_all, transfer};
 pub use yaml::{Entry, write_files};

@@ -164,22 +164,6 @@ pub async fn read_all(
     Ok(hasher.finish())
 }
 
-/// Returns whether an object has the content with this hash: according to its metadata, or else to a read of its content.
-///
-/// # Errors
-/// If a read is necessary and fails, or if the object changes in the meantime.
-pub async fn has_content(
-    store: &dyn StoreRead,
-    name: &str,
-    object: &Object,
-    sha256: &Sha256,
-) -> Result<bool, Error> {
-    match object.is(sha256, None) {
-        Some(is) => Ok(is),
-        None => Ok(read_all(store, name, object, Hasher::new()).await?.sha256 == *sha256),
-    }
-}
-
 /// Returns the memory that the transfer of content of this size to this number of stores takes, in bytes: the content and its
 /// copies in requests, or three parts.
 pub fn memory(size: u64, stores: usize) -> u64 {

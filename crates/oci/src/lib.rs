@@ -22,7 +22,9 @@ mod write;
 mod writer;
 
 pub use absent::{Absent, Found};
-pub use attach::{Appended, AttachedBlob, Attachment, Known, NewLayer, NewReferrer, Referrer, Subject};
+pub use attach::{
+    Appended, AttachedBlob, Attachment, Known, NewLayer, NewReferrer, Referrer, Referrers, Subject,
+};
 pub use client::Client;
 pub use copy::{
     Copied, Copier, Finished, Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, Lane, Node, Observer, Outline,

@@ -13,10 +13,10 @@ use crate::tool::{tool, variable};
 
 /// The maximum time until a server listens. It usually takes a few milliseconds, and minutes only if the machine stalls.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The time between two looks. A look reads the kernel's table of all sockets, which takes it a millisecond.
+/// The interval between checks. Each check reads the kernel's whole table of sockets, which takes about a millisecond.
 const POLL: Duration = Duration::from_millis(20);
-/// The state of a listening socket in the kernel's table of sockets, as a column.
-const LISTENING: &str = " 0A ";
+/// The state of a listening socket in the kernel's table of sockets.
+const LISTEN: &str = "0A";
 
 /// A process and its log file. It is killed when dropped.
 #[derive(Debug)]
@@ -77,9 +77,7 @@ impl Process {
             .filter_map(|link| Some(socket_inode(link.to_str()?)?.to_owned()))
             .collect();
         let table = fs::read_to_string(process.join("net/tcp")).ok()?;
-        // Most lines are about closed connections.
-        let listening = table.lines().filter(|line| line.contains(LISTENING));
-        let port = listening.filter_map(|line| listening_port(line, &sockets)).next()?;
+        let port = table.lines().find_map(|line| listening_port(line, &sockets))?;
         format!("127.0.0.1:{port}").parse().ok()
     }
 }
@@ -104,7 +102,7 @@ fn listening_port(line: &str, sockets: &HashSet<String>) -> Option<u16> {
     let state = columns.nth(1)?;
     let inode = columns.nth(5)?;
     let (_, port) = address.split_once(':')?;
-    (state == LISTENING.trim() && sockets.contains(inode)).then(|| u16::from_str_radix(port, 16).ok())?
+    (state == LISTEN && sockets.contains(inode)).then(|| u16::from_str_radix(port, 16).ok())?
 }
 
 #[cfg(test)]

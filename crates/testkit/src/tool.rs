@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 /// Returns the path of the program `name`, from the directory in `KPROMO_TEST_TOOLS` or else from `PATH`.
 ///
-/// A command by path starts faster than one by name: the standard library copies the whole process for a command by name that
-/// has a `PATH` of its own.
+/// A command with a path starts faster: for a program name with a changed `PATH`, the standard library forks instead of using
+/// `posix_spawn`.
 ///
 /// # Panics
 /// If it is in neither. The message has the command that installs it.

@@ -39,7 +39,7 @@ pub(super) fn start(programs: Programs<'_>, server_port: u16, signer_port: u16) 
     };
     let mut server = part("trillian_log_server", server_port, "")?;
     // New entries wait for the next run of the signer, so its interval is short.
-    let often = "--force_master --sequencer_interval=100ms --batch_size=1000";
+    let often = "--force_master --sequencer_interval=50ms --batch_size=1000";
     let mut signer = part("trillian_log_signer", signer_port, often)?;
     server.wait(|| listens(server_port))?;
     signer.wait(|| listens(signer_port))?;

@@ -10,12 +10,13 @@ use tokio::sync::Semaphore;
 use super::AT_ONCE;
 use super::plan::{Decision, Edge, Plan};
 use super::readers::Writers;
+use crate::compare::is_written;
 use crate::decide::Verdict;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Operation, Phase, Run};
 use crate::object::Object;
 use crate::stores::{Condition, Content, StoreRead, StoreWrite, Upload};
-use crate::transfer::{Source, Target, content, has_content, memory, transfer};
+use crate::transfer::{Source, Target, content, memory, transfer};
 
 /// The memory for content that is being copied, in KiB.
 const MEMORY: u32 = 64 * 1024;
@@ -148,9 +149,14 @@ impl Copying<'_> {
             for (index, written) in std::mem::take(&mut open).into_iter().zip(written) {
                 results[index] = match written {
                     Ok(_) => Ok(true),
-                    Err(error) if matches!(error.kind(), ErrorKind::Precondition) => {
+                    Err(error) if error.is_precondition() => {
+                        let store = self.writer(decisions[index].edge);
                         let condition = condition(&decisions[index]);
-                        self.found(self.writer(decisions[index].edge), entry, &condition, error).await
+                        match is_written(store, &entry.name, &entry.sha256, &condition, &error).await {
+                            Ok(true) => Ok(false),
+                            Ok(false) => Err(error),
+                            Err(error) => Err(error),
+                        }
                     }
                     // The store no longer knows the upload: start a new one.
                     Err(error) if matches!(error.kind(), ErrorKind::UploadLost(_)) && round < ROUNDS => {
@@ -182,35 +188,6 @@ impl Copying<'_> {
             }
             Condition::Version(_) | Condition::Absent => Ok(()),
         }
-    }
-
-    /// Checks an object after its store has refused the condition of a write. The object may have the wanted content: another run
-    /// may have written it, or this run did and the answer was lost.
-    async fn found(
-        &self,
-        store: &dyn StoreWrite,
-        entry: &FileEntry,
-        condition: &Condition,
-        error: Error,
-    ) -> Result<bool, Error> {
-        let found = store.find(&entry.name).await?;
-        if let Some(object) = &found
-            && has_content(store, &entry.name, object, &entry.sha256).await?
-        {
-            return Ok(false);
-        }
-        let is_as_planned = match (condition, &found) {
-            (Condition::Absent, None) => true,
-            (Condition::Version(version), Some(object)) => object.version == *version,
-            (Condition::Absent, Some(_)) | (Condition::Version(_), None) => false,
-        };
-        if is_as_planned {
-            return Err(Error::new(
-                format!("writing {}", store.url().file(&entry.name)),
-                ErrorKind::FalsePrecondition,
-            ));
-        }
-        Err(error)
     }
 }
 

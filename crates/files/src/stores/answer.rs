@@ -38,7 +38,7 @@ impl Refusal {
                 ErrorKind::Forbidden(status.to_string())
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Forbidden(words),
-            StatusCode::PRECONDITION_FAILED => ErrorKind::Precondition,
+            StatusCode::PRECONDITION_FAILED => ErrorKind::PreconditionFailed,
             _ => ErrorKind::Answer {
                 status,
                 detail: if words.is_empty() { words } else { format!(": {words}") },

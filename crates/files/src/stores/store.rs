@@ -96,7 +96,7 @@ pub trait StoreWrite: StoreRead {
     /// Writes an object from memory in one request. The write is atomic.
     ///
     /// # Errors
-    /// If the condition does not hold (`Precondition`), or the object cannot be written.
+    /// If the condition does not hold ([`Error::is_precondition`]), or the object cannot be written.
     fn put<'a>(
         &'a self,
         name: &'a str,
@@ -128,7 +128,7 @@ pub trait PartUpload: Send {
     /// Sends the last part and completes the object. `hashes` are the hashes of the whole content, which the caller has checked.
     ///
     /// # Errors
-    /// If the condition does not hold (`Precondition`), or the object cannot be completed.
+    /// If the condition does not hold ([`Error::is_precondition`]), or the object cannot be completed.
     fn finish<'a>(&'a mut self, last: Bytes, hashes: &'a Hashes) -> BoxFuture<'a, Result<Written, Error>>;
 
     /// Marks the upload as complete, although `finish` may have failed: the object is known to exist, so nothing is aborted.

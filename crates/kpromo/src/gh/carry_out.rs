@@ -1,7 +1,7 @@
 //! Carries out a plan: the only part of a run that writes.
 
 use bytes::Bytes;
-use files::{Condition, Error, ErrorKind, SMALL_MAX, Source, Target, Upload, has_content, memory, transfer};
+use files::{Condition, Error, ErrorKind, SMALL_MAX, Source, Target, Upload, is_written, memory, transfer};
 use futures_util::stream::{BoxStream, StreamExt as _, iter, once};
 use manifest::files::Sha256;
 use tokio::sync::Semaphore;
@@ -104,9 +104,7 @@ impl Copying<'_> {
         for (place, written) in places.iter().zip(written) {
             results.push(match written {
                 Ok(_) => Ok(Copied::Written(sha256)),
-                Err(error) if matches!(error.kind(), ErrorKind::Precondition) => {
-                    self.found(place, sha256, error).await
-                }
+                Err(error) if error.is_precondition() => self.found(place, sha256, error).await,
                 Err(error) => Err(error),
             });
         }
@@ -125,8 +123,7 @@ impl Copying<'_> {
     /// this run did and the answer was lost.
     async fn found(&self, place: &Destination, sha256: Sha256, error: Error) -> Result<Copied, Error> {
         let Some(store) = self.stores.get(&place.store) else { return Err(error) };
-        let Some(object) = store.reader().find(&place.name).await? else { return Err(error) };
-        match has_content(store.reader(), &place.name, &object, &sha256).await? {
+        match is_written(store.reader(), &place.name, &sha256, &Condition::Absent, &error).await? {
             true => Ok(Copied::Found(sha256)),
             false => Ok(Copied::Other),
         }

@@ -27,6 +27,7 @@ pub use attachment::{AttachedBlob, Attachment};
 pub(crate) use memory::Memory;
 pub use push::{NewLayer, NewReferrer, Subject};
 pub use referrer::Referrer;
+pub use referrers::Referrers;
 
 /// What the caller knows about the tag that a call may have to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

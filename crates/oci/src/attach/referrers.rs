@@ -10,16 +10,17 @@ use oci_types::text::printable;
 use oci_types::{MANIFEST_MAX, MediaType, RawManifest};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use transport::Answer;
+use transport::{Answer, Request};
 use url::form_urlencoded;
 
 use super::Known;
 use super::referrer::{REFERRERS_MAX, Referrer};
 use crate::absent::Found;
-use crate::answer::success;
+use crate::answer::{refused, success};
 use crate::error::{Error, ErrorKind, Refusal};
 use crate::read::{Pages, Selector};
 use crate::reader::Reader;
+use crate::session::Call;
 
 /// The maximum number of pages of one list: some registries return fifty entries a page.
 const PAGES_MAX: usize = 100;
@@ -27,7 +28,38 @@ const PAGES_MAX: usize = 100;
 const BYTES_MAX: u64 = 2 * MANIFEST_MAX as u64;
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json";
 
+/// The referrers of an image.
+#[derive(Clone, Debug, Default)]
+pub struct Referrers {
+    /// The referrers in the list.
+    pub listed: Vec<Referrer>,
+    /// Why the list may lack referrers: the host has the API, and has refused it for this image. The list is that of the fallback
+    /// tag.
+    pub refused: Option<Error>,
+}
+
+/// Whether the API has listed the referrers of an image.
+enum ByApi {
+    Listed,
+    /// The host has no API, or no list for this image. With the refusal if the host has the API.
+    NotListed(Option<Error>),
+}
+
 impl Reader {
+    /// Lists the referrers of an image as [`Reader::referrers_of`] does, without the reason why the list may be incomplete.
+    ///
+    /// # Errors
+    /// Those of [`Reader::referrers_of`].
+    pub async fn referrers(
+        &self,
+        repository: &Repository,
+        subject: Digest,
+        artifact_type: Option<&str>,
+        fallback: Known,
+    ) -> Result<Vec<Referrer>, Error> {
+        self.referrers_of(repository, subject, artifact_type, fallback).await.map(|found| found.listed)
+    }
+
     /// Lists the referrers of an image, of one artifact type or of all types. Uses the referrers API, or the fallback tag if the
     /// registry has no such API.
     ///
@@ -38,73 +70,75 @@ impl Reader {
     /// # Errors
     /// Returns an error if the registry answers with something other than an index, if the list does not end, or if it has more
     /// than 1,000 referrers.
-    pub async fn referrers(
+    pub async fn referrers_of(
         &self,
         repository: &Repository,
         subject: Digest,
         artifact_type: Option<&str>,
         fallback: Known,
-    ) -> Result<Vec<Referrer>, Error> {
+    ) -> Result<Referrers, Error> {
         let mut found = List::new(format!("listing the referrers of {repository}@{subject}"));
         let session = self.sessions.of(&repository.host)?;
         // An empty answer is final. A registry that adds the API must take over the referrers that the fallback tag lists
         // (*Enabling the Referrers API*), so crane, cosign and regclient do not read the tag either. Reading it would
         // cost one more request for nearly every image.
-        if !session.lacks_referrers()
-            && self.referrers_by_api(repository, subject, artifact_type, &mut found).await?
-        {
-            return Ok(found.referrers);
-        }
+        let refused = match session.lacks_referrers() {
+            true => None,
+            false => match self.referrers_by_api(repository, subject, artifact_type, &mut found).await? {
+                ByApi::Listed => return Ok(Referrers { listed: found.referrers, refused: None }),
+                ByApi::NotListed(refused) => refused,
+            },
+        };
         let tag = referrers_tag(subject);
         if fallback == Known::Absent && !self.attached.has_written(repository, &tag) {
-            return Ok(Vec::new());
+            return Ok(Referrers { listed: Vec::new(), refused });
         }
-        match self.find_manifest(repository, Selector::Tag(&tag)).await? {
-            Found::Present(index) => {
-                has_list(&index, &found.doing)?;
-                found.take(&index, artifact_type).map(|()| found.referrers)
-            }
-            Found::Absent(_) => Ok(Vec::new()),
+        if let Found::Present(index) = self.find_manifest(repository, Selector::Tag(&tag)).await? {
+            has_list(&index, &found.doing)?;
+            found.take(&index, artifact_type)?;
         }
+        Ok(Referrers { listed: found.referrers, refused })
     }
 
-    /// Reads the list through the API, page by page. Returns `false` if the registry has no such API.
+    /// Reads the list through the API, page by page.
     async fn referrers_by_api(
         &self,
         repository: &Repository,
         subject: Digest,
         artifact_type: Option<&str>,
         found: &mut List,
-    ) -> Result<bool, Error> {
+    ) -> Result<ByApi, Error> {
         let path = match artifact_type {
             Some(wanted) => {
                 let query = form_urlencoded::Serializer::new(String::new())
                     .append_pair("artifactType", wanted)
                     .finish();
-                format!("referrers/{subject}?{query}")
+                format!("{subject}?{query}")
             }
-            None => format!("referrers/{subject}"),
+            None => subject.to_string(),
         };
-        let mut call = self.call(Method::GET, repository, "referrers/", "referrers")?;
-        call.url = call.session.url(&format!("{}/{path}", repository.path))?;
+        let mut call = self.referrers_call(repository, &path)?;
         let doing = found.doing.clone();
         let mut pages = Pages::new(&doing, PAGES_MAX, BYTES_MAX);
         loop {
-            let request = call.request().follow().limit(pages.left().min(MANIFEST_MAX as u64));
-            let request = request.header(header::ACCEPT, HeaderValue::from_static(ACCEPT));
+            let request = referrers_request(&call, pages.left());
             let reply = self.sessions.send(&call, request, &doing).await?;
             if pages.is_first() && says_no_api(reply.status()) {
-                if !is_about_content(&reply.refusal()) && !call.session.has_referrers() {
+                if is_about_content(&reply.refusal()) {
+                    return Ok(ByApi::NotListed(None));
+                }
+                if !call.session.has_referrers() {
                     self.look_for_api(repository, &doing).await?;
                 }
-                return Ok(false);
+                let refused = call.session.has_referrers().then(|| refused(&reply, &doing));
+                return Ok(ByApi::NotListed(refused));
             }
             let answer = success(reply, &doing)?;
             let index = index(&answer, &doing)?;
             if !has_list(&index, &doing)? {
                 // An index without a list comes from a registry that does not maintain one.
                 if pages.is_first() {
-                    return Ok(false);
+                    return Ok(ByApi::NotListed(None));
                 }
                 let what = "expected a further page of the referrers, got an index without `manifests`";
                 return Err(found.fail(ErrorKind::Malformed(what.to_owned())));
@@ -112,23 +146,22 @@ impl Reader {
             found.take(&index, artifact_type)?;
             call.session.learn_referrers(true);
             match pages.next(&answer, &call.url, answer.body().len() as u64)? {
-                None => return Ok(true),
+                None => return Ok(ByApi::Listed),
                 Some(next) => call.url = next,
             }
         }
     }
 
-    /// Finds out whether a host that has refused the list of one image has the API. The API lists no referrers of content that no
-    /// manifest has, so only a host without the API refuses this list, too.
+    /// Finds out whether a host that has refused the list of one image has the API. The specification requires an empty list for
+    /// a digest that no manifest has (*Listing Referrers*), so a host that refuses this list has no API.
     ///
-    /// Sends one request.
+    /// Sends one request. An answer that is neither a list nor a refusal leaves the question open.
+    ///
+    /// # Errors
+    /// Returns an error if the registry does not answer.
     async fn look_for_api(&self, repository: &Repository, doing: &str) -> Result<(), Error> {
-        let nothing = Digest::of(b"");
-        let mut call = self.call(Method::GET, repository, "referrers/", "referrers")?;
-        call.url = call.session.url(&format!("{}/referrers/{nothing}", repository.path))?;
-        let request = call.request().follow().limit(MANIFEST_MAX as u64);
-        let request = request.header(header::ACCEPT, HeaderValue::from_static(ACCEPT));
-        let reply = self.sessions.send(&call, request, doing).await?;
+        let call = self.referrers_call(repository, &Digest::of(b"").to_string())?;
+        let reply = self.sessions.send(&call, referrers_request(&call, u64::MAX), doing).await?;
         if says_no_api(reply.status()) {
             if !is_about_content(&reply.refusal()) {
                 call.session.learn_referrers(false);
@@ -138,12 +171,24 @@ impl Reader {
         let is_list = success(reply, doing)
             .and_then(|answer| has_list(&index(&answer, doing)?, doing))
             .is_ok_and(|has_list| has_list);
-        // Any other answer proves nothing.
         if is_list {
             call.session.learn_referrers(true);
         }
         Ok(())
     }
+
+    /// Returns a call of the API. `path` is the digest with the query.
+    fn referrers_call<'a>(&self, repository: &'a Repository, path: &str) -> Result<Call<'a>, Error> {
+        let mut call = self.call(Method::GET, repository, "referrers/", "referrers")?;
+        call.url = call.session.url(&format!("{}/referrers/{path}", repository.path))?;
+        Ok(call)
+    }
+}
+
+/// Returns the request for a page of at most `left` bytes.
+fn referrers_request(call: &Call<'_>, left: u64) -> Request {
+    let request = call.request().follow().limit(left.min(MANIFEST_MAX as u64));
+    request.header(header::ACCEPT, HeaderValue::from_static(ACCEPT))
 }
 
 /// The list while its pages are read.

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use jiff::Timestamp;
 
-use super::runs::{LastRuns, Unmergeable, check, gaps, runs};
+use super::runs::{LastRuns, Unmergeable, check, gaps, named, runs};
 use super::{
     ExaminedTotals, FailedImage, HostTimeline, HostTraffic, PlanCounts, PromotedImage, Report,
     ReportTimeline, SCHEMA, ScanTotals, ShardRun, Totals,
@@ -21,7 +21,7 @@ pub(super) const EXIT_CODES: [u8; 10] = [0, 31, 30, 32, 130, 20, 10, 11, 12, 1];
 /// The outcomes with exit code 0, from the least to the most significant.
 pub(super) const SUCCESSES: [&str; 4] = ["nothing-to-do", "scanned", "dry-run", "done"];
 
-/// The number of shards that an error of several shards names.
+/// The maximum number of shards that an error names.
 const SHARDS_NAMED: usize = 3;
 
 /// The outcome and the exit code of a merged report that is not known to be that of a whole promotion.
@@ -139,8 +139,8 @@ fn span<'a>(reports: impl Iterator<Item = &'a Report> + Clone) -> Option<(Timest
     Some((started, ends.fold(0.0, f64::max)))
 }
 
-/// Returns the errors of reports, each once, after the names of the shards that have it: other shards may have promoted their
-/// images. The errors in a merged report already have these names.
+/// Returns the errors of reports, an error of several shards once, after the names of the shards that have it: other shards may
+/// have promoted their images. The errors in a merged report already have these names.
 fn errors<'a>(reports: impl Iterator<Item = &'a Report>) -> Vec<String> {
     let mut errors: Vec<(&str, Vec<&str>)> = Vec::new();
     for report in reports {
@@ -150,16 +150,15 @@ fn errors<'a>(reports: impl Iterator<Item = &'a Report>) -> Vec<String> {
             _ => errors.push((error, shard.into_iter().collect())),
         }
     }
-    let named = |(error, shards): (&str, Vec<&str>)| match shards.as_slice() {
+    let line = |(error, shards): (&str, Vec<&str>)| match shards.as_slice() {
         [] => error.to_owned(),
         [shard] => format!("shard {shard}: {error}"),
-        [first @ .., _, _] if first.len() >= SHARDS_NAMED => {
-            let (first, others) = shards.split_at(SHARDS_NAMED);
-            format!("shards {} and {} others: {error}", first.join(", "), others.len())
+        several => {
+            let names = several.iter().map(|shard| (*shard).to_owned());
+            format!("shards {}: {error}", named(names, several.len(), SHARDS_NAMED))
         }
-        all => format!("shards {}: {error}", all.join(", ")),
     };
-    errors.into_iter().map(named).collect()
+    errors.into_iter().map(line).collect()
 }
 
 /// Joins texts without duplicates. `None` if there are none.

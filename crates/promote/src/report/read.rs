@@ -22,6 +22,9 @@ pub enum InvalidReport {
     /// A field has an impossible value.
     #[error("its field {0} is not valid")]
     NotPossible(&'static str),
+    /// Two fields contradict each other.
+    #[error("it contradicts itself: {0}")]
+    Contradictory(String),
 }
 
 /// The field that every version of the schema has.
@@ -38,7 +41,10 @@ fn check_words(report: &Report) -> Result<(), InvalidReport> {
     for (outcome, code, shard, promotion) in runs.chain([whole]) {
         possible(OUTCOMES.contains(&outcome.as_str()), "outcome")?;
         possible(EXIT_CODES.contains(&code), "exitCode")?;
-        possible((code == 0) == SUCCESSES.contains(&outcome.as_str()), "outcome (with its exitCode)")?;
+        if (code == 0) != SUCCESSES.contains(&outcome.as_str()) {
+            let what = format!("its outcome is `{outcome}`, and its exitCode is {code}");
+            return Err(InvalidReport::Contradictory(what));
+        }
         possible(shard.as_ref().is_none_or(|shard| shard.parse::<Shard>().is_ok()), "shard")?;
         possible(promotion.as_ref().is_none_or(|digest| digest.parse::<Digest>().is_ok()), "promotion")?;
     }
@@ -68,7 +74,8 @@ impl Report {
         }
         check_words(&report)?;
         if report.exit_code == 0 && !report.failed.is_empty() {
-            return Err(InvalidReport::NotPossible("failed (with exitCode 0)"));
+            let what = "its exitCode is 0, and `failed` has entries";
+            return Err(InvalidReport::Contradictory(what.to_owned()));
         }
         if let Some(timeline) = &report.timeline {
             // A bucket of 35 years is longer than any run.

@@ -186,7 +186,8 @@ fn missing(runs: &[ShardRun]) -> Option<String> {
     let count = runs.first()?.number()?.count().get();
     let there: BTreeSet<u32> = runs.iter().filter_map(ShardRun::number).map(Shard::index).collect();
     let number = (count as usize).saturating_sub(there.len());
-    let named = named((0..count).filter(|index| !there.contains(index)), number, count);
+    let missing = (0..count).filter(|index| !there.contains(index));
+    let named = named(missing.map(|index| format!("{index}/{count}")), number, NAMED_MAX);
     Some(match number {
         0 => return None,
         1 => format!("the report of shard {named} is missing: what it promoted is not known"),
@@ -206,7 +207,7 @@ fn unknown_promotions(runs: &[ShardRun]) -> Option<String> {
         1 => ("report of shard", "does"),
         _ => ("reports of shards", "do"),
     };
-    let named = named(unknown.into_iter(), number, count);
+    let named = named(unknown.into_iter().map(|index| format!("{index}/{count}")), number, NAMED_MAX);
     Some(format!(
         "the {those} {named} {say} not have `promotion`: whether all shards belong together is not known"
     ))
@@ -226,16 +227,16 @@ fn other_promotions(runs: &[ShardRun]) -> Option<String> {
         1 => "shard",
         _ => "shards",
     };
-    let named = named(others.into_iter(), number, count);
+    let named = named(others.into_iter().map(|index| format!("{index}/{count}")), number, NAMED_MAX);
     let one = first.shard.as_deref().unwrap_or_default();
     Some(format!(
         "{those} {named} had other manifests or another canonical region than shard {one}: a registry may have had no shard"
     ))
 }
 
-/// Returns the names of some of `number` shards. It does not visit all: a report may say that there are four billions.
-fn named(indices: impl Iterator<Item = u32>, number: usize, count: u32) -> String {
-    let named: Vec<String> = indices.take(NAMED_MAX).map(|index| format!("{index}/{count}")).collect();
+/// Returns at most `max` of the names of `number` shards. It does not visit all: a report may say that there are four billions.
+pub(super) fn named(names: impl Iterator<Item = String>, number: usize, max: usize) -> String {
+    let named: Vec<String> = names.take(max).collect();
     let more = match number.saturating_sub(named.len()) {
         0 => String::new(),
         more => format!(" and {more} more"),

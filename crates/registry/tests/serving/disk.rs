@@ -47,6 +47,7 @@ async fn a_reopened_directory_has_the_same_content() {
     world.client.delete("/v2/team/app/manifests/V1").await;
     world.server.stop().await;
 
+    drop(reopen(directory.path()).await.unwrap());
     let world = World::new(in_directory(directory.path())).await;
     let store = world.server.store();
     assert_eq!(store.missing_parts().await.unwrap(), []);

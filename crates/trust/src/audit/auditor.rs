@@ -27,7 +27,7 @@ const ABSENT: &str = "the registry lists it but does not have it";
 /// The reason why an image could not be audited.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// A request to the registry failed, or its credentials are missing.
+    /// The image cannot be read.
     #[error(transparent)]
     Registry(#[from] oci::Error),
     /// What is attached to an image cannot be read.
@@ -71,8 +71,8 @@ impl AuditError {
 /// canonical region, which holds the signatures and records of all regions.
 ///
 /// # Errors
-/// If the trusted root is not available, or if a registry does not answer and no part of the image is proven to be unsigned. An
-/// invalid attachment is a finding, not an error.
+/// If the trusted root is not available, or if a registry does not answer, or its answers leave open what is attached, and no part
+/// of the image is proven to be unsigned. An attachment that is proven to be invalid is a finding, not an error.
 pub async fn audit(
     reader: &Reader,
     verification: &Verification,
@@ -199,7 +199,7 @@ impl Auditor<'_> {
             for Absent { claim, place } in &evidence.absent {
                 findings.refused(claim, ABSENT, place);
             }
-            unproven = unproven.or(evidence.unproven.into_iter().next());
+            unproven = unproven.or(evidence.unproven);
         }
         match unproven {
             Some(error) if !findings.is_signed() => Err(error.into()),

@@ -1,7 +1,7 @@
 //! Fetches attachments from a registry.
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use oci::{AttachedTag, AttachmentKind, Digest, Found, Known, Referrer, Repository, Selector};
+use oci::{AttachedTag, AttachmentKind, Digest, Found, Known, Referrer, Referrers, Repository, Selector};
 use oci_types::text::shown;
 
 use super::bundle::{is_bundle, read_bundle};
@@ -102,8 +102,12 @@ impl Subject<'_> {
         kinds: EvidenceKinds,
         evidence: &mut Evidence,
     ) -> Result<(), EvidenceError> {
-        let listed = match self.client.reader.referrers(self.repository, self.digest, None, fallback).await {
-            Ok(listed) => listed,
+        let (repository, digest) = (self.repository, self.digest);
+        let listed = match self.client.reader.referrers_of(repository, digest, None, fallback).await {
+            Ok(Referrers { listed, refused }) => {
+                evidence.unproven = evidence.unproven.take().or(refused);
+                listed
+            }
             // The fallback tag is listed but absent.
             Err(error) if is_gone(&error) && fallback == Known::Present => {
                 let place = self.referrers_place();

@@ -53,9 +53,8 @@ pub struct Evidence {
     /// Attachments that the registry lists but does not have, because registries lag and clean up. They count as not
     /// attached.
     pub absent: Vec<Absent>,
-    /// Answers that leave open what is attached, one for each rejected or absent attachment of which this is true. No statement
-    /// that an image lacks something follows from them.
-    pub unproven: Vec<oci::Error>,
+    /// The first error that leaves open what is attached: after it, a missing signature or attestation is not proven.
+    pub unproven: Option<oci::Error>,
 }
 
 /// A signature that verifies.
@@ -186,9 +185,9 @@ pub enum EvidenceError {
 /// The reason why an attachment cannot be verified.
 #[derive(Clone, Debug)]
 pub(super) enum Unusable {
-    /// The registry lists it but does not have it. With the error if its answer does not prove this.
+    /// The registry lists it but does not have it. The error is that of an answer that does not prove this.
     Absent(Absent, Option<oci::Error>),
-    /// It is malformed or cannot be read. With the error if the registry may store something else.
+    /// It is malformed or cannot be read. The error is that of an answer that does not prove what the registry stores.
     Rejected(Rejected, Option<oci::Error>),
 }
 
@@ -201,7 +200,7 @@ impl Evidence {
         self.rejected.extend(rejected);
         self.others.extend(others);
         self.absent.extend(absent);
-        self.unproven.extend(unproven);
+        self.unproven = self.unproven.take().or(unproven);
     }
 
     /// Adds an attachment that cannot be verified.
@@ -216,7 +215,7 @@ impl Evidence {
                 unproven
             }
         };
-        self.unproven.extend(unproven);
+        self.unproven = self.unproven.take().or(unproven);
     }
 
     /// Adds an attachment that was read but does not verify.

@@ -62,23 +62,35 @@ impl Subject<'_> {
     /// Classifies a failed read. A missing attachment is absent, and a malformed one is rejected. Any other failure is an
     /// error, because it leaves open what is attached.
     ///
-    /// An absent or malformed attachment has the error with it if the answer does not prove what the registry stores.
+    /// The result has the error if the answer does not prove what the registry stores.
     pub(super) fn unreadable(
         &self,
         claim: Claim,
         place: String,
         error: oci::Error,
     ) -> Result<Unusable, EvidenceError> {
-        use oci::ErrorKind as Kind;
         if is_gone(&error) {
-            return Ok(Unusable::Absent(Absent { claim, place }, Some(error)));
+            let absent = Absent { claim, place };
+            return Ok(Unusable::Absent(absent, (!is_proven(&error)).then_some(error)));
         }
         if !is_about_content(&error) {
             return Err(error.into());
         }
         let rejected = Rejected { claim, reason: error.to_string(), place };
-        let is_unproven = matches!(error.kind(), Kind::NotAManifest(_) | Kind::WrongDigest { .. });
-        Ok(Unusable::Rejected(rejected, is_unproven.then_some(error)))
+        Ok(Unusable::Rejected(rejected, (!is_proven(&error)).then_some(error)))
+    }
+}
+
+/// Whether the answer behind an error about content proves what the registry stores. The page of a proxy has another digest or
+/// size than the content in its place, is not a manifest, or is a 404 without the specification's codes.
+fn is_proven(error: &oci::Error) -> bool {
+    use oci::ErrorKind as Kind;
+    match error.kind() {
+        Kind::Refused(refusal) => refusal.errors.iter().any(|error| error.code == "BLOB_UNKNOWN"),
+        Kind::Unproven { .. } | Kind::NotAManifest(_) | Kind::WrongDigest { .. } | Kind::WrongSize { .. } => {
+            false
+        }
+        _ => true,
     }
 }
 

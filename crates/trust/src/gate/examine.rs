@@ -43,7 +43,7 @@ pub async fn examine(
     }
     for absent in platforms.values().chain([&evidence]).flat_map(|evidence| &evidence.absent) {
         (staged.warn)(format!(
-            "{absent} is listed as attached to an image but does not exist; it is ignored"
+            "{absent} is listed as attached to an image, and the registry answers 404 for it; it is ignored"
         ));
     }
     let signatures = evaluate(&evidence, verification);

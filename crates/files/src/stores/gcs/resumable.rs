@@ -180,10 +180,18 @@ impl Resumable {
     async fn give_up(&self) -> Result<(), ErrorKind> {
         let request = Request::new(Method::DELETE, self.session.clone(), "gcs-upload-abort", Class::Write);
         let answer = self.store.send(request.limit(RESOURCE_MAX)).await?;
+        let is_empty = answer.body().is_empty();
         match answer.status() {
-            status if status.is_success() || status.as_u16() == CANCELLED => Ok(()),
+            status if status.as_u16() == CANCELLED => Ok(()),
+            // The page of a proxy has a body.
+            status if status.is_success() && is_empty => Ok(()),
             // The session is gone already.
-            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(()),
+            StatusCode::NOT_FOUND | StatusCode::GONE if is_empty || !refusal(&answer).message.is_empty() => {
+                Ok(())
+            }
+            status if status.is_success() => {
+                Err(ErrorKind::Unreadable("the answer to the abort has a body".to_owned()))
+            }
             _ => Err(self.store.failed(&answer)),
         }
     }

@@ -227,7 +227,7 @@ impl Multipart {
                                 Found::Upload(written) => Ok(written),
                                 // The caller reads the object.
                                 Found::SameSize => Err(ErrorKind::Unproven(refusal.words(&answer))),
-                                Found::Other => Err(ErrorKind::Precondition),
+                                Found::Other => Err(ErrorKind::PreconditionFailed),
                             };
                         }
                         _ => return Err(self.store.failed(&answer)),

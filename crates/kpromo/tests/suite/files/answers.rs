@@ -47,7 +47,7 @@ pub(super) fn is(asked: &Asked, (method, part): Kind) -> bool {
 
 pub(super) const PUT: Kind = ("PUT", "/prod/a?");
 const PART: Kind = ("PUT", "partNumber=1");
-const COMPLETE: Kind = ("POST", "uploadId=");
+pub(super) const COMPLETE: Kind = ("POST", "uploadId=");
 pub(super) const LARGE: usize = (9 << 20) + 1;
 
 fn result_for(key: &str) -> String {

@@ -2,7 +2,7 @@
 
 use testkit::{Fault, Relay, VersityGw};
 
-use super::answers::{PUT, Scene, is};
+use super::answers::{COMPLETE, LARGE, PUT, Scene, is};
 use super::stores::REGION;
 
 /// A 412 proves no other writer if the object is as it was when the copy was planned.
@@ -25,6 +25,25 @@ fn a_refused_condition_that_holds_is_not_blamed_on_another_writer() {
         assert!(ran.stderr.contains(words), "{is_replaced}: {}", ran.stderr);
         assert!(!ran.stderr.contains("something else has written"), "{is_replaced}: {}", ran.stderr);
     }
+}
+
+/// S3 answers 409 if another write to the object has begun, which is another writer.
+#[test]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
+fn a_concurrent_write_that_the_store_names_is_another_writer() {
+    let (s3, scene) = (VersityGw::start(&["prod"], REGION), Scene::new(LARGE, "s3://prod"));
+    let conflict = "<Error><Code>ConditionalRequestConflict</Code></Error>";
+    let relay = Relay::start(s3.host(), move |asked| match is(asked, COMPLETE) {
+        true => Fault::Status(409, conflict.to_owned()),
+        false => Fault::None,
+    });
+    let ran = scene.run("127.0.0.1:1", &relay.host());
+    assert_eq!(ran.code, 30, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(
+        ran.stderr.contains("writing s3://prod/a: the object has changed since it was planned"),
+        "{}",
+        ran.stderr
+    );
 }
 
 /// An empty `If-Match` guards nothing.

@@ -160,15 +160,15 @@ async fn reports_of_other_schemas_are_refused_and_nothing_is_written() {
         (changed(&|report| report["totals"]["promoted"] = json!(-1)), "invalid value"),
         (changed(&|report| report["outcome"] = json!("great")), "outcome"),
         (changed(&|report| report["exitCode"] = json!(77)), "exitCode"),
-        (ended("done", 30), "outcome (with its exitCode)"),
-        (ended("unavailable", 0), "outcome (with its exitCode)"),
+        (ended("done", 30), "its outcome is `done`, and its exitCode is 30"),
+        (ended("unavailable", 0), "its outcome is `unavailable`, and its exitCode is 0"),
         (
             changed(&|report| {
                 let image = json!({"source": "a", "destination": "b", "tags": [], "error": "refused"});
                 (report["outcome"], report["exitCode"]) = (json!("done"), json!(0));
                 report["failed"] = json!([image]);
             }),
-            "failed (with exitCode 0)",
+            "its exitCode is 0, and `failed` has entries",
         ),
         (changed(&|report| report["shard"] = json!("4/4")), "shard"),
         (changed(&|report| report["promotion"] = json!("sha256:12")), "promotion"),
@@ -213,8 +213,8 @@ async fn an_error_of_several_shards_is_shown_once() {
     for (count, expected) in [
         (3, "shards 1/6, 2/6: Fulcio is unreachable"),
         (4, "shards 1/6, 2/6, 3/6: Fulcio is unreachable"),
-        (5, "shards 1/6, 2/6, 3/6, 4/6: Fulcio is unreachable"),
-        (6, "shards 1/6, 2/6, 3/6, 4/6: Fulcio is unreachable\nshard 5/6: no disk"),
+        (5, "shards 1/6, 2/6, 3/6 and 1 more: Fulcio is unreachable"),
+        (6, "shards 1/6, 2/6, 3/6 and 1 more: Fulcio is unreachable\nshard 5/6: no disk"),
     ] {
         let inputs: Vec<&str> = inputs[..count].iter().map(String::as_str).collect();
         kpromo_with(&[&["report", "merge", "--output", &out], &inputs[..]].concat());
@@ -226,7 +226,7 @@ async fn an_error_of_several_shards_is_shown_once() {
     kpromo_with(&[&["report", "merge", "--output", &out], &inputs[..]].concat());
     assert_eq!(
         world.desk.json("out.json")["error"],
-        "shards 1/6, 2/6, 3/6 and 2 others: Fulcio is unreachable"
+        "shards 1/6, 2/6, 3/6 and 2 more: Fulcio is unreachable"
     );
 }
 

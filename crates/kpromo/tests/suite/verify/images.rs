@@ -203,6 +203,8 @@ async fn an_answer_that_is_not_what_the_registry_stores_proves_no_missing_signat
         (3, Effect::Corrupt, Kind::ManifestGet),
         (4, Effect::Corrupt, Kind::BlobGet),
         (5, Effect::Canned(Canned::new(StatusCode::NOT_FOUND)), Kind::ManifestGet),
+        (6, Effect::Canned(page("<html>Please log in</html>", "text/html")), Kind::BlobGet),
+        (7, Effect::Canned(Canned::new(StatusCode::NOT_FOUND)), Kind::BlobGet),
     ] {
         let scene = Scene::new().await;
         let (repository, sample) = scene.image("prod/plain", number).await;
@@ -217,6 +219,12 @@ async fn an_answer_that_is_not_what_the_registry_stores_proves_no_missing_signat
             (20, &json!("unavailable")),
             "{number}: {found:#}"
         );
+        let ran = scene.verify(&[&image]);
+        assert!(
+            !format!("{}{}", ran.stdout, ran.stderr).contains("check the name"),
+            "{number}: {}",
+            ran.stderr
+        );
         // A signature elsewhere is a proof.
         let sign = "https://sigstore.dev/cosign/sign/v1";
         if kind == Kind::ManifestGet && number < 5 {
@@ -225,6 +233,35 @@ async fn an_answer_that_is_not_what_the_registry_stores_proves_no_missing_signat
             assert_eq!(code, 0, "{number}: {found:#}");
         }
     }
+}
+
+/// The specification's code proves that the content of a signature is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_whose_content_is_gone_is_missing() {
+    let scene = Scene::new().await;
+    let (repository, sample) = scene.image("prod/plain", 1).await;
+    scene.hand.sign(&repository, sample.digest(), &repository.to_string()).await;
+    let gone = Canned::new(StatusCode::NOT_FOUND)
+        .with_body("application/json", r#"{"errors":[{"code":"BLOB_UNKNOWN"}]}"#);
+    scene.server.faults().add(Fault::new(Effect::Canned(gone)).on(Kind::BlobGet).path("prod/plain"));
+    let (code, found) = scene.json(&[&format!("{repository}:v1")]);
+    assert_eq!((code, &found["images"][0]["outcome"]), (12, &json!("refused")), "{found:#}");
+}
+
+/// The host lists the referrers of other images, so a refusal does not mean that this one has none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_list_of_referrers_proves_no_missing_signature() {
+    let scene = Scene::new().await;
+    let (repository, sample) = scene.image("prod/plain", 1).await;
+    let image = format!("{repository}:v1");
+    assert_eq!(scene.json(&[&image]).0, 12);
+    let sign = "https://sigstore.dev/cosign/sign/v1";
+    scene.hand.attest(&repository, sample.root(), "", sign, json!({})).await;
+    assert_eq!(scene.json(&[&image]).0, 0);
+    let refused = Fault::new(Effect::Canned(Canned::new(StatusCode::NOT_FOUND))).on(Kind::Referrers);
+    scene.server.faults().add(refused.path(sample.digest().to_string()));
+    let (code, found) = scene.json(&[&image]);
+    assert_eq!((code, &found["images"][0]["outcome"]), (20, &json!("unavailable")), "{found:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

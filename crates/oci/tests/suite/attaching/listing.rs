@@ -64,7 +64,9 @@ async fn a_refused_list_of_one_image_does_not_mean_that_the_host_has_no_api() {
     let refused = Fault::new(Effect::Canned(page)).on(Kind::Referrers).path(other.digest().to_string());
     scene.server.faults().add(refused);
     let reader = scene.reader();
-    assert!(reader.referrers(&scene.app, other.digest(), None, Known::Unknown).await.unwrap().is_empty());
+    let found = reader.referrers_of(&scene.app, other.digest(), None, Known::Unknown).await.unwrap();
+    assert!(found.listed.is_empty());
+    assert_eq!(found.refused.and_then(|error| error.status()), Some(StatusCode::NOT_FOUND), "not proven");
     let listed = reader.referrers(&scene.app, scene.image.digest(), None, Known::Unknown).await.unwrap();
     assert_eq!(listed.iter().map(|referrer| referrer.digest).collect::<Vec<_>>(), [attached.digest()]);
     assert_eq!(scene.requests(), [(Kind::ManifestGet, 1), (Kind::Referrers, 3)]);
