@@ -236,6 +236,12 @@ impl Error {
     pub fn advice(&self) -> Option<String> {
         match &*self.kind {
             ErrorKind::Refused(refusal) => refusal.advice(),
+            ErrorKind::Unproven { refusal, .. } if refusal.errors.is_empty() => refusal.advice().or_else(|| {
+                Some(
+                    "check the registry's name and path, and for a proxy: a registry's own 404 has an error code"
+                        .to_owned(),
+                )
+            }),
             ErrorKind::Unproven { refusal, .. } => refusal.advice().or_else(|| {
                 Some(format!(
                     "check the registry's name and path; if this registry answers so for content that \

@@ -58,6 +58,7 @@ pub(crate) struct Session {
     /// Held by the first mount of the host, which determines whether the host mounts, while the others wait. `true` once it is
     /// known.
     mount_tried: tokio::sync::Mutex<bool>,
+    referrers_tried: tokio::sync::Mutex<bool>,
 }
 
 /// The capabilities of a host, as far as they are known.
@@ -79,6 +80,8 @@ struct Abilities {
     wants_chunks: bool,
     /// Whether it has a referrers API, if that is known.
     referrers: Option<bool>,
+    /// It was asked for the list of a digest that no manifest has, which shows whether it has the API.
+    has_looked_for_referrers: bool,
 }
 
 /// One call of the API.
@@ -219,9 +222,9 @@ impl Session {
         // Names are validated when they are constructed, so this does not fail for any host.
         let ping =
             Url::parse(&text).map_err(|error| Error::new(&text, ErrorKind::Malformed(error.to_string())))?;
-        let (auth, abilities, mount_tried) = Default::default();
+        let (auth, abilities, mount_tried, referrers_tried) = Default::default();
         let host = host.clone();
-        Ok(Self { host, options, ping, auth, abilities, mount_tried })
+        Ok(Self { host, options, ping, auth, abilities, mount_tried, referrers_tried })
     }
 
     /// Returns the URL of a path below `/v2/`.
@@ -292,9 +295,19 @@ impl Session {
     }
 
     /// Returns the guard of the first mount of the host; `None` if there was a mount before.
-    pub(crate) async fn first_mount(&self) -> Option<FirstMount<'_>> {
-        let tried = self.mount_tried.lock().await;
-        (!*tried).then_some(FirstMount { tried })
+    pub(crate) async fn first_mount(&self) -> Option<First<'_>> {
+        First::of(&self.mount_tried).await
+    }
+
+    /// Returns the guard of the first list of referrers of the host; `None` if there was one before.
+    pub(crate) async fn first_referrers(&self) -> Option<First<'_>> {
+        First::of(&self.referrers_tried).await
+    }
+
+    /// Returns whether it is unknown if the host has a referrers API. Returns this once.
+    pub(crate) fn may_look_for_referrers(&self) -> bool {
+        let mut abilities = self.abilities();
+        abilities.referrers.is_none() && !std::mem::replace(&mut abilities.has_looked_for_referrers, true)
     }
 
     /// Returns how often a mount is repeated after a temporary failure: like any other request (`None`) if the host has mounted
@@ -361,12 +374,19 @@ impl Session {
     }
 }
 
-/// The guard of the first mount of a host. Dropping it releases the others.
-pub(crate) struct FirstMount<'a> {
+/// The guard of the first request of a kind to a host, from which the others learn. Dropping it releases them.
+pub(crate) struct First<'a> {
     tried: tokio::sync::MutexGuard<'a, bool>,
 }
 
-impl Drop for FirstMount<'_> {
+impl<'a> First<'a> {
+    async fn of(tried: &'a tokio::sync::Mutex<bool>) -> Option<Self> {
+        let tried = tried.lock().await;
+        (!*tried).then_some(Self { tried })
+    }
+}
+
+impl Drop for First<'_> {
     fn drop(&mut self) {
         *self.tried = true;
     }

@@ -5,7 +5,7 @@ use manifest::policy::SignerPattern;
 use oci::Reader;
 use sigstore::{Signatory, SignerSource, Trust};
 
-use crate::evidence::{Budget, EvidenceClient, FoundSignature, ImageBudget};
+use crate::evidence::{Budget, EvidenceClient, Failures, FoundSignature, ImageBudget};
 use crate::production::Production;
 use crate::promoter::Promoter;
 use crate::scan::ScanGate;
@@ -43,7 +43,7 @@ impl Verification {
 
     /// Returns a client that fetches the evidence of the image with this allowance.
     pub fn client<'a>(&'a self, reader: &'a Reader, share: &'a ImageBudget) -> EvidenceClient<'a> {
-        EvidenceClient { reader, trust: &self.trust, share }
+        EvidenceClient { reader, trust: &self.trust, share, failures: Failures::Fail }
     }
 
     /// Returns the signatories whose signatures count.

@@ -182,7 +182,8 @@ impl Copying<'_> {
     /// Checks that an object to replace has a version. Without one, the condition of the write would hold for any object.
     fn check_version(&self, entry: &FileEntry, decision: &Decision) -> Result<(), Error> {
         match condition(decision) {
-            Condition::Version(version) if version.is_empty() => {
+            // `If-Match: *` holds for any object, too.
+            Condition::Version(version) if version.is_empty() || version == "*" => {
                 let file = self.writer(decision.edge).url().file(&entry.name);
                 Err(Error::new(format!("replacing {file}"), ErrorKind::NoVersion))
             }

@@ -136,11 +136,7 @@ impl Reader {
         };
         let got = manifest.bytes().len() as u64;
         if got != listed.size {
-            let listed = listed.size;
-            let what = format!(
-                "the list of referrers of {subject} gives its size as {listed} bytes, and it has {got}"
-            );
-            return Err(fail(ErrorKind::Unreasonable(what)));
+            return Err(fail(ErrorKind::WrongSize { expected: listed.size, got }));
         }
         let attachment = Attachment::parse(manifest).map_err(|error| fail(ErrorKind::Manifest(error)))?;
         if attachment.subject != Some(subject) {

@@ -79,6 +79,8 @@ impl Reader {
     ) -> Result<Referrers, Error> {
         let mut found = List::new(format!("listing the referrers of {repository}@{subject}"));
         let session = self.sessions.of(&repository.host)?;
+        // The first list shows whether the host has the API.
+        let first = session.first_referrers().await;
         // An empty answer is final. A registry that adds the API must take over the referrers that the fallback tag lists
         // (*Enabling the Referrers API*), so crane, cosign and regclient do not read the tag either. Reading it would
         // cost one more request for nearly every image.
@@ -89,6 +91,7 @@ impl Reader {
                 ByApi::NotListed(refused) => refused,
             },
         };
+        drop(first);
         let tag = referrers_tag(subject);
         if fallback == Known::Absent && !self.attached.has_written(repository, &tag) {
             return Ok(Referrers { listed: Vec::new(), refused });
@@ -127,7 +130,7 @@ impl Reader {
                 if is_about_content(&reply.refusal()) {
                     return Ok(ByApi::NotListed(None));
                 }
-                if !call.session.has_referrers() {
+                if call.session.may_look_for_referrers() {
                     self.look_for_api(repository, &doing).await?;
                 }
                 let refused = call.session.has_referrers().then(|| refused(&reply, &doing));
@@ -155,13 +158,14 @@ impl Reader {
     /// Finds out whether a host that has refused the list of one image has the API. The specification requires an empty list for
     /// a digest that no manifest has (*Listing Referrers*), so a host that refuses this list has no API.
     ///
-    /// Sends one request. An answer that is neither a list nor a refusal leaves the question open.
+    /// Sends one request. Anything but a list or a refusal leaves the question open.
     ///
     /// # Errors
-    /// Returns an error if the registry does not answer.
+    /// Returns an error if the repository has no URL at the host.
     async fn look_for_api(&self, repository: &Repository, doing: &str) -> Result<(), Error> {
         let call = self.referrers_call(repository, &Digest::of(b"").to_string())?;
-        let reply = self.sessions.send(&call, referrers_request(&call, u64::MAX), doing).await?;
+        let sent = self.sessions.send(&call, referrers_request(&call, u64::MAX), doing).await;
+        let Ok(reply) = sent else { return Ok(()) };
         if says_no_api(reply.status()) {
             if !is_about_content(&reply.refusal()) {
                 call.session.learn_referrers(false);

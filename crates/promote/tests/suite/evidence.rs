@@ -14,8 +14,8 @@ use registry::sample::Recipe;
 use registry::{Config, Effect, ErrorCode, Fault, Kind as Request, Server};
 use sigstore::{Trust, TrustSettings};
 use trust::evidence::{
-    Budget, Claim, Evidence, EvidenceClient, EvidenceError, EvidenceKinds, ListedTags, Location, Rejected,
-    SIGN_TYPE, fetch,
+    Budget, Claim, Evidence, EvidenceClient, EvidenceError, EvidenceKinds, Failures, ListedTags, Location,
+    Rejected, SIGN_TYPE, fetch,
 };
 
 /// A trusted root without keys of signers.
@@ -62,7 +62,8 @@ impl Scene {
         kinds: EvidenceKinds,
     ) -> Result<Evidence, EvidenceError> {
         let (reader, budget) = (client.reader(), Budget::default());
-        let means = EvidenceClient { reader: &reader, trust, share: &budget.share() };
+        let means =
+            EvidenceClient { reader: &reader, trust, share: &budget.share(), failures: Failures::Fail };
         fetch(means, &self.repository, self.image.digest(), listed_tags, kinds).await
     }
 

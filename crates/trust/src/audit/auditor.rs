@@ -1,10 +1,10 @@
 //! The audit of an image: its digest, the entries of its index, and the attachments of each part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use oci::{Descriptor, Digest, IMAGE_MANIFESTS_MAX, Reader, Repository};
+use oci::{Descriptor, Digest, Found, IMAGE_MANIFESTS_MAX, Reader, Repository, Selector};
 use sigstore::TrustError;
 
 use super::finding::Audited;
@@ -13,8 +13,8 @@ use super::judge::{ImageFindings, Judge, unexamined};
 use crate::config::Verification;
 use crate::entries::ImageManifests;
 use crate::evidence::{
-    Absent, EvidenceClient, EvidenceError, EvidenceKinds, FoundAttestation, FoundSignature, ListedTags,
-    Rejected, fetch,
+    Absent, EvidenceClient, EvidenceError, EvidenceKinds, Failures, FoundAttestation, FoundSignature,
+    ListedTags, Rejected, fetch,
 };
 use crate::problem::Problem;
 use crate::production::Production;
@@ -82,7 +82,7 @@ pub async fn audit(
     let judge = Judge::new(verification, production, &image.repository);
     let share = verification.budget.share();
     let auditor = Auditor {
-        client: verification.client(reader, &share),
+        client: EvidenceClient { failures: Failures::LeaveOpen, ..verification.client(reader, &share) },
         repository: &image.repository,
         canonical: canonical(production, &image.repository),
     };
@@ -126,11 +126,29 @@ impl Auditor<'_> {
         let outline = reader.outline_below(self.repository, digest, manifest).await?;
         let each = outline.indexes.into_iter().map(|(index, listed)| self.covered(index, listed));
         let indexes: Vec<_> = stream::iter(each).buffered(AT_ONCE).try_collect().await?;
+        let indexes: BTreeMap<Digest, Vec<Descriptor>> = indexes.into_iter().collect();
+        let listed: BTreeSet<Digest> = indexes.values().flatten().map(|entry| entry.digest).collect();
+        let images = listed.into_iter().filter(|digest| !indexes.contains_key(digest));
+        let each: Vec<_> = images.map(|image| self.check_type(digest, image)).collect();
+        stream::iter(each).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         let mut left = IMAGE_MANIFESTS_MAX;
-        tree(digest, None, &indexes.into_iter().collect(), &mut left).ok_or_else(|| {
+        tree(digest, None, &indexes, &mut left).ok_or_else(|| {
             let problem = format!("its indexes list more than {IMAGE_MANIFESTS_MAX} manifests");
             AuditError::Image(self.repository.clone(), digest, problem)
         })
+    }
+
+    /// Checks that a manifest which an index lists as an image is one. If it is an index, its platforms would not be audited.
+    async fn check_type(&self, index: Digest, image: Digest) -> Result<(), AuditError> {
+        let EvidenceClient { reader, .. } = self.client;
+        let found = reader.find_manifest(self.repository, Selector::Digest(image)).await?;
+        match found {
+            Found::Present(manifest) if manifest.parse().is_ok_and(|parsed| !parsed.children.is_empty()) => {
+                let problem = format!("it lists {image} as an image, which is an index");
+                Err(AuditError::Image(self.repository.clone(), index, problem))
+            }
+            Found::Present(_) | Found::Absent(_) => Ok(()),
+        }
     }
 
     /// Returns an index with its entries that are not exempt.

@@ -87,10 +87,11 @@ impl Subject<'_> {
             Ok(Found::Present(attachment)) => read_layers(self, kind, &tag, attachment, evidence).await,
             Err(error) => {
                 // For a tag that was not listed, a 404 that does not prove absence leaves open whether the tag exists.
-                if is_gone(&error) && known != Known::Present {
-                    return Err(error.into());
-                }
-                evidence.note(self.unreadable(claim(), place(), error)?);
+                let unusable = match is_gone(&error) && known != Known::Present {
+                    true => self.failed(claim(), place(), error)?,
+                    false => self.unreadable(claim(), place(), error)?,
+                };
+                evidence.note(unusable);
                 Ok(())
             }
         }
@@ -115,7 +116,10 @@ impl Subject<'_> {
                 evidence.note(Unusable::Absent(absent, Some(error)));
                 return Ok(());
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                evidence.note(self.failed(Claim::Attestation(None), self.referrers_place(), error)?);
+                return Ok(());
+            }
         };
         // cosign finds only signatures with the right annotation, so others are skipped. The annotation of an attestation is
         // not trusted.

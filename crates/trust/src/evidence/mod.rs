@@ -19,5 +19,5 @@ pub use found::{
     Absent, Claim, Evidence, EvidenceError, EvidenceKinds, FoundAttestation, FoundSignature, ListedTags,
     Location, PREDICATE_TYPE, Rejected, SIGN_TYPE,
 };
-pub use subject::{EvidenceClient, is_about_content};
+pub use subject::{EvidenceClient, Failures, is_about_content};
 pub(crate) use tag::PAYLOAD_MAX;

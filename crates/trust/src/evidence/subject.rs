@@ -18,6 +18,17 @@ pub struct EvidenceClient<'a> {
     pub trust: &'a Trust,
     /// The allowance of the image.
     pub share: &'a ImageBudget,
+    /// What follows from a failed read.
+    pub failures: Failures,
+}
+
+/// What follows from a list or an attachment that the registry fails to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failures {
+    /// An error: nothing is known about the image.
+    Fail,
+    /// Everything else is read, and the evidence has the first error ([`Evidence::unproven`](super::Evidence::unproven)).
+    LeaveOpen,
 }
 
 /// An image whose evidence is fetched.
@@ -74,10 +85,26 @@ impl Subject<'_> {
             return Ok(Unusable::Absent(absent, (!is_proven(&error)).then_some(error)));
         }
         if !is_about_content(&error) {
-            return Err(error.into());
+            return self.failed(claim, place, error);
         }
         let rejected = Rejected { claim, reason: error.to_string(), place };
         Ok(Unusable::Rejected(rejected, (!is_proven(&error)).then_some(error)))
+    }
+
+    /// Returns what follows from a failed read that leaves open what is attached.
+    pub(super) fn failed(
+        &self,
+        claim: Claim,
+        place: String,
+        error: oci::Error,
+    ) -> Result<Unusable, EvidenceError> {
+        match self.client.failures {
+            Failures::Fail => Err(error.into()),
+            Failures::LeaveOpen => {
+                let rejected = Rejected { claim, reason: error.to_string(), place };
+                Ok(Unusable::Rejected(rejected, Some(error)))
+            }
+        }
     }
 }
 

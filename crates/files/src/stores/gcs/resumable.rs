@@ -29,6 +29,8 @@ pub(super) struct Resumable {
     size: u64,
     /// The number of bytes that the store has.
     sent: u64,
+    /// Whether the store may still have the session.
+    is_open: bool,
 }
 
 impl Resumable {
@@ -55,7 +57,15 @@ impl Resumable {
             return Err(store.failed(&answer));
         }
         let session = session(&answer, &store.endpoint)?;
-        Ok(Self { store: store.clone(), session, key: key.to_owned(), what, size: upload.size, sent: 0 })
+        Ok(Self {
+            store: store.clone(),
+            session,
+            key: key.to_owned(),
+            what,
+            size: upload.size,
+            sent: 0,
+            is_open: true,
+        })
     }
 
     /// Sends bytes to the session, and returns the answer.
@@ -155,27 +165,48 @@ impl PartUpload for Resumable {
                 self.store.written(&answer, &self.key, hashes)
             };
             let written = written.await;
+            self.is_open &= written.is_err();
             written.map_err(|kind| Error::new(self.what.as_str(), kind))
         })
     }
 
+    fn leave(&mut self) {
+        self.is_open = false;
+    }
+
     fn abort(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let why = match tokio::time::timeout(ABORT_TIME, self.give_up()).await {
-                Ok(Ok(())) => return,
-                Ok(Err(kind)) => kind.to_string(),
-                Err(_) => format!("the store did not answer the abort within {} s", ABORT_TIME.as_secs()),
-            };
-            // The URL of the session permits writes, so it is not shown.
-            self.store.warnings.warn(format!(
-                "{}: the unfinished upload may be left in the store: {why}; Google deletes it after a week",
-                self.what
-            ));
+            let given_up = tokio::time::timeout(ABORT_TIME, self.give_up()).await;
+            self.is_open = false;
+            match given_up {
+                Ok(Ok(())) => {}
+                Ok(Err(kind)) => self.warn_left(&kind.to_string()),
+                Err(_) => {
+                    let seconds = ABORT_TIME.as_secs();
+                    self.warn_left(&format!("the store did not answer the abort within {seconds} s"));
+                }
+            }
         })
     }
 }
 
+impl Drop for Resumable {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.warn_left("the run ended before it was aborted");
+        }
+    }
+}
+
 impl Resumable {
+    /// Warns that the store may still have the upload. The URL of the session permits writes, so it is not shown.
+    fn warn_left(&self, why: &str) {
+        self.store.warnings.warn(format!(
+            "{}: the unfinished upload may be left in the store: {why}; Google deletes it after a week",
+            self.what
+        ));
+    }
+
     /// Deletes the session with its parts.
     async fn give_up(&self) -> Result<(), ErrorKind> {
         let request = Request::new(Method::DELETE, self.session.clone(), "gcs-upload-abort", Class::Write);

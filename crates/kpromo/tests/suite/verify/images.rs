@@ -1,7 +1,7 @@
 //! What is found of images.
 
 use http::StatusCode;
-use oci::{AttachedTag, AttachmentKind, Digest, Repository};
+use oci::{AttachedTag, AttachmentKind, Digest, MediaType, RawManifest, Repository};
 use registry::sample::Recipe;
 use registry::{Canned, Config, Effect, Fault, Kind, Server};
 use serde_json::{Value, json};
@@ -233,6 +233,57 @@ async fn an_answer_that_is_not_what_the_registry_stores_proves_no_missing_signat
             assert_eq!(code, 0, "{number}: {found:#}");
         }
     }
+}
+
+/// A proven signature decides, whatever else the registry fails to serve. What was not read is listed with the reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proven_signature_decides_even_if_other_attachments_cannot_be_read() {
+    for (kind, path) in [(Kind::ManifestGet, ".att"), (Kind::Referrers, "referrers")] {
+        let scene = Scene::new().await;
+        let (repository, sample) = scene.image("prod/plain", 1).await;
+        let image = format!("{repository}:v1");
+        scene
+            .server
+            .faults()
+            .add(Fault::new(Effect::Canned(Canned::new(StatusCode::FORBIDDEN))).on(kind).path(path));
+        assert_eq!(scene.json(&[&image]).0, 20, "{path}");
+        scene.hand.sign(&repository, sample.digest(), &repository.to_string()).await;
+        let (code, found) = scene.json(&[&image]);
+        assert_eq!((code, &found["images"][0]["signed"]), (0, &json!(true)), "{path}: {found:#}");
+        let refused = found["images"][0]["refused"].as_array().unwrap();
+        assert!(
+            refused.iter().any(|one| one["reason"].as_str().unwrap().contains("403")),
+            "{path}: {found:#}"
+        );
+    }
+}
+
+/// An index may list another index as an image. The platforms of that one would not be audited.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_is_listed_as_an_image_is_not_taken_for_one() {
+    let scene = Scene::new().await;
+    let Scene { hand, server, sample, .. } = &scene;
+    let inner = sample.root();
+    let outer = json!({
+        "schemaVersion": 2, "mediaType": MediaType::OciIndex.as_str(),
+        "manifests": [{
+            "mediaType": MediaType::OciManifest.as_str(), "digest": inner.digest().to_string(),
+            "size": inner.bytes().len(), "platform": { "os": "linux", "architecture": "amd64" },
+        }],
+    });
+    let outer = RawManifest::new(MediaType::OciIndex, outer.to_string().into_bytes().into());
+    let (repository, app) = (&scene.repository, scene.repository.path.clone());
+    server.store().put_manifest(&app, Some(&"outer".parse().unwrap()), &outer).await.unwrap();
+    for digest in [outer.digest(), inner.digest()] {
+        hand.sign(repository, digest, &repository.to_string()).await;
+    }
+    let ran = scene.verify(&[&format!("{repository}:outer")]);
+    assert_eq!(ran.code, 20, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(
+        format!("{}{}", ran.stdout, ran.stderr).contains("as an image, which is an index"),
+        "{}",
+        ran.stdout
+    );
 }
 
 /// The specification's code proves that the content of a signature is gone.

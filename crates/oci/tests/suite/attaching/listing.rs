@@ -1,5 +1,6 @@
 //! Lists of referrers: pages, filters, old registries, and answers that are wrong or endless.
 
+use futures_util::future::try_join_all;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use oci::{Digest, ErrorKind, Known, MediaType, Referrer};
 use registry::sample::Recipe;
@@ -70,6 +71,27 @@ async fn a_refused_list_of_one_image_does_not_mean_that_the_host_has_no_api() {
     let listed = reader.referrers(&scene.app, scene.image.digest(), None, Known::Unknown).await.unwrap();
     assert_eq!(listed.iter().map(|referrer| referrer.digest).collect::<Vec<_>>(), [attached.digest()]);
     assert_eq!(scene.requests(), [(Kind::ManifestGet, 1), (Kind::Referrers, 3)]);
+}
+
+/// The first list of a host decides for all, and an odd answer to the look for the API breaks no image.
+#[tokio::test]
+async fn images_that_are_listed_at_the_same_time_look_for_the_api_once() {
+    for (status, requests) in [(404, 2), (302, 6)] {
+        let scene = Scene::new(true).await;
+        scene.put_list(&entry(b"one", BUNDLE)).await;
+        // The answer that is added first applies to the digest that no manifest has.
+        let odd = Canned::new(StatusCode::from_u16(status).unwrap());
+        let look = Fault::new(Effect::Canned(odd)).on(Kind::Referrers).path(Digest::of(b"").to_string());
+        scene.server.faults().add(look);
+        scene.answer(Kind::Referrers, 404, &[], "not found");
+        scene.requests();
+        let (reader, image) = (scene.reader(), scene.image.digest());
+        let lists = (0..5).map(|_| reader.referrers(&scene.app, image, None, Known::Unknown));
+        for list in try_join_all(lists).await.unwrap() {
+            assert_eq!(list.len(), 1, "{status}");
+        }
+        assert_eq!(scene.requests(), [(Kind::ManifestGet, 5), (Kind::Referrers, requests)], "{status}");
+    }
 }
 
 #[tokio::test]
