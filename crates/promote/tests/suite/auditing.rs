@@ -103,9 +103,9 @@ async fn determining_exempt_entries_costs_one_request_for_each_entry_that_claims
     let plain = Scene::of(index.clone()).await;
     plain.audit().await;
     let without = plain.manifests_read();
-    // A manifest that is not exempt costs requests for its two tags. A manifest that says it is exempt is read itself.
+    // A manifest that is not exempt is read, and costs requests for its two tags. A manifest that says it is exempt is read first.
     for (other, attests, more) in
-        [(attestations(1), Some(first), 1), (runnable(1), None, 2), (runnable(1), Some(first), 1 + 2)]
+        [(attestations(1), Some(first), 1), (runnable(1), None, 3), (runnable(1), Some(first), 1 + 3)]
     {
         let scene = Scene::of(beside(index.clone(), &other, attests)).await;
         scene.audit().await;
