@@ -152,11 +152,9 @@ impl Copying<'_> {
                     Err(error) if error.is_precondition() => {
                         let store = self.writer(decisions[index].edge);
                         let condition = condition(&decisions[index]);
-                        match is_written(store, &entry.name, &entry.sha256, &condition, &error).await {
-                            Ok(true) => Ok(false),
-                            Ok(false) => Err(error),
-                            Err(error) => Err(error),
-                        }
+                        let is_written =
+                            is_written(store, &entry.name, &entry.sha256, &condition, &error).await;
+                        is_written.and_then(|is_written| if is_written { Ok(false) } else { Err(error) })
                     }
                     // The store no longer knows the upload: start a new one.
                     Err(error) if matches!(error.kind(), ErrorKind::UploadLost(_)) && round < ROUNDS => {

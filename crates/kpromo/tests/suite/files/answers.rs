@@ -1,6 +1,7 @@
 //! Answers that do not mean what their status says.
 
 use std::fs;
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use testkit::{Asked, FakeGcs, Fault, Relay, VersityGw};
@@ -31,6 +32,13 @@ impl Scene {
         let mut command = command(gcs, s3);
         command.args(&self.flags).arg("--confirm");
         run(command)
+    }
+
+    /// Starts the promotion to Google.
+    pub(super) fn start(&self, gcs: &str) -> Child {
+        let mut command = command(gcs, "127.0.0.1:1");
+        command.args(&self.flags).arg("--confirm").stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
     }
 
     pub(super) fn content(&self) -> Vec<u8> {

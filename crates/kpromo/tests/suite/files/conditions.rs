@@ -46,31 +46,39 @@ fn a_concurrent_write_that_the_store_names_is_another_writer() {
     );
 }
 
-/// An empty `If-Match` guards nothing.
+/// An empty `If-Match` guards nothing, and neither does `If-Match: *`.
 #[test]
 #[ignore = "needs external programs, run by `cargo xtask test`"]
 fn an_object_without_a_version_is_not_replaced() {
     let (s3, scene) = (VersityGw::start(&["prod"], REGION), Scene::new(5, "s3://prod"));
     let before = Scene::new(6, "s3://prod");
     assert_eq!(before.run("127.0.0.1:1", s3.host()).code, 0);
-    let relay = Relay::start(s3.host(), |asked| match is(asked, ("GET", "list-type=2")) {
-        true => Fault::Rewrite(Box::new(|listing| without_etag(&listing))),
-        false if is(asked, ("HEAD", "/prod/a?")) => Fault::Status(200, "6bytes".to_owned()),
-        false => Fault::None,
-    });
-    let ran = scene.run("127.0.0.1:1", &relay.host());
-    assert_eq!(ran.code, 30, "{}\n{}", ran.stdout, ran.stderr);
-    let words = "replacing s3://prod/a: the store returns no version of the object";
-    assert!(ran.stderr.contains(words), "{}", ran.stderr);
-    assert_eq!(relay.count("PUT", "/prod/a"), 0);
-    assert_eq!(s3.get("prod", "a").unwrap(), before.content());
+    for etag in ["", "*"] {
+        let headers = if etag.is_empty() { "X-Test: no tag" } else { "ETag: *" };
+        let relay = Relay::start(s3.host(), move |asked| match is(asked, ("GET", "list-type=2")) {
+            true => Fault::Rewrite(Box::new(move |listing| with_etag(&listing, etag))),
+            false if is(asked, ("HEAD", "/prod/a?")) => {
+                Fault::Answer(200, headers.to_owned(), "6bytes".to_owned())
+            }
+            false => Fault::None,
+        });
+        let ran = scene.run("127.0.0.1:1", &relay.host());
+        assert_eq!(ran.code, 30, "{etag}: {}\n{}", ran.stdout, ran.stderr);
+        let words = "replacing s3://prod/a: the store returns no version of the object";
+        assert!(ran.stderr.contains(words), "{etag}: {}", ran.stderr);
+        assert_eq!(relay.count("PUT", "/prod/a"), 0, "{etag}");
+        assert_eq!(s3.get("prod", "a").unwrap(), before.content(), "{etag}");
+    }
 }
 
-/// Returns a listing without its entity tags.
-fn without_etag(listing: &str) -> String {
+/// Returns a listing with this entity tag for each object, or with none.
+fn with_etag(listing: &str, etag: &str) -> String {
     let (mut kept, mut rest) = (String::new(), listing);
     while let Some((before, after)) = rest.split_once("<ETag>") {
         kept.push_str(before);
+        if !etag.is_empty() {
+            kept.push_str(&format!("<ETag>{etag}</ETag>"));
+        }
         rest = after.split_once("</ETag>").map_or("", |(_, after)| after);
     }
     kept + rest

@@ -48,7 +48,7 @@ fn a_run_that_is_killed_anywhere_leaves_whole_objects_and_the_next_one_completes
     scene.check_complete();
 }
 
-fn interrupt(process: u32) {
+pub(super) fn interrupt(process: u32) {
     let killed = Command::new("kill").args(["-INT", &process.to_string()]).status().unwrap();
     assert!(killed.success());
 }

@@ -1,11 +1,14 @@
 //! Uploads in parts that are lost, or that a store may keep.
 
 use std::fs;
+use std::io::Read as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use testkit::{FakeGcs, Fault, Relay, VersityGw};
 
 use super::answers::{Scene, is};
+use super::faults::interrupt;
 use super::stores::{REGION, command, content, manifests, sha256};
 use crate::support::{Desk, run};
 
@@ -57,6 +60,36 @@ fn an_upload_is_aborted_until_it_is_gone_or_named() {
         let is_named = ran.stderr.contains("abort it (bucket `prod`, key `a`, upload ID `");
         assert_eq!(is_named, !is_removed, "{}", ran.stderr);
     }
+}
+
+/// The second interrupt ends the run at once. The warning names what the abort did not reach.
+#[test]
+#[ignore = "needs external programs, run by `cargo xtask test`"]
+fn an_upload_to_google_whose_abort_is_not_answered_is_a_warning_at_the_second_interrupt() {
+    let (gcs, scene) = (FakeGcs::start(&["prod"]), Scene::new(40 << 20, "gs://prod"));
+    let parts = AtomicUsize::new(0);
+    let relay = Relay::like_google(gcs.host(), move |asked| {
+        let is_third = is(asked, ("PUT", "upload_id=")) && parts.fetch_add(1, Ordering::SeqCst) == 2;
+        if is_third || asked.method == "DELETE" { Fault::Hang } else { Fault::None }
+    });
+    let mut child = scene.start(&relay.host());
+    let wait_for = |method: &str, count: usize| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while relay.count(method, "upload_id=") < count {
+            assert!(Instant::now() < deadline, "{method}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait_for("PUT", 3);
+    interrupt(child.id());
+    wait_for("DELETE", 1);
+    interrupt(child.id());
+    let mut log = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(32), "{log}");
+    let warning =
+        "gs://prod/a: the unfinished upload may be left in the store: the run ended before it was aborted";
+    assert!(log.contains(warning) && !log.contains("upload_id="), "{log}");
 }
 
 /// An abort has succeeded if Google says so (499, or a success without content), or does not know the upload.
